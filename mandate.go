@@ -1,0 +1,186 @@
+package impound
+
+import (
+	"slices"
+	"time"
+)
+
+// MinSigners is how many distinct people must have signed an order or a plan.
+const MinSigners = 2
+
+// Mandate is an order proven genuine: valid as a document, signed by at least
+// [MinSigners] approvers whose keys are enrolled, and, for a supplement, with a
+// proven parent. The zero Mandate permits nothing, and only
+// [Order.Authorize] makes another. It is immutable and safe for concurrent use.
+type Mandate struct {
+	order   *Order
+	hash    string
+	signers []string
+	acts    map[Name]Acts
+	parent  *Mandate
+}
+
+// Authorize proves the order. For a supplement, parent is the mandate of the
+// order that it names; otherwise nil. An order whose dates lie in the future or
+// past can be authorized: dates are judged by [Mandate.Permit], at every use.
+func (o *Order) Authorize(keys Keyring, parent *Mandate) (*Mandate, error) {
+	if ps := o.Validate(); len(ps) > 0 {
+		return nil, ps
+	}
+	c := *o // a private copy: what is proven must not change afterwards
+	b, err := CanonicalJSON(o)
+	if err != nil {
+		return nil, err
+	}
+	c.Appendices = slices.Clone(o.Appendices)
+	m := &Mandate{order: &c, hash: HashBytes(b), acts: map[Name]Acts{}}
+	if m.signers, err = Signers(o.Signatures, SignOrder, m.hash, keys, RoleApprover); err != nil {
+		return nil, err
+	}
+	if n := len(m.signers); n < MinSigners {
+		return nil, Errorf(KindRefused, "order %s is signed by %d of %d people", o.ID, n, MinSigners).At("signatures").WithCure("have another approver run: impound order sign FILE --as PERSON")
+	}
+	if o.Parent != nil {
+		switch {
+		case parent == nil:
+			return nil, Errorf(KindRefused, "order %s supplements %s, which is not proven here", o.ID, o.Parent.ID).At("parent")
+		case parent.order.ID != o.Parent.ID || parent.hash != o.Parent.Hash:
+			return nil, Errorf(KindRefused, "order %s supplements %s %s, but that order's hash is %s", o.ID, o.Parent.ID, o.Parent.Hash, parent.hash).At("parent.hash")
+		}
+		m.parent = parent
+	}
+	for i := range c.Appendices {
+		c.Appendices[i].Names = slices.Clone(c.Appendices[i].Names)
+		for _, on := range c.Appendices[i].Names {
+			a := c.Acts
+			if on.Acts != nil {
+				a = *on.Acts
+			}
+			a.Lock, a.Nameservers = slices.Clone(a.Lock), slices.Clone(a.Nameservers)
+			m.acts[on.Name] = a
+		}
+	}
+	return m, nil
+}
+
+// ID is the order's id.
+func (m *Mandate) ID() string { return m.order.ID }
+
+// Case is the id of the case that the order belongs to.
+func (m *Mandate) Case() string { return m.order.Case }
+
+// Hash is the hash of the order's document.
+func (m *Mandate) Hash() string { return m.hash }
+
+// Signers are the people whose signatures were proven.
+func (m *Mandate) Signers() []string { return slices.Clone(m.signers) }
+
+// Order gives a copy of the document.
+func (m *Mandate) Order() Order {
+	o := *m.order
+	o.Appendices = slices.Clone(o.Appendices)
+	return o
+}
+
+// Window gives the dates between which the mandate holds: the order's, cut to
+// its parents'. From is included, until is not.
+func (m *Mandate) Window() (from, until time.Time) {
+	from, until = m.order.From, m.order.Until
+	if m.parent != nil {
+		pf, pu := m.parent.Window()
+		if pf.After(from) {
+			from = pf
+		}
+		if pu.Before(until) {
+			until = pu
+		}
+	}
+	return from, until
+}
+
+// InForce says whether now lies in the window.
+func (m *Mandate) InForce(now time.Time) bool {
+	if m == nil || m.order == nil {
+		return false
+	}
+	from, until := m.Window()
+	return !now.Before(from) && now.Before(until)
+}
+
+// Names gives the names of the order in the order of its appendices.
+func (m *Mandate) Names() []Name {
+	var out []Name
+	for _, on := range m.order.Names() {
+		out = append(out, on.Name)
+	}
+	return out
+}
+
+// Acts gives what is ordered for n; false when n is in no appendix.
+func (m *Mandate) Acts(n Name) (Acts, bool) {
+	a, ok := m.acts[n]
+	a.Lock, a.Nameservers = slices.Clone(a.Lock), slices.Clone(a.Nameservers)
+	return a, ok
+}
+
+// Permit gives the permission to do act to n, or an [Error] of KindRefused that
+// says which of name, act and date is not covered.
+func (m *Mandate) Permit(act Act, n Name, now time.Time) (Permit, error) {
+	if m == nil || m.order == nil {
+		return Permit{}, Errorf(KindRefused, "no order: nothing may be done to %s", n.Defanged())
+	}
+	a, ok := m.acts[n]
+	if !ok {
+		return Permit{}, Errorf(KindRefused, "%s is in no appendix of order %s", n.Defanged(), m.order.ID)
+	}
+	if !a.Allows(act) {
+		return Permit{}, Errorf(KindRefused, "order %s does not order %s for %s", m.order.ID, act, n.Defanged())
+	}
+	from, until := m.Window()
+	p := Permit{order: m.order.ID, hash: m.hash, name: n, act: act, from: from, until: until}
+	if err := p.Check(act, n, now); err != nil {
+		return Permit{}, err
+	}
+	return p, nil
+}
+
+// Permit is the permission of one order for one act on one name. Connectors and
+// sinkhole policies take nothing else. The zero Permit permits nothing; only
+// [Mandate.Permit] makes another.
+type Permit struct {
+	order, hash string
+	name        Name
+	act         Act
+	from, until time.Time
+}
+
+// Check is asked again at the moment of the effect: it says whether p permits
+// act on n now. The error is an [Error] of KindRefused.
+func (p Permit) Check(act Act, n Name, now time.Time) error {
+	switch {
+	case p.order == "":
+		return Errorf(KindRefused, "no order: %s of %s is not permitted", act, n.Defanged())
+	case p.act != act || p.name != n:
+		return Errorf(KindRefused, "the permit is for %s of %s, not for %s of %s", p.act, p.name.Defanged(), act, n.Defanged())
+	case now.Before(p.from):
+		return Errorf(KindRefused, "order %s is not yet in force: it begins %s", p.order, p.from.Format(time.RFC3339))
+	case !now.Before(p.until):
+		return Errorf(KindRefused, "order %s has lapsed: it ended %s", p.order, p.until.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// OrderID is the order that p rests on.
+func (p Permit) OrderID() string { return p.order }
+
+// OrderHash is the hash of that order.
+func (p Permit) OrderHash() string { return p.hash }
+
+// Name is what p is for.
+func (p Permit) Name() Name { return p.name }
+
+// Act is what p allows.
+func (p Permit) Act() Act { return p.act }
+
+// Window gives the dates of p.
+func (p Permit) Window() (from, until time.Time) { return p.from, p.until }

@@ -1,0 +1,361 @@
+package impound
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// OrderFormat is the first line of every order document.
+const OrderFormat = "order/v1"
+
+// Act is one kind of effect on the world that an order can allow.
+type Act string
+
+// The acts.
+const (
+	ActLock        Act = "lock"        // set EPP statuses
+	ActNameservers Act = "nameservers" // delegate to the order's name servers
+	ActHold        Act = "hold"        // take the name out of its zone; excludes nameservers and sinkhole
+	ActRemoveDS    Act = "remove-ds"   // remove every DS record at the parent
+	ActRegistrant  Act = "registrant"  // change the registrant
+	ActSinkhole    Act = "sinkhole"    // answer for the name and below
+)
+
+// CaptureLevel says what the sinkhole may keep of a contact.
+type CaptureLevel string
+
+// The capture levels, each holding the one before.
+const (
+	CaptureCount   CaptureLevel = "count"   // that there was one: name, time to the minute, protocol
+	CaptureContact CaptureLevel = "contact" // time, source address and port, name, SNI, method, path without query, user agent, TLS fingerprint
+	CaptureLure    CaptureLevel = "lure"    // also the lure token: keyed-hashed, and sealed to the notification team
+)
+
+// OrderKind is the legal form of an order.
+type OrderKind string
+
+// The forms.
+const (
+	KindWarrant    OrderKind = "warrant"
+	KindInjunction OrderKind = "injunction"
+	KindAgreement  OrderKind = "agreement"
+)
+
+// Order is a court's or a registry agreement's document: which names, which
+// acts, from when until when. It is the desired state. Nothing in it is edited
+// once it is signed; a supplement is an order of its own that names its parent.
+type Order struct {
+	Format      string      `json:"impound" yaml:"impound"`
+	ID          string      `json:"id" yaml:"id"`
+	Case        string      `json:"case" yaml:"case"`
+	Kind        OrderKind   `json:"kind" yaml:"kind"`
+	Parent      *ParentRef  `json:"parent,omitempty" yaml:"parent,omitempty"`
+	Authority   Authority   `json:"authority" yaml:"authority"`
+	Issued      time.Time   `json:"issued" yaml:"issued"`
+	From        time.Time   `json:"from" yaml:"from"`
+	Until       time.Time   `json:"until" yaml:"until"`
+	SealedUntil time.Time   `json:"sealed_until,omitzero" yaml:"sealed_until,omitempty"`
+	ExecuteAt   time.Time   `json:"execute_at,omitzero" yaml:"execute_at,omitempty"`
+	AtEnd       string      `json:"at_end" yaml:"at_end"` // "restore" | "release" | "keep-lock"
+	TLP         TLP         `json:"tlp,omitempty" yaml:"tlp,omitempty"`
+	Parties     Parties     `json:"parties" yaml:"parties"`
+	Recipient   Recipient   `json:"recipient" yaml:"recipient"`
+	Acts        Acts        `json:"acts" yaml:"acts"` // for each name that has none of its own
+	Sinkhole    SinkTerms   `json:"sinkhole" yaml:"sinkhole"`
+	Appendices  []Appendix  `json:"appendices" yaml:"appendices"`
+	Signatures  []Signature `json:"-" yaml:"signatures,omitempty"` // over Hash; not part of it
+}
+
+// ParentRef names the order that a supplement hangs on.
+type ParentRef struct {
+	ID     string `json:"id" yaml:"id"`
+	Hash   string `json:"hash" yaml:"hash"`
+	Clause string `json:"clause" yaml:"clause"` // the clause of the parent that allows supplements
+}
+
+// Authority is who ordered it, and how that can be checked.
+type Authority struct {
+	Court        string `json:"court,omitempty" yaml:"court,omitempty"`
+	Agreement    string `json:"agreement,omitempty" yaml:"agreement,omitempty"`
+	Docket       string `json:"docket" yaml:"docket"`
+	Judge        string `json:"judge,omitempty" yaml:"judge,omitempty"`
+	Jurisdiction string `json:"jurisdiction,omitempty" yaml:"jurisdiction,omitempty"`
+	CallBack     string `json:"call_back" yaml:"call_back"` // number or desk at which the recipient checks authenticity
+}
+
+// Parties to the order.
+type Parties struct {
+	Requesting string   `json:"requesting" yaml:"requesting"`
+	Defendants []string `json:"defendants,omitempty" yaml:"defendants,omitempty"`
+	Counsel    string   `json:"counsel,omitempty" yaml:"counsel,omitempty"`
+	Technical  string   `json:"technical_contact" yaml:"technical_contact"`
+}
+
+// Recipient is the entity that the order is served on.
+type Recipient struct {
+	Name    string `json:"name" yaml:"name"`
+	Role    string `json:"role" yaml:"role"` // "registry" | "registrar"
+	IANAID  int    `json:"iana_id,omitempty" yaml:"iana_id,omitempty"`
+	Contact string `json:"contact,omitempty" yaml:"contact,omitempty"`
+}
+
+// Acts is what is ordered for a name.
+type Acts struct {
+	Lock        []string `json:"lock,omitempty" yaml:"lock,omitempty"` // EPP statuses, RFC 5731 2.3
+	Nameservers []Name   `json:"nameservers,omitempty" yaml:"nameservers,omitempty"`
+	Hold        bool     `json:"hold,omitempty" yaml:"hold,omitempty"`
+	RemoveDS    bool     `json:"remove_ds,omitempty" yaml:"remove_ds,omitempty"`
+	Registrant  string   `json:"registrant,omitempty" yaml:"registrant,omitempty"`
+	Sinkhole    bool     `json:"sinkhole,omitempty" yaml:"sinkhole,omitempty"`
+}
+
+// Allows says whether a holds the act.
+func (a Acts) Allows(act Act) bool {
+	switch act {
+	case ActLock:
+		return len(a.Lock) > 0
+	case ActNameservers:
+		return len(a.Nameservers) > 0
+	case ActHold:
+		return a.Hold
+	case ActRemoveDS:
+		return a.RemoveDS
+	case ActRegistrant:
+		return a.Registrant != ""
+	case ActSinkhole:
+		return a.Sinkhole
+	}
+	return false
+}
+
+// List gives the acts that a holds, in execution order.
+func (a Acts) List() []Act {
+	var out []Act
+	for _, act := range []Act{ActNameservers, ActHold, ActRemoveDS, ActRegistrant, ActLock, ActSinkhole} {
+		if a.Allows(act) {
+			out = append(out, act)
+		}
+	}
+	return out
+}
+
+// SinkTerms is how the sinkhole may behave for the order's names.
+type SinkTerms struct {
+	Capture       CaptureLevel `json:"capture,omitempty" yaml:"capture,omitempty"`
+	Notice        string       `json:"notice,omitempty" yaml:"notice,omitempty"` // court's text for the notice page; plain text
+	RetentionDays int          `json:"retention_days,omitempty" yaml:"retention_days,omitempty"`
+}
+
+// Appendix is a list of names. Count is how many there are, so that a list that
+// lost its end shows it.
+type Appendix struct {
+	ID    string      `json:"id" yaml:"id"`
+	Count int         `json:"count" yaml:"count"`
+	Names []OrderName `json:"names" yaml:"names"`
+}
+
+// OrderName is one name of an appendix.
+type OrderName struct {
+	Name    Name   `json:"name" yaml:"name"`
+	Exhibit string `json:"exhibit,omitempty" yaml:"exhibit,omitempty"`
+	Acts    *Acts  `json:"acts,omitempty" yaml:"acts,omitempty"` // instead of the order's
+}
+
+// Hash is the hash of the order's canonical JSON without its signatures.
+func (o *Order) Hash() string {
+	h, err := HashOf(o)
+	if err != nil { // an Order holds nothing that can't be encoded
+		panic(err)
+	}
+	return h
+}
+
+// Names gives every name of every appendix, in order.
+func (o *Order) Names() []OrderName {
+	var out []OrderName
+	for _, a := range o.Appendices {
+		out = append(out, a.Names...)
+	}
+	return out
+}
+
+// ActsFor gives what is ordered for n itself; false when n is in no appendix.
+func (o *Order) ActsFor(n Name) (Acts, bool) {
+	for _, a := range o.Appendices {
+		for _, on := range a.Names {
+			if on.Name == n {
+				if on.Acts != nil {
+					return *on.Acts, true
+				}
+				return o.Acts, true
+			}
+		}
+	}
+	return Acts{}, false
+}
+
+// EPPStatuses lists the statuses that an order may set (RFC 5731 2.3), with
+// whether only the registry may set them.
+var EPPStatuses = map[string]bool{
+	"clientDeleteProhibited": false, "clientTransferProhibited": false, "clientUpdateProhibited": false, "clientRenewProhibited": false,
+	"serverDeleteProhibited": true, "serverTransferProhibited": true, "serverUpdateProhibited": true, "serverRenewProhibited": true,
+}
+
+// Validate finds every fault of the document itself, signatures apart. Each
+// problem's Where is a field path such as appendices[0].names[2].name, which
+// the reader of the file turns into a line.
+func (o *Order) Validate() Problems {
+	var ps Problems
+	bad := func(where, cure, format string, args ...any) {
+		ps = append(ps, Errorf(KindInvalid, format, args...).At(where).WithCure(cure))
+	}
+	if o.Format != OrderFormat {
+		bad("impound", "begin the document with: impound: "+OrderFormat, "is %q, not an order that this version reads", o.Format)
+	}
+	if o.ID == "" || strings.ContainsAny(o.ID, " \t\n/\\") {
+		bad("id", "give a short id without spaces or slashes, such as PHOS-2019", "the order has no usable id")
+	}
+	if o.Case == "" {
+		bad("case", "name the case: impound case list", "the order belongs to no case")
+	}
+	if !slices.Contains([]OrderKind{KindWarrant, KindInjunction, KindAgreement}, o.Kind) {
+		bad("kind", "write warrant, injunction or agreement", "%q is no kind of order", o.Kind)
+	}
+	if o.Authority.Court == "" && o.Authority.Agreement == "" {
+		bad("authority", "name the court, or the agreement", "nobody ordered it: neither court nor agreement")
+	}
+	if o.Authority.Docket == "" {
+		bad("authority.docket", "give the docket or reference number", "no docket number")
+	}
+	if o.Authority.CallBack == "" {
+		bad("authority.call_back", "give a number or desk that the recipient knows from elsewhere", "nothing by which the recipient can check that the order is authentic")
+	}
+	if o.Parties.Requesting == "" || o.Parties.Technical == "" {
+		bad("parties", "fill in requesting and technical_contact", "the requesting party or its technical contact is missing")
+	}
+	if o.Recipient.Name == "" || o.Recipient.Role != "registry" && o.Recipient.Role != "registrar" {
+		bad("recipient", "give name, and role: registry or registrar", "nobody to serve it on")
+	}
+	switch {
+	case o.Issued.IsZero():
+		bad("issued", "write the date as 2026-11-21 or 2026-11-21T12:00:00Z", "the order has no date of issue")
+	case o.From.IsZero() || o.Until.IsZero():
+		bad("from", "give both from: and until:", "the order doesn't say from when until when it is in force")
+	case !o.From.Before(o.Until):
+		bad("until", "until must come after from", "the order ends (%s) before it begins (%s)", o.Until.Format(time.RFC3339), o.From.Format(time.RFC3339))
+	case o.From.Before(o.Issued):
+		bad("from", "an order can't be in force before it was issued", "in force from %s, but issued %s", o.From.Format(time.RFC3339), o.Issued.Format(time.RFC3339))
+	case !o.ExecuteAt.IsZero() && (o.ExecuteAt.Before(o.From) || !o.ExecuteAt.Before(o.Until)):
+		bad("execute_at", "choose an instant between from and until", "execute_at lies outside the dates of the order")
+	}
+	if !slices.Contains([]string{"restore", "release", "keep-lock"}, o.AtEnd) {
+		bad("at_end", "write restore, release or keep-lock", "the order doesn't say what happens to the names when it ends")
+	}
+	if o.Parent != nil && (o.Parent.ID == "" || o.Parent.Hash == "" || o.Parent.Clause == "") {
+		bad("parent", "give id, hash and clause of the parent", "a supplement must say which order, and which clause of it, allows it")
+	}
+	if o.TLP != "" && !o.TLP.Valid() {
+		bad("tlp", "write clear, green, amber, amber+strict or red", "%q is no TLP level", o.TLP)
+	}
+	o.validateActs("acts", o.Acts, bad)
+	if len(o.Appendices) == 0 {
+		bad("appendices", "add an appendix with count: and names:", "the order lists no names")
+	}
+	seen := map[Name]string{}
+	ids := map[string]bool{}
+	for i, a := range o.Appendices {
+		at := fmt.Sprintf("appendices[%d]", i)
+		if a.ID == "" || ids[a.ID] {
+			bad(at+".id", "give each appendix its own letter or number", "the appendix has no id of its own")
+		}
+		ids[a.ID] = true
+		if a.Count != len(a.Names) {
+			bad(at+".count", "restore the whole list, or correct the count", "appendix %s says %d names but holds %d: it may have been cut", a.ID, a.Count, len(a.Names))
+		}
+		if len(a.Names) == 0 {
+			bad(at+".names", "list the names, or leave the appendix out", "appendix %s is empty", a.ID)
+		}
+		for j, on := range a.Names {
+			at := fmt.Sprintf("appendices[%d].names[%d]", i, j)
+			if on.Name.IsZero() {
+				bad(at+".name", "write name: outlook-verify[.]net", "an entry without a name")
+				continue
+			}
+			if first, dup := seen[on.Name]; dup {
+				bad(at+".name", "remove one of the two", "%s is listed twice, first at %s", on.Name.Defanged(), first)
+			}
+			seen[on.Name] = at + ".name"
+			if on.Name.IsPublicSuffix() {
+				bad(at+".name", "name the registrable domains below it, or take it out", "%s is a public suffix: acting on it would hit everyone below it", on.Name.Defanged())
+			} else if reg, err := on.Name.RegistryDomain(); err == nil && reg != on.Name {
+				bad(at+".name", "a registry can act on "+reg.Defanged()+" only; a name below it is its provider's to remove", "%s is not a registrable domain", on.Name.Defanged())
+			}
+			if on.Acts != nil {
+				o.validateActs(at+".acts", *on.Acts, bad)
+				if len(on.Acts.List()) == 0 {
+					bad(at+".acts", "list the acts, or leave acts out to use the order's", "no act is ordered for %s", on.Name.Defanged())
+				}
+			} else if len(o.Acts.List()) == 0 {
+				bad(at+".name", "give acts: to the order or to the name", "no act is ordered for %s", on.Name.Defanged())
+			}
+		}
+	}
+	// A name server inside a seized name would make the seizure rest on itself.
+	check := func(at string, a Acts) {
+		for k, ns := range a.Nameservers {
+			for z := range seen {
+				if ns.AtOrBelow(z) {
+					bad(fmt.Sprintf("%s.nameservers[%d]", at, k), "use name servers under a domain that is not seized", "name server %s lies inside %s, which this order seizes", ns.Defanged(), z.Defanged())
+				}
+			}
+		}
+	}
+	check("acts", o.Acts)
+	for i, a := range o.Appendices {
+		for j, on := range a.Names {
+			if on.Acts != nil {
+				check(fmt.Sprintf("appendices[%d].names[%d].acts", i, j), *on.Acts)
+			}
+		}
+	}
+	return ps
+}
+
+func (o *Order) validateActs(at string, a Acts, bad func(where, cure, format string, args ...any)) {
+	if a.Hold && len(a.Nameservers) > 0 {
+		bad(at+".hold", "choose one: hold takes the name out of its zone, so no name server is ever asked", "the order contradicts itself: hold together with nameservers")
+	}
+	if a.Hold && a.Sinkhole {
+		bad(at+".sinkhole", "choose one: a held name has no visitors", "the order contradicts itself: hold together with sinkhole")
+	}
+	if a.Sinkhole && len(a.Nameservers) == 0 {
+		bad(at+".sinkhole", "add nameservers: with the sinkhole's", "sinkhole without nameservers: nobody would ever reach it")
+	}
+	if len(a.Nameservers) == 1 {
+		bad(at+".nameservers", "name at least two", "a single name server is a single point of failure")
+	}
+	if len(a.Nameservers) > 0 && !a.RemoveDS {
+		bad(at+".remove_ds", "add remove_ds: true", "name servers change but the DS stays: validating resolvers would answer SERVFAIL")
+	}
+	for k, s := range a.Lock {
+		only, known := EPPStatuses[s]
+		switch {
+		case !known:
+			bad(fmt.Sprintf("%s.lock[%d]", at, k), "use client/server + Delete/Transfer/Update/Renew + Prohibited", "%q is no status that locks a name", s)
+		case only && o.Recipient.Role == "registrar":
+			bad(fmt.Sprintf("%s.lock[%d]", at, k), "use the client status, or serve the order on the registry", "%s can be set by a registry only, and the order is served on a registrar", s)
+		}
+	}
+	if a.Sinkhole {
+		switch o.Sinkhole.Capture {
+		case CaptureCount, CaptureContact, CaptureLure:
+		default:
+			bad("sinkhole.capture", "write capture: count, contact or lure", "the order has names sinkholed but doesn't say what may be recorded")
+		}
+		if o.Sinkhole.RetentionDays <= 0 {
+			bad("sinkhole.retention_days", "write retention_days: 365, or what the order says", "the order doesn't say how long contacts may be kept")
+		}
+	}
+}
