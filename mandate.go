@@ -27,13 +27,12 @@ func (o *Order) Authorize(keys Keyring, parent *Mandate) (*Mandate, error) {
 	if ps := o.Validate(); len(ps) > 0 {
 		return nil, ps
 	}
-	c := *o // a private copy: what is proven must not change afterwards
+	c := o.clone() // what is proven must not change afterwards
 	b, err := CanonicalJSON(o)
 	if err != nil {
 		return nil, err
 	}
-	c.Appendices = slices.Clone(o.Appendices)
-	m := &Mandate{order: &c, hash: HashBytes(b), acts: map[Name]Acts{}}
+	m := &Mandate{order: c, hash: HashBytes(b), acts: map[Name]Acts{}}
 	if m.signers, err = Signers(o.Signatures, SignOrder, m.hash, keys, RoleApprover); err != nil {
 		return nil, err
 	}
@@ -50,14 +49,12 @@ func (o *Order) Authorize(keys Keyring, parent *Mandate) (*Mandate, error) {
 		m.parent = parent
 	}
 	for i := range c.Appendices {
-		c.Appendices[i].Names = slices.Clone(c.Appendices[i].Names)
 		for _, on := range c.Appendices[i].Names {
 			a := c.Acts
 			if on.Acts != nil {
 				a = *on.Acts
 			}
-			a.Lock, a.Nameservers = slices.Clone(a.Lock), slices.Clone(a.Nameservers)
-			m.acts[on.Name] = a
+			m.acts[on.Name] = a.clone()
 		}
 	}
 	return m, nil
@@ -77,9 +74,7 @@ func (m *Mandate) Signers() []string { return slices.Clone(m.signers) }
 
 // Order gives a copy of the document.
 func (m *Mandate) Order() Order {
-	o := *m.order
-	o.Appendices = slices.Clone(o.Appendices)
-	return o
+	return *m.order.clone()
 }
 
 // Window gives the dates between which the mandate holds: the order's, cut to
@@ -119,8 +114,7 @@ func (m *Mandate) Names() []Name {
 // Acts gives what is ordered for n; false when n is in no appendix.
 func (m *Mandate) Acts(n Name) (Acts, bool) {
 	a, ok := m.acts[n]
-	a.Lock, a.Nameservers = slices.Clone(a.Lock), slices.Clone(a.Nameservers)
-	return a, ok
+	return a.clone(), ok
 }
 
 // Permit gives the permission to do act to n, or an [Error] of KindRefused that

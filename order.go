@@ -359,3 +359,31 @@ func (o *Order) validateActs(at string, a Acts, bad func(where, cure, format str
 		}
 	}
 }
+
+func (a Acts) clone() Acts {
+	a.Lock, a.Nameservers = slices.Clone(a.Lock), slices.Clone(a.Nameservers)
+	return a
+}
+
+// clone gives a copy that shares nothing with o.
+func (o *Order) clone() *Order {
+	c := *o
+	if o.Parent != nil {
+		p := *o.Parent
+		c.Parent = &p
+	}
+	c.Parties.Defendants = slices.Clone(o.Parties.Defendants)
+	c.Acts = o.Acts.clone()
+	c.Signatures = slices.Clone(o.Signatures)
+	c.Appendices = slices.Clone(o.Appendices)
+	for i := range c.Appendices {
+		c.Appendices[i].Names = slices.Clone(c.Appendices[i].Names)
+		for j, on := range c.Appendices[i].Names {
+			if on.Acts != nil {
+				a := on.Acts.clone()
+				c.Appendices[i].Names[j].Acts = &a
+			}
+		}
+	}
+	return &c
+}
