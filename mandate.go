@@ -1,6 +1,7 @@
 package impound
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -17,6 +18,7 @@ type Mandate struct {
 	hash    string
 	signers []string
 	acts    map[Name]Acts
+	without map[Name]bool // names that a gate keeps out: see Without
 	parent  *Mandate
 }
 
@@ -102,11 +104,47 @@ func (m *Mandate) InForce(now time.Time) bool {
 	return !now.Before(from) && now.Before(until)
 }
 
-// Names gives the names of the order in the order of its appendices.
+// Without gives a mandate that is m, except that it permits nothing for names:
+// those that a gate keeps out of effect (law 2). The document and its hash stay
+// what they are. A mandate can only shrink; there is no way to add a name.
+func (m *Mandate) Without(names ...Name) *Mandate {
+	if m == nil || m.order == nil {
+		return m
+	}
+	c := *m
+	c.acts, c.without = maps.Clone(m.acts), maps.Clone(m.without)
+	for _, n := range names {
+		if _, ok := c.acts[n]; ok {
+			delete(c.acts, n)
+			if c.without == nil {
+				c.without = map[Name]bool{}
+			}
+			c.without[n] = true
+		}
+	}
+	return &c
+}
+
+// Withheld gives the names of the order that [Mandate.Without] took out, in the
+// order of the appendices.
+func (m *Mandate) Withheld() []Name {
+	var out []Name
+	for _, on := range m.order.Names() {
+		if m.without[on.Name] {
+			out = append(out, on.Name)
+		}
+	}
+	return out
+}
+
+// Names gives the names that the mandate can permit acts for, in the order of
+// the appendices: the order's, but for those withheld.
 func (m *Mandate) Names() []Name {
 	var out []Name
 	for _, on := range m.order.Names() {
-		out = append(out, on.Name)
+		if !m.without[on.Name] {
+			out = append(out, on.Name)
+		}
 	}
 	return out
 }
@@ -124,6 +162,9 @@ func (m *Mandate) Permit(act Act, n Name, now time.Time) (Permit, error) {
 		return Permit{}, Errorf(KindRefused, "no order: nothing may be done to %s", n.Defanged())
 	}
 	a, ok := m.acts[n]
+	if m.without[n] {
+		return Permit{}, Errorf(KindRefused, "%s is kept out of order %s by a gate", n.Defanged(), m.order.ID).WithCure("impound order check FILE says why; two approvers can override a gate")
+	}
 	if !ok {
 		return Permit{}, Errorf(KindRefused, "%s is in no appendix of order %s", n.Defanged(), m.order.ID)
 	}

@@ -220,3 +220,39 @@ func TestValidate(t *testing.T) {
 		t.Errorf("a good order: %v", ps)
 	}
 }
+
+func TestWithoutPermitsNothingForNamesKeptOut(t *testing.T) {
+	m, err := signed(testOrder()).Authorize(people(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, stays := MustName("outlook-verify.net"), MustName("yahoo-verify.net")
+	w := m.Without(out, MustName("never-listed.example"))
+	if _, err := w.Permit(ActSinkhole, out, t0); KindOf(err) != KindRefused || !strings.Contains(err.Error(), "gate") {
+		t.Errorf("permit for a name kept out: %v", err)
+	}
+	if _, ok := w.Acts(out); ok {
+		t.Error("acts for a name kept out")
+	}
+	if got := w.Names(); len(got) != 1 || got[0] != stays {
+		t.Errorf("names: %v", got)
+	}
+	if got := w.Withheld(); len(got) != 1 || got[0] != out {
+		t.Errorf("withheld: %v", got)
+	}
+	if _, err := w.Permit(ActLock, stays, t0); err != nil {
+		t.Errorf("the other name: %v", err)
+	}
+	if w.Hash() != m.Hash() {
+		t.Error("the document's hash changed")
+	}
+	if _, err := m.Permit(ActSinkhole, out, t0); err != nil {
+		t.Errorf("the mandate it was made from changed: %v", err)
+	}
+	if (*Mandate)(nil).Without(out) != nil {
+		t.Error("nil mandate")
+	}
+	if got := w.Without(stays).Without(stays).Names(); len(got) != 0 {
+		t.Errorf("all kept out: %v", got)
+	}
+}
