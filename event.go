@@ -52,6 +52,7 @@ type Event struct {
 	LureHash string `json:"lure_hash,omitempty"` // keyed hash of the lure token
 	Lure     string `json:"lure,omitempty"`      // sealed with age to the notification team
 	Len      int    `json:"len,omitempty"`       // octets of the request head, or of the first TCP segment
+	Guess    string `json:"guess,omitempty"`     // TCP: what protocol the first octets look like
 }
 
 // Class is what a contact was.
