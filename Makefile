@@ -1,0 +1,44 @@
+# make run: the whole way of a name, on this machine. make test: all tests.
+GO ?= go
+export CGO_ENABLED ?= 0
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X github.com/impound/impound/internal/cli.version=$(VERSION)
+
+.PHONY: run build test race lint fuzz bench eval-watch clean
+
+build: bin/impound bin/testregistry
+
+bin/impound bin/testregistry: FORCE
+	@$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/$(@F)
+FORCE:
+
+run:
+	@echo "building impound (the first time this takes a minute or two) ..."
+	@$(MAKE) --no-print-directory build
+	@exec ./bin/impound demo
+
+# All tests, and then which real programs they ran against.
+test: build
+	@rm -f bin/peers.log
+	@IMPOUND_PEER_LOG=$(CURDIR)/bin/peers.log $(GO) test ./... ; code=$$? ; sh tools/peers.sh bin/peers.log ; exit $$code
+
+# The race detector needs cgo, and so a C compiler.
+race:
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+lint:
+	$(GO) vet ./...
+	@bad=$$(gofmt -l .); test -z "$$bad" || { echo "not gofmt-ed: $$bad"; exit 1; }
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+
+# Every fuzz target for FUZZTIME each.
+FUZZTIME ?= 30s
+fuzz:
+	@sh tools/fuzz.sh $(FUZZTIME)
+
+# Benchmarks: ratios against real peers, a JSON line a measure into $$BENCH_OUT.
+bench:
+	$(GO) test -run '^$$' -bench . -benchtime 1s ./...
+
+clean:
+	rm -rf bin impound-demo

@@ -1,0 +1,231 @@
+package app
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/impound/impound"
+)
+
+// Config is the whole configuration; this struct is its reference. Every field
+// may be left out. A relative path is relative to the state folder. No secret
+// stands in it: passwords and keys are files that it names.
+type Config struct {
+	// Web is where the pages and the JSON API listen: "127.0.0.1:8480". They
+	// are read-only and have no login yet, so an address off loopback is
+	// refused. Empty: no pages.
+	Web string `yaml:"web,omitempty" json:"web,omitempty"`
+	// Sinkhole says how seized names are answered.
+	Sinkhole SinkholeConfig `yaml:"sinkhole,omitempty" json:"sinkhole"`
+	// Registries are those that orders are carried out at.
+	Registries []RegistryConfig `yaml:"registries,omitempty" json:"registries,omitempty"`
+	// Resolvers are recursive name servers ("192.0.2.53:53") that
+	// verification and evidence capture ask.
+	Resolvers []string `yaml:"resolvers,omitempty" json:"resolvers,omitempty"`
+	// Networks is a CSV file (prefix,asn,name,country,abuse,sector,kind) that
+	// says who is responsible for an address. Without it victims are counted
+	// under "unknown network" and no report can be addressed.
+	Networks string `yaml:"networks,omitempty" json:"networks,omitempty"`
+	// Brands is a JSON file of brands to screen names for; empty: the
+	// built-in set.
+	Brands string `yaml:"brands,omitempty" json:"brands,omitempty"`
+	// Lists is a folder of gate lists (MISP warning-list JSON or plain files)
+	// beside the built-in ones.
+	Lists string `yaml:"lists,omitempty" json:"lists,omitempty"`
+	// Report says who writes to network owners.
+	Report ReportConfig `yaml:"report,omitempty" json:"report"`
+	// Routes sends connections meant for one address ("192.0.2.1:53") to
+	// another ("127.0.0.1:5300"). It exists for practice, where name servers
+	// can't sit on port 53; targets off loopback are refused.
+	Routes map[string]string `yaml:"routes,omitempty" json:"routes,omitempty"`
+}
+
+// SinkholeConfig is how this sensor answers.
+type SinkholeConfig struct {
+	// Sensor is this site's name in every event. Default "local".
+	Sensor string `yaml:"sensor,omitempty" json:"sensor,omitempty"`
+	// Listen holds URIs: dns://HOST:PORT (UDP and TCP), http://, https://,
+	// smtp://, tcp://. Empty: no sinkhole in this process.
+	Listen []string `yaml:"listen,omitempty" json:"listen,omitempty"`
+	// Answer holds the addresses given for A and AAAA of seized names.
+	Answer []netip.Addr `yaml:"answer,omitempty" json:"answer,omitempty"`
+	// NS holds the names given for NS; they should be the orders' name servers.
+	NS []impound.Name `yaml:"ns,omitempty" json:"ns,omitempty"`
+	// Hostmaster is the mailbox of SOA records, as a name: hostmaster.unit.example
+	Hostmaster impound.Name `yaml:"hostmaster,omitempty" json:"hostmaster,omitzero"`
+	// Contact is whom the notice page says to call.
+	Contact string `yaml:"contact,omitempty" json:"contact,omitempty"`
+	// SealTo holds age recipients (age1...) of the notification team, for what
+	// identifies a person. Without any, nothing that would be sealed is kept.
+	SealTo []string `yaml:"seal_to,omitempty" json:"seal_to,omitempty"`
+	// MaxSpoolMB bounds the disk that recorded contacts take. Default 1024.
+	MaxSpoolMB int `yaml:"max_spool_mb,omitempty" json:"max_spool_mb,omitempty"`
+}
+
+// RegistryConfig is one registry or registrar that takes orders over EPP.
+type RegistryConfig struct {
+	// Provider is a short name, such as "verisign".
+	Provider string `yaml:"provider" json:"provider"`
+	// TLDs are the top-level domains that it runs.
+	TLDs []string `yaml:"tlds" json:"tlds"`
+	// Role is "registry" where we may set server* statuses, else "registrar".
+	Role string `yaml:"role" json:"role"`
+	// EPP is HOST:PORT of its EPP server; ServerName the name in its certificate.
+	EPP        string `yaml:"epp" json:"epp"`
+	ServerName string `yaml:"server_name,omitempty" json:"server_name,omitempty"`
+	// CA, Cert and Key are PEM files: who signed its certificate, and ours.
+	CA   string `yaml:"ca,omitempty" json:"ca,omitempty"`
+	Cert string `yaml:"cert,omitempty" json:"cert,omitempty"`
+	Key  string `yaml:"key,omitempty" json:"key,omitempty"`
+	// ClientID is our EPP client id; PasswordFile holds its password.
+	ClientID     string `yaml:"client_id" json:"client_id"`
+	PasswordFile string `yaml:"password_file" json:"password_file"`
+	// RDAP is the base URL of its RDAP service.
+	RDAP string `yaml:"rdap,omitempty" json:"rdap,omitempty"`
+	// Parents are the addresses of its zones' servers; empty: found through
+	// the resolvers.
+	Parents []string `yaml:"parents,omitempty" json:"parents,omitempty"`
+}
+
+// ReportConfig is who we are to the people whom we warn.
+type ReportConfig struct {
+	// Organisation is our name; From our mailbox.
+	Organisation string `yaml:"organisation,omitempty" json:"organisation,omitempty"`
+	From         string `yaml:"from,omitempty" json:"from,omitempty"`
+	// CallBack tells how a recipient checks that we are who we say, by
+	// something found elsewhere than in the message.
+	CallBack string `yaml:"call_back,omitempty" json:"call_back,omitempty"`
+}
+
+// ConfigFile is the file in the state folder that holds the configuration.
+const ConfigFile = "impound.yaml"
+
+// LoadConfig reads the configuration at path, or state/impound.yaml when path
+// is empty; a missing default file is the zero configuration. Unknown keys are
+// errors with their line.
+func LoadConfig(state, path string) (Config, error) {
+	var c Config
+	named := path != ""
+	if !named {
+		path = filepath.Join(state, ConfigFile)
+	}
+	data, err := os.ReadFile(path)
+	if os.IsNotExist(err) && !named {
+		return c, nil
+	}
+	if err != nil {
+		return c, impound.Errorf(impound.KindInvalid, "couldn't read the configuration: %w", err).WithCure("give another file with --config, or make one: impound config init")
+	}
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	d.KnownFields(true)
+	if err := d.Decode(&c); err != nil && err != io.EOF {
+		return c, impound.Errorf(impound.KindInvalid, "%s", strings.TrimPrefix(err.Error(), "yaml: ")).At(path).WithCure("impound config reference lists every key")
+	}
+	if ps := c.Check(state); len(ps) > 0 {
+		for _, p := range ps {
+			p.Where = path + ": " + p.Where
+		}
+		return c, ps
+	}
+	return c, nil
+}
+
+// Check finds what is wrong with c before anything starts.
+func (c *Config) Check(state string) impound.Problems {
+	var ps impound.Problems
+	bad := func(where, cure, format string, args ...any) {
+		ps = append(ps, impound.Errorf(impound.KindInvalid, format, args...).At(where).WithCure(cure))
+	}
+	if c.Web != "" {
+		if host, _, err := net.SplitHostPort(c.Web); err != nil {
+			bad("web", "write HOST:PORT, such as 127.0.0.1:8480", "%q is no address to listen on", c.Web)
+		} else if !loopback(host) {
+			bad("web", "listen on 127.0.0.1 and reach it through ssh -L, or a proxy that knows who may look", "the pages have no login yet, so %s is refused", c.Web)
+		}
+	}
+	for i, l := range c.Sinkhole.Listen {
+		u, err := url.Parse(l)
+		if err != nil || u.Host == "" || u.Port() == "" {
+			bad(fmt.Sprintf("sinkhole.listen[%d]", i), "write SCHEME://HOST:PORT with dns, http, https, smtp or tcp", "%q is no listener", l)
+		}
+	}
+	for _, a := range c.Sinkhole.Answer {
+		if !a.IsValid() {
+			bad("sinkhole.answer", "write IP addresses", "an empty address")
+		}
+	}
+	seen := map[string]string{}
+	for i, r := range c.Registries {
+		at := fmt.Sprintf("registries[%d]", i)
+		if r.Provider == "" || r.EPP == "" || r.ClientID == "" || r.PasswordFile == "" {
+			bad(at, "fill in provider, epp, client_id and password_file", "a registry that nobody could log in to")
+		}
+		if r.Role != "registry" && r.Role != "registrar" {
+			bad(at+".role", "write registry or registrar", "%q is no role", r.Role)
+		}
+		if len(r.TLDs) == 0 {
+			bad(at+".tlds", "list the top-level domains that it runs", "no top-level domains")
+		}
+		for _, t := range r.TLDs {
+			if other, dup := seen[t]; dup {
+				bad(at+".tlds", "give each top-level domain to one provider", ".%s is claimed by %s and %s", t, other, r.Provider)
+			}
+			seen[t] = r.Provider
+		}
+		if r.RDAP != "" {
+			if u, err := url.Parse(r.RDAP); err != nil || u.Host == "" || u.Scheme != "https" && !loopback(u.Hostname()) {
+				bad(at+".rdap", "write an https:// URL", "%q is no RDAP base URL", r.RDAP)
+			}
+		}
+		for _, f := range []string{r.CA, r.Cert, r.Key, r.PasswordFile} {
+			if f != "" {
+				if _, err := os.Stat(c.Path(state, f)); err != nil {
+					bad(at, "put the file there, or correct the path", "couldn't find %s", f)
+				}
+			}
+		}
+	}
+	for from, to := range c.Routes {
+		if host, _, err := net.SplitHostPort(to); err != nil || !loopback(host) {
+			bad("routes", "routes are for practice on this machine: send to 127.0.0.1:PORT", "%s is sent to %s, which is not on loopback", from, to)
+		}
+	}
+	return ps
+}
+
+// Path makes a path of the configuration absolute or relative to the working
+// directory.
+func (c *Config) Path(state, p string) string {
+	if p == "" || filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(state, p)
+}
+
+// YAML gives the configuration as a file.
+func (c Config) YAML() []byte {
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	if err := e.Encode(c); err != nil {
+		panic(err) // plain data always encodes
+	}
+	return b.Bytes()
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}

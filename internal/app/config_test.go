@@ -1,0 +1,70 @@
+package app
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/impound/impound"
+)
+
+func TestConfigFaults(t *testing.T) {
+	for doc, parts := range map[string][]string{
+		"web: 127.0.0.1:1\nwep: x\n":                                {"line 2", "wep", "config reference"},
+		"web: 0.0.0.0:8480\n":                                       {"no login", "ssh -L"},
+		"web: here\n":                                               {"HOST:PORT"},
+		"sinkhole:\n  listen: [\"dns:5300\"]\n":                     {"listen[0]", "no listener"},
+		"routes: {\"192.0.2.1:53\": \"192.0.2.2:53\"}\n":            {"routes", "not on loopback"},
+		"registries:\n  - {provider: a, role: boss, tlds: [net]}\n": {"registries[0]", "boss"},
+		"registries:\n  - {provider: a, role: registry, tlds: [net], epp: a:1, client_id: x, password_file: nope}\n": {"couldn't find nope"},
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, ConfigFile), []byte(doc), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := LoadConfig(dir, "")
+		if impound.KindOf(err) != impound.KindInvalid {
+			t.Errorf("%q: %v", doc, err)
+			continue
+		}
+		for _, p := range append(parts, ConfigFile) {
+			if !strings.Contains(err.Error(), p) {
+				t.Errorf("%q: %v lacks %q", doc, err, p)
+			}
+		}
+	}
+}
+
+func TestConfigRoundTrip(t *testing.T) {
+	dir := t.TempDir()
+	if c, err := LoadConfig(dir, ""); err != nil || c.Web != "" {
+		t.Fatalf("no file: %+v, %v", c, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, ConfigFile), []byte(ConfigTemplate()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := LoadConfig(dir, "")
+	if err != nil {
+		t.Fatalf("the template: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "b.yaml"), c.YAML(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := LoadConfig(dir, filepath.Join(dir, "b.yaml"))
+	if err != nil || string(d.YAML()) != string(c.YAML()) {
+		t.Fatalf("%v\n%s\n%s", err, c.YAML(), d.YAML())
+	}
+	if _, err := LoadConfig(dir, filepath.Join(dir, "missing.yaml")); err == nil {
+		t.Error("a named file that is missing was taken for empty")
+	}
+}
+
+func TestReferenceNamesEveryKey(t *testing.T) {
+	r := ConfigReference()
+	for _, key := range []string{"web:", "  listen:", "    password_file:", "routes:", "  call_back:"} {
+		if !strings.Contains(r, "\n"+key) {
+			t.Errorf("the reference lacks %q", key)
+		}
+	}
+}
