@@ -8,6 +8,12 @@
 // transform is written (law 1). What must not: deciding what to change,
 // retrying, keeping state across sessions, or a password in anything that is
 // kept.
+//
+// The framing of RFC 5734 section 4 and the reading of XML into a bounded tree
+// (ReadFrame, Frame, ParseXML, Node) are exported for the practice registry.
+// They trust neither side: frames have a largest size, documents a largest
+// depth and number of elements, and a document type declaration, an entity or
+// an octet that isn't UTF-8 is an error.
 package epp
 
 import (
@@ -26,7 +32,6 @@ import (
 	"time"
 
 	"github.com/impound/impound"
-	"github.com/impound/impound/internal/seizure/epp/wire"
 )
 
 // DefaultTimeout bounds connecting, and each command from lock to answer.
@@ -98,7 +103,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 		cfg.Now = time.Now
 	}
 	if cfg.Need == nil {
-		cfg.Need = []string{wire.NSSecDNS}
+		cfg.Need = []string{NSSecDNS}
 	}
 	host, port, err := net.SplitHostPort(cfg.Addr)
 	if err != nil {
@@ -169,73 +174,73 @@ func (c *Client) open(ctx context.Context) error {
 		lang = g.Langs[0]
 	}
 	var objs strings.Builder
-	for _, uri := range []string{wire.NSDomain, wire.NSHost, wire.NSContact} {
+	for _, uri := range []string{NSDomain, NSHost, NSContact} {
 		if slices.Contains(g.ObjURIs, uri) {
-			objs.WriteString(wire.Tag("objURI", uri))
+			objs.WriteString(Tag("objURI", uri))
 		}
 	}
 	long := len(c.pw) > 16 // more than RFC 5730 has room for
 	var exts strings.Builder
-	for _, uri := range append([]string{wire.NSSecDNS, wire.NSRGP}, c.cfg.Need...) {
+	for _, uri := range append([]string{NSSecDNS, NSRGP}, c.cfg.Need...) {
 		if slices.Contains(g.ExtURIs, uri) && !slices.Contains(c.exts, uri) {
 			c.exts = append(c.exts, uri)
-			exts.WriteString(wire.Tag("extURI", uri))
+			exts.WriteString(Tag("extURI", uri))
 		}
 	}
 	if long {
-		if !slices.Contains(g.ExtURIs, wire.NSLoginSec) {
+		if !slices.Contains(g.ExtURIs, NSLoginSec) {
 			return impound.Errorf(impound.KindInvalid, "the password is longer than the 16 characters that plain EPP has room for, and the server offers no loginSec").At(c.where).WithCure("agree on a password of 6 to 16 characters")
 		}
-		exts.WriteString(wire.Tag("extURI", wire.NSLoginSec))
+		exts.WriteString(Tag("extURI", NSLoginSec))
 	}
 	svc := ""
 	if exts.Len() > 0 {
 		svc = "<svcExtension>" + exts.String() + "</svcExtension>"
 	}
-	pw, ext := wire.Escape(string(c.pw)), ""
+	pw, ext := Escape(string(c.pw)), ""
 	if long {
-		ext = `<extension><loginSec:loginSec xmlns:loginSec="` + wire.NSLoginSec + `"><loginSec:pw>` + pw + `</loginSec:pw></loginSec:loginSec></extension>`
+		ext = `<extension><loginSec:loginSec xmlns:loginSec="` + NSLoginSec + `"><loginSec:pw>` + pw + `</loginSec:pw></loginSec:loginSec></extension>`
 		pw = "[LOGIN-SECURITY]" // RFC 8807 3.1
 	}
 	id := newTRID()
-	frame := []byte(wire.Header + `<epp xmlns="` + wire.NSEPP + `"><command><login>` + wire.Tag("clID", c.cfg.ClientID) +
-		"<pw>" + pw + "</pw><options><version>1.0</version>" + wire.Tag("lang", lang) + "</options><svcs>" + objs.String() + svc + "</svcs></login>" +
-		ext + wire.Tag("clTRID", id) + "</command></epp>")
+	frame := []byte(Header + `<epp xmlns="` + NSEPP + `"><command><login>` + Tag("clID", c.cfg.ClientID) +
+		"<pw>" + pw + "</pw><options><version>1.0</version>" + Tag("lang", lang) + "</options><svcs>" + objs.String() + svc + "</svcs></login>" +
+		ext + Tag("clTRID", id) + "</command></epp>")
 	_, _, err := c.roundTrip(frame, id, nil)
 	clear(frame)
 	return err
 }
 
 func (c *Client) readGreeting() error {
-	raw, err := wire.ReadFrame(c.conn, wire.MaxFrame)
+	raw, err := ReadFrame(c.conn, MaxFrame)
 	if err != nil {
 		return c.readErr("couldn't read the greeting", err)
 	}
 	c.record("received", raw)
-	root, err := wire.Parse(raw)
+	root, err := ParseXML(raw)
 	if err != nil {
 		return protocol(c.where, "greeting: %w", err)
 	}
-	n := root.First(wire.NSEPP, "greeting")
-	if !root.Is(wire.NSEPP, "epp") || n == nil || len(root.Kids) != 1 {
-		return protocol(c.where, "the first frame is no greeting of %s", wire.NSEPP)
+	n := root.First(NSEPP, "greeting")
+	if !root.Is(NSEPP, "epp") || n == nil || len(root.Kids) != 1 {
+		return protocol(c.where, "the first frame is no greeting of %s", NSEPP)
 	}
-	menu := n.First(wire.NSEPP, "svcMenu")
+	menu := n.First(NSEPP, "svcMenu")
 	g := Greeting{
-		ServerID: n.First(wire.NSEPP, "svID").Token(),
-		Versions: tokens(menu.All(wire.NSEPP, "version")),
-		Langs:    tokens(menu.All(wire.NSEPP, "lang")),
-		ObjURIs:  tokens(menu.All(wire.NSEPP, "objURI")),
-		ExtURIs:  tokens(menu.First(wire.NSEPP, "svcExtension").All(wire.NSEPP, "extURI")),
+		ServerID: n.First(NSEPP, "svID").Token(),
+		Versions: tokens(menu.All(NSEPP, "version")),
+		Langs:    tokens(menu.All(NSEPP, "lang")),
+		ObjURIs:  tokens(menu.All(NSEPP, "objURI")),
+		ExtURIs:  tokens(menu.First(NSEPP, "svcExtension").All(NSEPP, "extURI")),
 	}
-	g.Date, _ = parseTime(n.First(wire.NSEPP, "svDate").Token())
+	g.Date, _ = parseTime(n.First(NSEPP, "svDate").Token())
 	switch {
 	case !slices.Contains(g.Versions, "1.0"):
 		return protocol(c.where, "server %q does not speak EPP 1.0", g.ServerID)
 	case len(g.Langs) == 0:
 		return protocol(c.where, "the greeting of %q names no language", g.ServerID)
-	case !slices.Contains(g.ObjURIs, wire.NSDomain):
-		return protocol(c.where, "server %q offers no %s", g.ServerID, wire.NSDomain)
+	case !slices.Contains(g.ObjURIs, NSDomain):
+		return protocol(c.where, "server %q offers no %s", g.ServerID, NSDomain)
 	}
 	c.greeting = g
 	if !g.Date.IsZero() {
@@ -284,7 +289,7 @@ func (c *Client) Hello(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	defer c.watch(ctx)()
-	frame := []byte(wire.Header + `<epp xmlns="` + wire.NSEPP + `"><hello/></epp>`)
+	frame := []byte(Header + `<epp xmlns="` + NSEPP + `"><hello/></epp>`)
 	err := c.write(frame)
 	if err == nil {
 		err = c.readGreeting()
@@ -356,7 +361,7 @@ func (c *Client) record(dir string, frame []byte) {
 }
 
 func (c *Client) readErr(msg string, err error) error {
-	if errors.Is(err, wire.ErrMalformed) {
+	if errors.Is(err, ErrMalformed) {
 		return protocol(c.where, "%w", err)
 	}
 	if errors.Is(err, io.EOF) {
@@ -366,7 +371,7 @@ func (c *Client) readErr(msg string, err error) error {
 }
 
 func (c *Client) write(frame []byte) error {
-	_, err := c.conn.Write(wire.Frame(frame))
+	_, err := c.conn.Write(Frame(frame))
 	c.record("sent", frame)
 	if err != nil {
 		return unavailable(c.where, "couldn't send", err, "try again")
@@ -377,7 +382,7 @@ func (c *Client) write(frame []byte) error {
 // do sends one command and reads its answer. gate, if any, is asked right
 // before the first octet is written; a gate makes the command a transform,
 // whose lost answers are an unknown outcome.
-func (c *Client) do(ctx context.Context, frame []byte, clTRID string, gate func(now time.Time) error) (Result, *wire.Node, error) {
+func (c *Client) do(ctx context.Context, frame []byte, clTRID string, gate func(now time.Time) error) (Result, *Node, error) {
 	if err := c.take(ctx); err != nil {
 		return Result{}, nil, err
 	}
@@ -395,13 +400,13 @@ func (c *Client) do(ctx context.Context, frame []byte, clTRID string, gate func(
 }
 
 // roundTrip is do for whoever holds the turn and has set the deadline.
-func (c *Client) roundTrip(frame []byte, clTRID string, gate func(now time.Time) error) (Result, *wire.Node, error) {
+func (c *Client) roundTrip(frame []byte, clTRID string, gate func(now time.Time) error) (Result, *Node, error) {
 	if gate != nil {
 		if err := gate(c.cfg.Now()); err != nil {
 			return Result{}, nil, err
 		}
 	}
-	lost := func(err error) (Result, *wire.Node, error) {
+	lost := func(err error) (Result, *Node, error) {
 		c.kill(err)
 		if gate != nil {
 			err = unknown(c.where, err)
@@ -411,7 +416,7 @@ func (c *Client) roundTrip(frame []byte, clTRID string, gate func(now time.Time)
 	if err := c.write(frame); err != nil {
 		return lost(err)
 	}
-	raw, err := wire.ReadFrame(c.conn, wire.MaxFrame)
+	raw, err := ReadFrame(c.conn, MaxFrame)
 	if err != nil {
 		return lost(c.readErr("couldn't read the answer", err))
 	}
@@ -432,25 +437,25 @@ func (c *Client) roundTrip(frame []byte, clTRID string, gate func(now time.Time)
 
 // parseResponse reads the frame of a response and proves that it answers the
 // command clTRID. A failure that the server answers is no error here.
-func parseResponse(raw []byte, clTRID string) (Result, *wire.Node, error) {
-	root, err := wire.Parse(raw)
+func parseResponse(raw []byte, clTRID string) (Result, *Node, error) {
+	root, err := ParseXML(raw)
 	if err != nil {
 		return Result{}, nil, err
 	}
-	resp := root.First(wire.NSEPP, "response")
-	if !root.Is(wire.NSEPP, "epp") || resp == nil || len(root.Kids) != 1 {
-		return Result{}, nil, fmt.Errorf("no response in the namespace %s", wire.NSEPP)
+	resp := root.First(NSEPP, "response")
+	if !root.Is(NSEPP, "epp") || resp == nil || len(root.Kids) != 1 {
+		return Result{}, nil, fmt.Errorf("no response in the namespace %s", NSEPP)
 	}
 	for _, k := range resp.Kids {
-		if k.Space != wire.NSEPP || !slices.Contains([]string{"result", "msgQ", "resData", "extension", "trID"}, k.Local) {
+		if k.Space != NSEPP || !slices.Contains([]string{"result", "msgQ", "resData", "extension", "trID"}, k.Local) {
 			return Result{}, nil, fmt.Errorf("a response holds the foreign element %.80q", k.Local)
 		}
 	}
-	results, trids := resp.All(wire.NSEPP, "result"), resp.All(wire.NSEPP, "trID")
-	if len(results) == 0 || len(trids) != 1 || len(resp.All(wire.NSEPP, "resData")) > 1 || len(resp.All(wire.NSEPP, "extension")) > 1 {
+	results, trids := resp.All(NSEPP, "result"), resp.All(NSEPP, "trID")
+	if len(results) == 0 || len(trids) != 1 || len(resp.All(NSEPP, "resData")) > 1 || len(resp.All(NSEPP, "extension")) > 1 {
 		return Result{}, nil, errors.New("a response without result or transaction id, or with two of one kind")
 	}
-	r := Result{ClTRID: trids[0].First(wire.NSEPP, "clTRID").Token(), SvTRID: cut(trids[0].First(wire.NSEPP, "svTRID").Token(), 64)}
+	r := Result{ClTRID: trids[0].First(NSEPP, "clTRID").Token(), SvTRID: cut(trids[0].First(NSEPP, "svTRID").Token(), 64)}
 	var reasons []string
 	for i, n := range results {
 		s, _ := n.Attr("code")
@@ -465,12 +470,12 @@ func parseResponse(raw []byte, clTRID string) (Result, *wire.Node, error) {
 			return Result{}, nil, errors.New("success and something else in one response")
 		}
 		if i == 0 {
-			r.Code, r.Message = code, cut(n.First(wire.NSEPP, "msg").Token(), 500)
+			r.Code, r.Message = code, cut(n.First(NSEPP, "msg").Token(), 500)
 		} else {
-			reasons = append(reasons, fmt.Sprintf("%d %s", code, n.First(wire.NSEPP, "msg").Token()))
+			reasons = append(reasons, fmt.Sprintf("%d %s", code, n.First(NSEPP, "msg").Token()))
 		}
-		for _, x := range n.All(wire.NSEPP, "extValue") {
-			reasons = append(reasons, x.First(wire.NSEPP, "reason").Token())
+		for _, x := range n.All(NSEPP, "extValue") {
+			reasons = append(reasons, x.First(NSEPP, "reason").Token())
 		}
 	}
 	r.Reason = cut(strings.Join(reasons, "; "), 500)
@@ -493,7 +498,7 @@ func command(body, extension, clTRID string) []byte {
 	if extension != "" {
 		extension = "<extension>" + extension + "</extension>"
 	}
-	return []byte(wire.Header + `<epp xmlns="` + wire.NSEPP + `"><command>` + body + extension + wire.Tag("clTRID", clTRID) + "</command></epp>")
+	return []byte(Header + `<epp xmlns="` + NSEPP + `"><command>` + body + extension + Tag("clTRID", clTRID) + "</command></epp>")
 }
 
 // newTRID gives a client transaction id that no other session gives.
@@ -514,7 +519,7 @@ func trID(id string) (string, error) {
 	return id, nil
 }
 
-func tokens(nodes []*wire.Node) []string {
+func tokens(nodes []*Node) []string {
 	var out []string
 	for _, n := range nodes {
 		if s := n.Token(); s != "" {

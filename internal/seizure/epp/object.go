@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/impound/impound"
-	"github.com/impound/impound/internal/seizure/epp/wire"
 )
 
 // DS is a delegation signer as EPP carries it (RFC 5910 4).
@@ -92,7 +91,7 @@ type PendingDone struct {
 // InfoDomain asks for a domain. It is KindNotFound when the registry has none.
 func (c *Client) InfoDomain(ctx context.Context, name impound.Name) (DomainInfo, error) {
 	id := newTRID()
-	frame := command(`<info><domain:info xmlns:domain="`+wire.NSDomain+`"><domain:name hosts="all">`+wire.Escape(name.String())+`</domain:name></domain:info></info>`, "", id)
+	frame := command(`<info><domain:info xmlns:domain="`+NSDomain+`"><domain:name hosts="all">`+Escape(name.String())+`</domain:name></domain:info></info>`, "", id)
 	_, resp, err := c.do(ctx, frame, id, nil)
 	if err != nil {
 		return DomainInfo{}, err
@@ -107,7 +106,7 @@ func (c *Client) InfoDomain(ctx context.Context, name impound.Name) (DomainInfo,
 // InfoHost asks for a host object. It is KindNotFound when the registry has none.
 func (c *Client) InfoHost(ctx context.Context, name impound.Name) (HostInfo, error) {
 	id := newTRID()
-	frame := command(`<info><host:info xmlns:host="`+wire.NSHost+`">`+wire.Tag("host:name", name.String())+`</host:info></info>`, "", id)
+	frame := command(`<info><host:info xmlns:host="`+NSHost+`">`+Tag("host:name", name.String())+`</host:info></info>`, "", id)
 	_, resp, err := c.do(ctx, frame, id, nil)
 	if err != nil {
 		return HostInfo{}, err
@@ -121,19 +120,19 @@ func (c *Client) InfoHost(ctx context.Context, name impound.Name) (HostInfo, err
 
 // CheckDomain asks which domains could be created, in the order of names.
 func (c *Client) CheckDomain(ctx context.Context, names ...impound.Name) ([]Available, error) {
-	return c.check(ctx, "domain", wire.NSDomain, names)
+	return c.check(ctx, "domain", NSDomain, names)
 }
 
 // CheckHost asks which host objects could be created, in the order of names;
 // those that can't, exist (or policy forbids them: see Reason).
 func (c *Client) CheckHost(ctx context.Context, names ...impound.Name) ([]Available, error) {
-	return c.check(ctx, "host", wire.NSHost, names)
+	return c.check(ctx, "host", NSHost, names)
 }
 
 func (c *Client) check(ctx context.Context, obj, space string, names []impound.Name) ([]Available, error) {
 	var b strings.Builder
 	for _, n := range names {
-		b.WriteString(wire.Tag(obj+":name", n.String()))
+		b.WriteString(Tag(obj+":name", n.String()))
 	}
 	if len(names) == 0 {
 		return nil, nil
@@ -249,7 +248,7 @@ func (c *Client) UpdateDomain(ctx context.Context, permits []impound.Permit, u D
 	}
 	permits = slices.Clone(permits)
 	gate := func(now time.Time) error {
-		if u.RemAllDS && !slices.Contains(c.exts, wire.NSSecDNS) {
+		if u.RemAllDS && !slices.Contains(c.exts, NSSecDNS) {
 			return impound.Errorf(impound.KindInvalid, "this session has no secDNS: the DS can't be removed, and nothing was sent").At(c.where)
 		}
 		for _, act := range u.Acts() {
@@ -289,7 +288,7 @@ func anyPermits(permits []impound.Permit, act impound.Act, n impound.Name, now t
 // then status; the extension after the command (RFC 5731 3.2.5, RFC 5910 5.2.5).
 func (u DomainUpdate) frame(clTRID string) []byte {
 	var b strings.Builder
-	b.WriteString(`<update><domain:update xmlns:domain="` + wire.NSDomain + `">` + wire.Tag("domain:name", u.Name.String()))
+	b.WriteString(`<update><domain:update xmlns:domain="` + NSDomain + `">` + Tag("domain:name", u.Name.String()))
 	part := func(tag string, ns []impound.Name, status []string) {
 		if len(ns)+len(status) == 0 {
 			return
@@ -299,15 +298,15 @@ func (u DomainUpdate) frame(clTRID string) []byte {
 			b.WriteString("<domain:ns>")
 			for _, n := range ns {
 				if u.HostAttr {
-					b.WriteString("<domain:hostAttr>" + wire.Tag("domain:hostName", n.String()) + "</domain:hostAttr>")
+					b.WriteString("<domain:hostAttr>" + Tag("domain:hostName", n.String()) + "</domain:hostAttr>")
 				} else {
-					b.WriteString(wire.Tag("domain:hostObj", n.String()))
+					b.WriteString(Tag("domain:hostObj", n.String()))
 				}
 			}
 			b.WriteString("</domain:ns>")
 		}
 		for _, s := range status {
-			b.WriteString(`<domain:status s="` + wire.Escape(s) + `"/>`)
+			b.WriteString(`<domain:status s="` + Escape(s) + `"/>`)
 		}
 		b.WriteString("</domain:" + tag + ">")
 	}
@@ -315,7 +314,7 @@ func (u DomainUpdate) frame(clTRID string) []byte {
 	part("rem", u.RemNS, u.RemStatus)
 	ext := "" // with one, add and rem may both be missing (RFC 5731 3.2.5)
 	if u.RemAllDS {
-		ext = `<secDNS:update xmlns:secDNS="` + wire.NSSecDNS + `"><secDNS:rem><secDNS:all>true</secDNS:all></secDNS:rem></secDNS:update>`
+		ext = `<secDNS:update xmlns:secDNS="` + NSSecDNS + `"><secDNS:rem><secDNS:all>true</secDNS:all></secDNS:rem></secDNS:update>`
 	}
 	b.WriteString("</domain:update></update>")
 	return command(b.String(), ext, clTRID)
@@ -343,7 +342,7 @@ func (c *Client) CreateHost(ctx context.Context, permit impound.Permit, h HostCr
 		return Result{}, err
 	}
 	var b strings.Builder
-	b.WriteString(`<create><host:create xmlns:host="` + wire.NSHost + `">` + wire.Tag("host:name", h.Name.String()))
+	b.WriteString(`<create><host:create xmlns:host="` + NSHost + `">` + Tag("host:name", h.Name.String()))
 	for _, a := range h.Addrs {
 		if !a.IsValid() || a.Zone() != "" {
 			return Result{}, impound.Errorf(impound.KindInvalid, "host %s has an address that is none", h.Name.Defanged())
@@ -393,7 +392,7 @@ func (c *Client) Poll(ctx context.Context) (PollMessage, bool, error) {
 // Ack takes a message off the queue: do it after what it says has been kept.
 func (c *Client) Ack(ctx context.Context, msgID string) error {
 	id := newTRID()
-	r, _, err := c.do(ctx, command(`<poll op="ack" msgID="`+wire.Escape(msgID)+`"/>`, "", id), id, nil)
+	r, _, err := c.do(ctx, command(`<poll op="ack" msgID="`+Escape(msgID)+`"/>`, "", id), id, nil)
 	if err == nil && r.Code != 1000 && r.Code != 1300 {
 		return protocol(c.where, "an acknowledgement was answered with %d", r.Code)
 	}
@@ -402,7 +401,7 @@ func (c *Client) Ack(ctx context.Context, msgID string) error {
 
 // hostName reads a name as a server must write it: [impound.ParseName] alone
 // would also take a URL or a defanged spelling.
-func hostName(n *wire.Node) (impound.Name, error) {
+func hostName(n *Node) (impound.Name, error) {
 	s := strings.TrimSuffix(strings.ToLower(n.Token()), ".")
 	name, err := impound.ParseName(s)
 	if err != nil {
@@ -414,7 +413,7 @@ func hostName(n *wire.Node) (impound.Name, error) {
 	return name, nil
 }
 
-func hostNames(nodes []*wire.Node) ([]impound.Name, error) {
+func hostNames(nodes []*Node) ([]impound.Name, error) {
 	var out []impound.Name
 	for _, n := range nodes {
 		name, err := hostName(n)
@@ -427,15 +426,15 @@ func hostNames(nodes []*wire.Node) ([]impound.Name, error) {
 }
 
 // only gives the one child of resData, by name.
-func only(resp *wire.Node, space, local string) (*wire.Node, error) {
-	data := resp.First(wire.NSEPP, "resData")
+func only(resp *Node, space, local string) (*Node, error) {
+	data := resp.First(NSEPP, "resData")
 	if n := data.First(space, local); n != nil && len(data.Kids) == 1 {
 		return n, nil
 	}
 	return nil, fmt.Errorf("no %s of %s in the answer", local, space)
 }
 
-func dates(n *wire.Node, space string, into map[string]*time.Time) error {
+func dates(n *Node, space string, into map[string]*time.Time) error {
 	for local, t := range into {
 		var err error
 		if *t, err = parseTime(n.First(space, local).Token()); err != nil {
@@ -445,7 +444,7 @@ func dates(n *wire.Node, space string, into map[string]*time.Time) error {
 	return nil
 }
 
-func statuses(n *wire.Node, space string) []string {
+func statuses(n *Node, space string) []string {
 	var out []string
 	for _, s := range n.All(space, "status") {
 		if v, ok := s.Attr("s"); ok {
@@ -455,8 +454,8 @@ func statuses(n *wire.Node, space string) []string {
 	return out
 }
 
-func parseDomainInfo(resp *wire.Node, want impound.Name) (d DomainInfo, err error) {
-	const ns = wire.NSDomain
+func parseDomainInfo(resp *Node, want impound.Name) (d DomainInfo, err error) {
+	const ns = NSDomain
 	n, err := only(resp, ns, "infData")
 	if err != nil {
 		return d, err
@@ -491,18 +490,18 @@ func parseDomainInfo(resp *wire.Node, want impound.Name) (d DomainInfo, err erro
 	if err = dates(n, ns, map[string]*time.Time{"crDate": &d.Created, "upDate": &d.Updated, "exDate": &d.Expiry, "trDate": &d.Transferred}); err != nil {
 		return d, err
 	}
-	ext := resp.First(wire.NSEPP, "extension")
-	sec := ext.First(wire.NSSecDNS, "infData")
-	for _, x := range sec.All(wire.NSSecDNS, "dsData") {
+	ext := resp.First(NSEPP, "extension")
+	sec := ext.First(NSSecDNS, "infData")
+	for _, x := range sec.All(NSSecDNS, "dsData") {
 		ds, err := parseDS(x)
 		if err != nil {
 			return d, err
 		}
 		d.DS = append(d.DS, ds)
 	}
-	d.Keys = len(sec.All(wire.NSSecDNS, "keyData"))
-	for _, r := range ext.All(wire.NSRGP, "infData") {
-		for _, s := range r.All(wire.NSRGP, "rgpStatus") {
+	d.Keys = len(sec.All(NSSecDNS, "keyData"))
+	for _, r := range ext.All(NSRGP, "infData") {
+		for _, s := range r.All(NSRGP, "rgpStatus") {
 			if v, ok := s.Attr("s"); ok {
 				d.RGP = append(d.RGP, cut(v, 64))
 			}
@@ -511,24 +510,24 @@ func parseDomainInfo(resp *wire.Node, want impound.Name) (d DomainInfo, err erro
 	return d, nil
 }
 
-func parseDS(n *wire.Node) (ds DS, err error) {
+func parseDS(n *Node) (ds DS, err error) {
 	num := func(local string, bits int) uint64 {
-		v, e := strconv.ParseUint(n.First(wire.NSSecDNS, local).Token(), 10, bits)
+		v, e := strconv.ParseUint(n.First(NSSecDNS, local).Token(), 10, bits)
 		if e != nil && err == nil {
 			err = fmt.Errorf("DS record: %s: %w", local, e)
 		}
 		return v
 	}
 	ds.KeyTag, ds.Alg, ds.DigestType = uint16(num("keyTag", 16)), uint8(num("alg", 8)), uint8(num("digestType", 8))
-	ds.Digest = strings.ToUpper(n.First(wire.NSSecDNS, "digest").Token())
+	ds.Digest = strings.ToUpper(n.First(NSSecDNS, "digest").Token())
 	if len(ds.Digest) > 256 || strings.Trim(ds.Digest, "0123456789ABCDEF") != "" {
 		return ds, errors.New("DS record: the digest is not hexadecimal")
 	}
 	return ds, err
 }
 
-func parseHostInfo(resp *wire.Node, want impound.Name) (h HostInfo, err error) {
-	const ns = wire.NSHost
+func parseHostInfo(resp *Node, want impound.Name) (h HostInfo, err error) {
+	const ns = NSHost
 	n, err := only(resp, ns, "infData")
 	if err != nil {
 		return h, err
@@ -550,7 +549,7 @@ func parseHostInfo(resp *wire.Node, want impound.Name) (h HostInfo, err error) {
 	return h, dates(n, ns, map[string]*time.Time{"crDate": &h.Created, "upDate": &h.Updated})
 }
 
-func parseCheck(resp *wire.Node, space string, want []impound.Name) ([]Available, error) {
+func parseCheck(resp *Node, space string, want []impound.Name) ([]Available, error) {
 	n, err := only(resp, space, "chkData")
 	if err != nil {
 		return nil, err
@@ -579,8 +578,8 @@ func parseCheck(resp *wire.Node, space string, want []impound.Name) ([]Available
 	return out, nil
 }
 
-func parsePoll(resp *wire.Node) (m PollMessage, err error) {
-	q := resp.First(wire.NSEPP, "msgQ")
+func parsePoll(resp *Node) (m PollMessage, err error) {
+	q := resp.First(NSEPP, "msgQ")
 	m.ID, _ = q.Attr("id")
 	if m.ID == "" || len(m.ID) > 256 {
 		return m, errors.New("a message without a usable id")
@@ -589,16 +588,16 @@ func parsePoll(resp *wire.Node) (m PollMessage, err error) {
 	if m.Count, err = strconv.Atoi(s); err != nil {
 		return m, fmt.Errorf("message count: %w", err)
 	}
-	m.Text = cut(q.First(wire.NSEPP, "msg").Token(), 1000)
-	if m.Date, err = parseTime(q.First(wire.NSEPP, "qDate").Token()); err != nil {
+	m.Text = cut(q.First(NSEPP, "msg").Token(), 1000)
+	if m.Date, err = parseTime(q.First(NSEPP, "qDate").Token()); err != nil {
 		return m, err
 	}
-	pan := resp.First(wire.NSEPP, "resData").First(wire.NSDomain, "panData")
+	pan := resp.First(NSEPP, "resData").First(NSDomain, "panData")
 	if pan == nil {
 		return m, nil
 	}
 	p := &PendingDone{}
-	nn := pan.First(wire.NSDomain, "name")
+	nn := pan.First(NSDomain, "name")
 	if p.Name, err = hostName(nn); err != nil {
 		return m, err
 	}
@@ -607,9 +606,9 @@ func parsePoll(resp *wire.Node) (m PollMessage, err error) {
 		return m, fmt.Errorf("the pending action on %s neither succeeded nor failed: paResult=%.20q", p.Name.Defanged(), s)
 	}
 	p.Done = s == "1" || s == "true"
-	id := pan.First(wire.NSDomain, "paTRID")
-	p.ClTRID, p.SvTRID = cut(id.First(wire.NSEPP, "clTRID").Token(), 64), cut(id.First(wire.NSEPP, "svTRID").Token(), 64)
-	if p.Date, err = parseTime(pan.First(wire.NSDomain, "paDate").Token()); err != nil {
+	id := pan.First(NSDomain, "paTRID")
+	p.ClTRID, p.SvTRID = cut(id.First(NSEPP, "clTRID").Token(), 64), cut(id.First(NSEPP, "svTRID").Token(), 64)
+	if p.Date, err = parseTime(pan.First(NSDomain, "paDate").Token()); err != nil {
 		return m, err
 	}
 	m.Pending = p

@@ -1,12 +1,4 @@
-// Package wire is the part of EPP that client and server share: the four-octet
-// framing of RFC 5734 section 4 and the reading of a frame's XML into a bounded
-// tree. It trusts neither side: frames have a largest size, documents a largest
-// depth and number of elements, and a document type declaration, an entity or
-// an octet that isn't UTF-8 is an error.
-//
-// What lives here: octets and XML. What must not: a command, a result code, a
-// connection, or an opinion on what a frame means.
-package wire
+package epp
 
 import (
 	"bytes"
@@ -103,9 +95,9 @@ type Node struct {
 	Text         string // the character data directly inside, in order
 }
 
-// Parse reads a document. Comments and processing instructions are skipped;
+// ParseXML reads a document. Comments and processing instructions are skipped;
 // whatever follows the root element but white space is an error.
-func Parse(b []byte) (*Node, error) {
+func ParseXML(b []byte) (*Node, error) {
 	if !utf8.Valid(b) {
 		return nil, malformed("not valid UTF-8")
 	}
@@ -122,7 +114,7 @@ func Parse(b []byte) (*Node, error) {
 			break
 		}
 		if err != nil {
-			return nil, malformed("%s", cut(err.Error()))
+			return nil, malformed("%s", cut(err.Error(), 120))
 		}
 		switch t := tok.(type) {
 		case xml.StartElement:
@@ -141,7 +133,7 @@ func Parse(b []byte) (*Node, error) {
 			for i, a := range n.Attrs {
 				for _, b := range n.Attrs[:i] {
 					if a.Name == b.Name {
-						return nil, malformed("attribute %s given twice", cut(a.Name.Local))
+						return nil, malformed("attribute %s given twice", cut(a.Name.Local, 120))
 					}
 				}
 			}
@@ -239,11 +231,4 @@ func Escape(s string) string {
 // Tag gives <name>text</name>, text escaped.
 func Tag(name, text string) string {
 	return "<" + name + ">" + Escape(text) + "</" + name + ">"
-}
-
-func cut(s string) string {
-	if len(s) > 120 {
-		s = s[:117] + "..."
-	}
-	return strings.ToValidUTF8(s, "\uFFFD")
 }
