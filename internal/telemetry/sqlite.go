@@ -1,0 +1,750 @@
+package telemetry
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"modernc.org/sqlite"
+
+	"github.com/impound/impound"
+)
+
+//go:embed schema.sql
+var schemaSQL string
+
+// schemaVersion is in the file's user_version. A file of another version is
+// migrated or refused; so far there is one.
+const schemaVersion = 1
+
+// maxWindow bounds the events of one source that are loaded to judge a day.
+const maxWindow = 1000
+
+// sqliteEngine keeps contacts in one file: WAL, synchronous=FULL (a commit is
+// fsynced), secure_delete. One writer at a time, over processes too; others
+// wait up to 10 s.
+type sqliteEngine struct {
+	db   *sql.DB
+	path string
+}
+
+var _ Engine = (*sqliteEngine)(nil)
+
+func openSQLite(ctx context.Context, path string) (*sqliteEngine, error) {
+	fail := func(err error) error {
+		return impound.Errorf(impound.KindUnavailable, "couldn't open the telemetry database: %w", err).At(path).WithCure("check that the folder exists, is writable and that the disk is not full")
+	}
+	// SQLite gives its side files the mode of the main one: make it first.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fail(err)
+	}
+	f.Close()
+	q := url.Values{"_txlock": {"immediate"}, "_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "secure_delete(1)", "temp_store(MEMORY)"}}
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String())
+	if err != nil {
+		return nil, fail(err)
+	}
+	db.SetMaxOpenConns(6)
+	e := &sqliteEngine{db: db, path: path}
+	if err := e.migrate(ctx); err != nil {
+		db.Close()
+		if impound.KindOf(err) != impound.KindInternal {
+			return nil, err
+		}
+		return nil, fail(err)
+	}
+	return e, nil
+}
+
+func (e *sqliteEngine) migrate(ctx context.Context) error {
+	return e.update(ctx, func(tx *sql.Tx) error {
+		var v int
+		if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&v); err != nil {
+			return err
+		}
+		switch {
+		case v == schemaVersion:
+			return nil
+		case v > schemaVersion:
+			return impound.Errorf(impound.KindRefused, "the telemetry database has schema %d, this version knows %d", v, schemaVersion).At(e.path).WithCure("use the newer impound that wrote it")
+		}
+		if _, err := tx.ExecContext(ctx, schemaSQL); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
+		return err
+	})
+}
+
+func (e *sqliteEngine) update(ctx context.Context, fn func(*sql.Tx) error) error {
+	tx, err := e.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := fn(tx); err != nil {
+		tx.Rollback()
+		return err
+	}
+	return tx.Commit()
+}
+
+func (e *sqliteEngine) wrap(verb string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var ie *impound.Error
+	if errors.As(err, &ie) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	kind, cure := impound.KindInternal, ""
+	var se *sqlite.Error
+	if errors.As(err, &se) {
+		switch se.Code() & 0xff {
+		case 5, 6: // SQLITE_BUSY, SQLITE_LOCKED
+			kind, cure = impound.KindUnavailable, "another process writes: try again"
+		case 13: // SQLITE_FULL
+			kind, cure = impound.KindUnavailable, "make room on the disk"
+		case 8, 10, 14: // SQLITE_READONLY, SQLITE_IOERR, SQLITE_CANTOPEN
+			kind, cure = impound.KindUnavailable, "check the disk and the rights of the folder"
+		}
+	}
+	return impound.Errorf(kind, "couldn't %s: %w", verb, err).At(e.path).WithCure(cure)
+}
+
+const dayMicros = int64(24 * time.Hour / time.Microsecond)
+
+func dayOf(t time.Time) int64 { return t.UnixMicro() / dayMicros }
+
+type rollKey struct {
+	step, at            int64
+	caseID, order, zone string
+	class               impound.Class
+}
+
+// rolls gathers changes of the sums, so that each is written once.
+type rolls map[rollKey]int
+
+func (r rolls) add(at int64, caseID, order, zone string, class impound.Class, n int) {
+	s := at / 1_000_000
+	for _, step := range rollSteps {
+		r[rollKey{step, s - s%step, caseID, order, zone, class}] += n
+	}
+}
+
+var rollSteps = []int64{60, 3600, 86400}
+
+func (e *sqliteEngine) Add(ctx context.Context, rows []Row, judge func(Window) []Verdict) (int, error) {
+	added := 0
+	err := e.update(ctx, func(tx *sql.Tx) error {
+		fresh, err := claim(ctx, tx, rows)
+		if err != nil || len(fresh) == 0 {
+			return err
+		}
+		added = len(fresh)
+		nets := map[networkKey]int64{}
+		ins, err := tx.PrepareContext(ctx, `INSERT INTO contact (sensor, seq, at, day, source, web, case_id, ord, zone, class, confidence, reasons, network, lure_hash, event) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`)
+		if err != nil {
+			return err
+		}
+		defer ins.Close()
+		sums := rolls{}
+		touched := map[string]map[int64]bool{} // source -> days to judge
+		for _, r := range fresh {
+			net, err := networkID(ctx, tx, nets, r)
+			if err != nil {
+				return err
+			}
+			web, class, conf, reasons := 0, impound.ClassUnclear, 0.0, "[]"
+			day := dayOf(r.At)
+			if r.Proto != impound.ProtoDNS && r.Proto != impound.ProtoDNST && r.Source != "" {
+				web = 1 // judged below, with its neighbours
+				days := touched[r.Source]
+				if days == nil {
+					days = map[int64]bool{}
+					touched[r.Source] = days
+				}
+				days[day-1], days[day], days[day+1] = true, true, true
+			} else {
+				v := judge(Window{Network: r.Network, Kind: r.Kind, Events: []impound.Event{r.Event}})[0]
+				if class, conf, reasons, err = verdictColumns(v); err != nil {
+					return err
+				}
+			}
+			ev, err := json.Marshal(r.Event)
+			if err != nil {
+				return err
+			}
+			if _, err := ins.ExecContext(ctx, r.Sensor, int64(r.Seq), r.At.UnixMicro(), day, r.Source, web, r.Case, r.Order, r.Zone, string(class), conf, reasons, net, r.LureHash, string(ev)); err != nil {
+				return err
+			}
+			sums.add(r.At.UnixMicro(), r.Case, r.Order, r.Zone, class, 1)
+		}
+		sources := make([]string, 0, len(touched))
+		for s := range touched {
+			sources = append(sources, s)
+		}
+		slices.Sort(sources)
+		for _, s := range sources {
+			days := make([]int64, 0, len(touched[s]))
+			for d := range touched[s] {
+				days = append(days, d)
+			}
+			slices.Sort(days)
+			for _, d := range days {
+				if err := rejudge(ctx, tx, s, d, judge, sums); err != nil {
+					return err
+				}
+			}
+		}
+		for k, n := range sums {
+			if n == 0 {
+				continue
+			}
+			if _, err := tx.ExecContext(ctx, `INSERT INTO rollup (step, at, case_id, ord, zone, class, n) VALUES (?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET n = n + excluded.n`, k.step, k.at, k.caseID, k.order, k.zone, string(k.class), n); err != nil {
+				return err
+			}
+		}
+		return bump(ctx, tx)
+	})
+	if err != nil {
+		return 0, e.wrap("store contacts", err)
+	}
+	return added, nil
+}
+
+func bump(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, "UPDATE version SET n = n + 1")
+	return err
+}
+
+// claim gives the rows whose (sensor, seq) was never taken, and takes them.
+func claim(ctx context.Context, tx *sql.Tx, rows []Row) ([]Row, error) {
+	bySensor := map[string][]int64{}
+	for _, r := range rows {
+		bySensor[r.Sensor] = append(bySensor[r.Sensor], int64(r.Seq))
+	}
+	type key struct {
+		sensor string
+		seq    int64
+	}
+	isNew := map[key]bool{}
+	for sensor, seqs := range bySensor {
+		slices.Sort(seqs)
+		seqs = slices.Compact(seqs)
+		lo, hi := seqs[0], seqs[len(seqs)-1]
+		type span struct{ first, last int64 }
+		var old []span
+		q, err := tx.QueryContext(ctx, "SELECT first, last FROM span WHERE sensor = ? AND first <= ? AND last >= ? ORDER BY first", sensor, hi+1, lo-1)
+		if err != nil {
+			return nil, err
+		}
+		for q.Next() {
+			var s span
+			if err := q.Scan(&s.first, &s.last); err != nil {
+				q.Close()
+				return nil, err
+			}
+			old = append(old, s)
+		}
+		if err := q.Err(); err != nil {
+			return nil, err
+		}
+		spans := slices.Clone(old)
+		n := 0
+		i := 0
+		for _, s := range seqs {
+			for i < len(old) && old[i].last < s {
+				i++
+			}
+			if i < len(old) && old[i].first <= s {
+				continue
+			}
+			isNew[key{sensor, s}] = true
+			spans = append(spans, span{s, s})
+			n++
+		}
+		if n == 0 {
+			continue
+		}
+		slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+		merged := spans[:1]
+		for _, s := range spans[1:] {
+			if last := &merged[len(merged)-1]; s.first <= last.last+1 {
+				last.last = max(last.last, s.last)
+			} else {
+				merged = append(merged, s)
+			}
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM span WHERE sensor = ? AND first <= ? AND last >= ?", sensor, hi+1, lo-1); err != nil {
+			return nil, err
+		}
+		for _, s := range merged {
+			if _, err := tx.ExecContext(ctx, "INSERT INTO span (sensor, first, last) VALUES (?,?,?)", sensor, s.first, s.last); err != nil {
+				return nil, err
+			}
+		}
+	}
+	var out []Row
+	for _, r := range rows {
+		k := key{r.Sensor, int64(r.Seq)}
+		if isNew[k] {
+			delete(isNew, k) // twice in one batch: the first counts
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+type networkKey struct {
+	net  impound.Network
+	kind NetworkKind
+}
+
+func networkID(ctx context.Context, tx *sql.Tx, seen map[networkKey]int64, r Row) (int64, error) {
+	k := networkKey{r.Network, r.Kind}
+	if id, ok := seen[k]; ok {
+		return id, nil
+	}
+	prefix := ""
+	if r.Network.Prefix.IsValid() {
+		prefix = r.Network.Prefix.String()
+	}
+	args := []any{prefix, int64(r.Network.ASN), r.Network.Name, r.Network.Country, r.Network.Abuse, r.Network.Sector, string(r.Kind)}
+	if _, err := tx.ExecContext(ctx, "INSERT INTO network (prefix, asn, name, country, abuse, sector, kind) VALUES (?,?,?,?,?,?,?) ON CONFLICT DO NOTHING", args...); err != nil {
+		return 0, err
+	}
+	var id int64
+	if err := tx.QueryRowContext(ctx, "SELECT id FROM network WHERE prefix=? AND asn=? AND name=? AND country=? AND abuse=? AND sector=? AND kind=?", args...).Scan(&id); err != nil {
+		return 0, err
+	}
+	seen[k] = id
+	return id, nil
+}
+
+func verdictColumns(v Verdict) (impound.Class, float64, string, error) {
+	b, err := json.Marshal(v.Reasons)
+	if err != nil {
+		return "", 0, "", err
+	}
+	return v.Class, v.Confidence, string(b), nil
+}
+
+// rejudge judges what source did on day, and writes what changed.
+func rejudge(ctx context.Context, tx *sql.Tx, source string, day int64, judge func(Window) []Verdict, sums rolls) error {
+	type stored struct {
+		sensor              string
+		seq, at, day        int64
+		caseID, order, zone string
+		class               impound.Class
+		conf                float64
+		reasons             string
+	}
+	q, err := tx.QueryContext(ctx, `SELECT c.sensor, c.seq, c.at, c.day, c.case_id, c.ord, c.zone, c.class, c.confidence, c.reasons, c.event,
+		n.prefix, n.asn, n.name, n.country, n.abuse, n.sector, n.kind
+		FROM contact c JOIN network n ON n.id = c.network
+		WHERE c.source = ? AND c.web = 1 AND c.source <> '' AND c.day BETWEEN ? AND ?
+		ORDER BY c.at, c.sensor, c.seq LIMIT ?`, source, day-1, day+1, maxWindow+1)
+	if err != nil {
+		return err
+	}
+	defer q.Close()
+	var old []stored
+	var w Window
+	mine := false
+	for q.Next() {
+		var s stored
+		var class, ev, prefix, kind string
+		var asn int64
+		var n impound.Network
+		if err := q.Scan(&s.sensor, &s.seq, &s.at, &s.day, &s.caseID, &s.order, &s.zone, &class, &s.conf, &s.reasons, &ev, &prefix, &asn, &n.Name, &n.Country, &n.Abuse, &n.Sector, &kind); err != nil {
+			return err
+		}
+		if len(old) == maxWindow {
+			w.Truncated = true
+			break
+		}
+		var e impound.Event
+		if err := json.Unmarshal([]byte(ev), &e); err != nil {
+			return fmt.Errorf("stored event %d of %s: %w", s.seq, s.sensor, err)
+		}
+		s.class = impound.Class(class)
+		n.ASN = uint32(asn)
+		if prefix != "" {
+			n.Prefix, _ = netip.ParsePrefix(prefix)
+		}
+		// What is known of the network now counts; events are in order of time.
+		w.Network, w.Kind = n, NetworkKind(kind)
+		w.Events = append(w.Events, e)
+		old = append(old, s)
+		mine = mine || s.day == day
+	}
+	if err := q.Err(); err != nil {
+		return err
+	}
+	q.Close()
+	if w.Truncated {
+		if err := rejudgeRest(ctx, tx, source, day, w, judge, sums); err != nil {
+			return err
+		}
+	}
+	if !mine {
+		return nil
+	}
+	for i, v := range judge(w) {
+		o := old[i]
+		if o.day != day {
+			continue
+		}
+		class, conf, reasons, err := verdictColumns(v)
+		if err != nil {
+			return err
+		}
+		if class == o.class && conf == o.conf && reasons == o.reasons {
+			continue
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE contact SET class = ?, confidence = ?, reasons = ? WHERE sensor = ? AND seq = ?", string(class), conf, reasons, o.sensor, o.seq); err != nil {
+			return err
+		}
+		if class != o.class {
+			sums.add(o.at, o.caseID, o.order, o.zone, o.class, -1)
+			sums.add(o.at, o.caseID, o.order, o.zone, class, 1)
+		}
+	}
+	return nil
+}
+
+// rejudgeRest judges, each alone, the events of day that have no verdict yet
+// because the source sent more than a window holds.
+func rejudgeRest(ctx context.Context, tx *sql.Tx, source string, day int64, w Window, judge func(Window) []Verdict, sums rolls) error {
+	loaded := map[[2]string]bool{}
+	for _, e := range w.Events {
+		loaded[[2]string{e.Sensor, fmt.Sprint(e.Seq)}] = true
+	}
+	q, err := tx.QueryContext(ctx, "SELECT sensor, seq, at, case_id, ord, zone, event FROM contact WHERE source = ? AND web = 1 AND source <> '' AND day = ? AND reasons = '[]'", source, day)
+	if err != nil {
+		return err
+	}
+	defer q.Close()
+	type row struct {
+		sensor              string
+		seq, at             int64
+		caseID, order, zone string
+		event               impound.Event
+	}
+	var rest []row
+	for q.Next() {
+		var r row
+		var ev string
+		if err := q.Scan(&r.sensor, &r.seq, &r.at, &r.caseID, &r.order, &r.zone, &ev); err != nil {
+			return err
+		}
+		if loaded[[2]string{r.sensor, fmt.Sprint(r.seq)}] {
+			continue
+		}
+		if err := json.Unmarshal([]byte(ev), &r.event); err != nil {
+			return err
+		}
+		rest = append(rest, r)
+	}
+	if err := q.Err(); err != nil {
+		return err
+	}
+	q.Close()
+	for _, r := range rest {
+		v := judge(Window{Network: w.Network, Kind: w.Kind, Events: []impound.Event{r.event}, Truncated: true})[0]
+		class, conf, reasons, err := verdictColumns(v)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE contact SET class = ?, confidence = ?, reasons = ? WHERE sensor = ? AND seq = ?", string(class), conf, reasons, r.sensor, r.seq); err != nil {
+			return err
+		}
+		if class != impound.ClassUnclear {
+			sums.add(r.at, r.caseID, r.order, r.zone, impound.ClassUnclear, -1)
+			sums.add(r.at, r.caseID, r.order, r.zone, class, 1)
+		}
+	}
+	return nil
+}
+
+func (e *sqliteEngine) Cursor(ctx context.Context, sensor string) (uint64, error) {
+	var n sql.NullInt64
+	err := e.db.QueryRowContext(ctx, "SELECT max(last) FROM span WHERE sensor = ?", sensor).Scan(&n)
+	return uint64(n.Int64), e.wrap("read the cursor", err)
+}
+
+// where gives the conditions of f on raw contacts.
+func where(f Filter) (string, []any, error) {
+	conds, args := []string{"1=1"}, []any{}
+	add := func(c string, v ...any) { conds, args = append(conds, c), append(args, v...) }
+	if f.Case != "" {
+		add("c.case_id = ?", f.Case)
+	}
+	if f.Order != "" {
+		add("c.ord = ?", f.Order)
+	}
+	if f.Zone != "" {
+		add("c.zone = ?", f.Zone)
+	}
+	if f.Class != "" {
+		add("c.class = ?", string(f.Class))
+	}
+	if f.ASN != 0 {
+		add("n.asn = ?", int64(f.ASN))
+	}
+	if !f.From.IsZero() {
+		add("c.at >= ?", f.From.UnixMicro())
+	}
+	if !f.To.IsZero() {
+		add("c.at < ?", f.To.UnixMicro())
+	}
+	if f.After != "" {
+		at, seq, sensor, err := parseCursor(f.After)
+		if err != nil {
+			return "", nil, err
+		}
+		op := ">"
+		if f.Desc {
+			op = "<"
+		}
+		add("(c.at, c.sensor, c.seq) "+op+" (?, ?, ?)", at, sensor, int64(seq))
+	}
+	return strings.Join(conds, " AND "), args, nil
+}
+
+func (e *sqliteEngine) Contacts(ctx context.Context, f Filter) ([]impound.Contact, error) {
+	cond, args, err := where(f)
+	if err != nil {
+		return nil, err
+	}
+	dir := ""
+	if f.Desc {
+		dir = " DESC"
+	}
+	q, err := e.db.QueryContext(ctx, `SELECT c.case_id, c.class, c.confidence, c.reasons, c.event, n.prefix, n.asn, n.name, n.country, n.abuse, n.sector
+		FROM contact c JOIN network n ON n.id = c.network WHERE `+cond+
+		" ORDER BY c.at"+dir+", c.sensor"+dir+", c.seq"+dir+" LIMIT ?", append(args, f.Limit)...)
+	if err != nil {
+		return nil, e.wrap("read contacts", err)
+	}
+	defer q.Close()
+	var out []impound.Contact
+	for q.Next() {
+		var c impound.Contact
+		var class, reasons, ev, prefix string
+		var asn int64
+		if err := q.Scan(&c.Case, &class, &c.Confidence, &reasons, &ev, &prefix, &asn, &c.Network.Name, &c.Network.Country, &c.Network.Abuse, &c.Network.Sector); err != nil {
+			return nil, e.wrap("read contacts", err)
+		}
+		if err := json.Unmarshal([]byte(ev), &c.Event); err != nil {
+			return nil, e.wrap("read contacts", err)
+		}
+		if err := json.Unmarshal([]byte(reasons), &c.Reasons); err != nil {
+			return nil, e.wrap("read contacts", err)
+		}
+		c.Class, c.Network.ASN = impound.Class(class), uint32(asn)
+		if prefix != "" {
+			c.Network.Prefix, _ = netip.ParsePrefix(prefix)
+		}
+		out = append(out, c)
+	}
+	return out, e.wrap("read contacts", q.Err())
+}
+
+// sums gives rows (bucket, zone, class, n) from the rollups, or from raw
+// contacts where the rollups can't answer.
+func (e *sqliteEngine) sums(ctx context.Context, f Filter, step int64, fn func(at int64, zone string, class impound.Class, n int)) error {
+	f.After = ""
+	if !f.From.IsZero() {
+		f.From = f.From.Truncate(time.Minute)
+	}
+	if !f.To.IsZero() {
+		f.To = f.To.Truncate(time.Minute)
+	}
+	bucket := "0"
+	var text string
+	var args []any
+	if f.ASN != 0 {
+		cond, a, err := where(f)
+		if err != nil {
+			return err
+		}
+		if step > 0 {
+			bucket = fmt.Sprintf("c.at/1000000 - (c.at/1000000) %% %d", step)
+		}
+		text, args = "SELECT "+bucket+", c.zone, c.class, count(*) FROM contact c JOIN network n ON n.id = c.network WHERE "+cond+" GROUP BY 1, 2, 3 ORDER BY 1, 2, 3", a
+	} else {
+		// The longest kept step of which the wanted one, and the edges, are multiples.
+		use := rollSteps[0]
+		for _, s := range rollSteps {
+			if step%s == 0 && (f.From.IsZero() || f.From.Unix()%s == 0) && (f.To.IsZero() || f.To.Unix()%s == 0) {
+				use = s
+			}
+		}
+		if step > 0 {
+			bucket = fmt.Sprintf("at - at %% %d", step)
+		}
+		text, args = "SELECT "+bucket+", zone, class, sum(n) FROM rollup WHERE step = ?", []any{use}
+		add := func(c string, v any) { text, args = text+" AND "+c, append(args, v) }
+		if f.Case != "" {
+			add("case_id = ?", f.Case)
+		}
+		if f.Order != "" {
+			add("ord = ?", f.Order)
+		}
+		if f.Zone != "" {
+			add("zone = ?", f.Zone)
+		}
+		if f.Class != "" {
+			add("class = ?", string(f.Class))
+		}
+		if !f.From.IsZero() {
+			add("at >= ?", f.From.Unix())
+		}
+		if !f.To.IsZero() {
+			add("at < ?", f.To.Unix())
+		}
+		text += " GROUP BY 1, 2, 3 HAVING sum(n) <> 0 ORDER BY 1, 2, 3"
+	}
+	q, err := e.db.QueryContext(ctx, text, args...)
+	if err != nil {
+		return e.wrap("count contacts", err)
+	}
+	defer q.Close()
+	for q.Next() {
+		var at int64
+		var zone, class string
+		var n int
+		if err := q.Scan(&at, &zone, &class, &n); err != nil {
+			return e.wrap("count contacts", err)
+		}
+		fn(at, zone, impound.Class(class), n)
+	}
+	return e.wrap("count contacts", q.Err())
+}
+
+func (e *sqliteEngine) Counts(ctx context.Context, f Filter) ([]Count, error) {
+	var out []Count
+	err := e.sums(ctx, f, 0, func(_ int64, zone string, class impound.Class, n int) {
+		out = append(out, Count{zone, class, n})
+	})
+	return out, err
+}
+
+func (e *sqliteEngine) Series(ctx context.Context, f Filter, step time.Duration) ([]Bucket, error) {
+	var out []Bucket
+	err := e.sums(ctx, f, int64(step/time.Second), func(at int64, _ string, class impound.Class, n int) {
+		t := time.Unix(at, 0).UTC()
+		if len(out) == 0 || !out[len(out)-1].At.Equal(t) {
+			out = append(out, Bucket{At: t, Counts: map[impound.Class]int{}})
+		}
+		out[len(out)-1].Counts[class] += n
+	})
+	return out, err
+}
+
+func (e *sqliteEngine) Victims(ctx context.Context, f Filter) ([]NetworkCount, error) {
+	f.After = ""
+	cond, args, err := where(f)
+	if err != nil {
+		return nil, err
+	}
+	q, err := e.db.QueryContext(ctx, `SELECT n.prefix, n.asn, n.name, n.country, n.abuse, n.sector,
+		count(DISTINCT c.source), count(DISTINCT nullif(c.lure_hash, '')), count(*), min(c.at), max(c.at), json_group_array(DISTINCT c.zone)
+		FROM contact c JOIN network n ON n.id = c.network WHERE `+cond+` AND c.source <> ''
+		GROUP BY 1, 2, 3, 4, 5, 6`, args...)
+	if err != nil {
+		return nil, e.wrap("count victims", err)
+	}
+	defer q.Close()
+	var out []NetworkCount
+	for q.Next() {
+		var c NetworkCount
+		var prefix, zones string
+		var asn, first, last int64
+		if err := q.Scan(&prefix, &asn, &c.Network.Name, &c.Network.Country, &c.Network.Abuse, &c.Network.Sector, &c.Victims, &c.Lures, &c.Contacts, &first, &last, &zones); err != nil {
+			return nil, e.wrap("count victims", err)
+		}
+		if err := json.Unmarshal([]byte(zones), &c.Names); err != nil {
+			return nil, e.wrap("count victims", err)
+		}
+		c.Names = slices.DeleteFunc(c.Names, func(s string) bool { return s == "" })
+		slices.Sort(c.Names)
+		c.Network.ASN = uint32(asn)
+		if prefix != "" {
+			c.Network.Prefix, _ = netip.ParsePrefix(prefix)
+		}
+		c.First, c.Last = time.UnixMicro(first).UTC(), time.UnixMicro(last).UTC()
+		out = append(out, c)
+	}
+	slices.SortFunc(out, func(a, b NetworkCount) int {
+		return cmp.Or(cmp.Compare(b.Victims, a.Victims), cmp.Compare(b.Contacts, a.Contacts), cmp.Compare(a.Network.ASN, b.Network.ASN), cmp.Compare(a.Network.Prefix.String(), b.Network.Prefix.String()), cmp.Compare(a.Network.Name, b.Network.Name))
+	})
+	return out, e.wrap("count victims", q.Err())
+}
+
+func (e *sqliteEngine) Orders(ctx context.Context) ([]string, error) {
+	q, err := e.db.QueryContext(ctx, "SELECT DISTINCT ord FROM contact")
+	if err != nil {
+		return nil, e.wrap("list orders", err)
+	}
+	defer q.Close()
+	var out []string
+	for q.Next() {
+		var s string
+		if err := q.Scan(&s); err != nil {
+			return nil, e.wrap("list orders", err)
+		}
+		out = append(out, s)
+	}
+	return out, e.wrap("list orders", q.Err())
+}
+
+func (e *sqliteEngine) Purge(ctx context.Context, order string, before time.Time) (int, error) {
+	n := int64(0)
+	err := e.update(ctx, func(tx *sql.Tx) error {
+		r, err := tx.ExecContext(ctx, "DELETE FROM contact WHERE ord = ? AND at < ?", order, before.UnixMicro())
+		if err != nil {
+			return err
+		}
+		if n, err = r.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM network WHERE id NOT IN (SELECT network FROM contact)"); err != nil {
+			return err
+		}
+		return bump(ctx, tx)
+	})
+	if err != nil {
+		return 0, e.wrap("purge contacts", err)
+	}
+	if n > 0 {
+		// The journal holds copies of old pages: empty it, or purged addresses
+		// would lie there until it is next written over. A reader in another
+		// process can hold it up; the next purge or Close tries again.
+		var busy, log, done int
+		if err := e.db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &log, &done); err != nil {
+			return int(n), e.wrap("empty the journal after a purge", err)
+		}
+	}
+	return int(n), nil
+}
+
+func (e *sqliteEngine) Version(ctx context.Context) (int64, error) {
+	var n int64
+	err := e.db.QueryRowContext(ctx, "SELECT n FROM version").Scan(&n)
+	return n, e.wrap("read the version", err)
+}
+
+func (e *sqliteEngine) Close() error { return e.wrap("close the telemetry database", e.db.Close()) }
