@@ -1,0 +1,223 @@
+package web
+
+import (
+	"context"
+	"time"
+
+	impound "github.com/impound/impound"
+)
+
+// Desk is everything that the pages read. All methods are safe for concurrent
+// use, change nothing, and return promptly when ctx ends. A thing that does not
+// exist is an [impound.Error] of KindNotFound; an empty list is no error.
+// Slices that a Desk returns are the page's to sort but not to change in depth.
+type Desk interface {
+	// Cases lists every case, newest first, with its names.
+	Cases(ctx context.Context) ([]impound.Case, error)
+	Case(ctx context.Context, id string) (impound.Case, error)
+	Actor(ctx context.Context, id string) (impound.Actor, error)
+
+	// Candidates lists what watch found, best score first. Status "" means all.
+	Candidates(ctx context.Context, status string) ([]impound.Candidate, error)
+
+	// Orders lists orders, newest first; a case id of "" means every case.
+	Orders(ctx context.Context, caseID string) ([]OrderView, error)
+	Order(ctx context.Context, id string) (OrderView, error)
+
+	// Plans lists plans, newest first; empty ids mean every one.
+	Plans(ctx context.Context, caseID, orderID string) ([]PlanView, error)
+	Plan(ctx context.Context, id string) (PlanView, error)
+
+	// Contacts gives the matching contacts, newest first, and how many match
+	// in all.
+	Contacts(ctx context.Context, q ContactQuery) ([]impound.Contact, int, error)
+	// Totals counts contacts; a case id of "" means every case.
+	Totals(ctx context.Context, caseID string) (Totals, error)
+	// Series counts contacts in buckets. Buckets without contacts may be left
+	// out; a bucket outside [From, Until) is ignored.
+	Series(ctx context.Context, q SeriesQuery) ([]SeriesPoint, error)
+	// Victims counts per network, most victims first; "" means every case.
+	Victims(ctx context.Context, caseID string) ([]NetworkCount, error)
+
+	// Reports lists what was prepared for network owners, newest first; "" means
+	// every case.
+	Reports(ctx context.Context, caseID string) ([]ReportView, error)
+
+	// Log gives matching lines of the evidence log, newest first, each proven
+	// against the tree, and how many match in all.
+	Log(ctx context.Context, q LogQuery) ([]LogEntry, int, error)
+	// Checkpoint is the log's newest signed checkpoint, as text.
+	Checkpoint(ctx context.Context) (string, error)
+
+	Sensors(ctx context.Context) ([]SensorView, error)
+
+	// Ready says why the house can't serve, nil when it can. It must be cheap.
+	Ready(ctx context.Context) error
+}
+
+// ContactQuery chooses contacts. Zero fields choose everything.
+type ContactQuery struct {
+	Case   string
+	Class  impound.Class
+	Zone   impound.Name // the seized name
+	Proto  impound.Proto
+	Limit  int // > 0
+	Offset int
+}
+
+// SeriesQuery chooses buckets of contacts. From and Until are multiples of Step
+// since the zero time.
+type SeriesQuery struct {
+	Case  string
+	Zone  impound.Name
+	From  time.Time // included
+	Until time.Time // not included
+	Step  time.Duration
+}
+
+// LogQuery chooses lines of the evidence log. Zero fields choose everything.
+type LogQuery struct {
+	Case, Order string
+	Name        impound.Name
+	Type        impound.EntryType
+	Limit       int // > 0
+	Offset      int
+}
+
+// Totals is contacts counted.
+type Totals struct {
+	ByClass map[impound.Class]int `json:"by_class"`
+	Victims int                   `json:"victims"`        // distinct sources of class victim, as far as the capture level can tell them apart
+	First   time.Time             `json:"first,omitzero"` // zero: none yet
+	Last    time.Time             `json:"last,omitzero"`
+}
+
+// All sums the classes.
+func (t Totals) All() (n int) {
+	for _, c := range t.ByClass {
+		n += c
+	}
+	return n
+}
+
+// SeriesPoint is one bucket. At is its beginning.
+type SeriesPoint struct {
+	At    time.Time             `json:"at"`
+	Count map[impound.Class]int `json:"count"`
+}
+
+// NetworkCount is the victims of one network.
+type NetworkCount struct {
+	Network  impound.Network `json:"network"`
+	Victims  int             `json:"victims"` // distinct sources
+	Contacts int             `json:"contacts"`
+	First    time.Time       `json:"first"`
+	Last     time.Time       `json:"last"`
+}
+
+// OrderView is an order as people look at it.
+type OrderView struct {
+	ID       string      `json:"id"`
+	Hash     string      `json:"hash"`
+	Case     string      `json:"case"`
+	Kind     string      `json:"kind"`
+	Parent   string      `json:"parent,omitempty"` // id of the order that it supplements
+	Court    string      `json:"court"`            // or the agreement
+	Docket   string      `json:"docket"`
+	Issued   time.Time   `json:"issued"`
+	From     time.Time   `json:"from"`
+	Until    time.Time   `json:"until"`
+	InForce  bool        `json:"in_force"`           // proven, and now lies within its dates
+	Unproven string      `json:"unproven,omitempty"` // why it is no mandate: "signed by 1 of 2 people"; "" when proven
+	Signers  []string    `json:"signers"`
+	Needed   int         `json:"needed"`  // signers that it takes
+	Capture  string      `json:"capture"` // what the sinkhole may keep
+	AtEnd    string      `json:"at_end"`
+	TLP      impound.TLP `json:"tlp"`
+	Names    []OrderName `json:"names"`
+}
+
+// OrderName is one name of an order.
+type OrderName struct {
+	Name    impound.Name         `json:"name"`
+	Acts    []string             `json:"acts"` // in words
+	State   impound.DomainState  `json:"state"`
+	Blocked *impound.GateVerdict `json:"blocked,omitempty"` // the gate that keeps it out
+}
+
+// PlanView is a plan as people look at it.
+type PlanView struct {
+	ID        string     `json:"id"`
+	Hash      string     `json:"hash"`
+	Order     string     `json:"order"`
+	Case      string     `json:"case"`
+	Made      time.Time  `json:"made"`
+	State     string     `json:"state"` // "proposed" | "approved" | "applying" | "applied" | "partial" | "failed" ...
+	Approvals []Approval `json:"approvals"`
+	Needed    int        `json:"needed"`
+	Names     []PlanName `json:"names"`
+}
+
+// Approval is one person's word.
+type Approval struct {
+	Person string    `json:"person"`
+	At     time.Time `json:"at"`
+}
+
+// PlanName is what a plan does to one name, and what came of it.
+type PlanName struct {
+	Name     impound.Name `json:"name"`
+	Provider string       `json:"provider"`
+	Diff     []string     `json:"diff"`   // lines beginning with "+", "-" or " "
+	Result   string       `json:"result"` // in words; "" = not applied yet
+	Parent   Look         `json:"parent"`
+	RDAP     Look         `json:"rdap"`
+	Resolver Look         `json:"resolver"`
+}
+
+// What a look found.
+const (
+	AsOrdered = "as-ordered"
+	NotYet    = "not-yet"
+	Otherwise = "otherwise"
+	Unknown   = "unknown" // could not look, or never did
+)
+
+// Look is what one of the three views found.
+type Look struct {
+	Verdict string    `json:"verdict"` // AsOrdered, NotYet, Otherwise, Unknown
+	Detail  string    `json:"detail,omitempty"`
+	At      time.Time `json:"at,omitzero"`
+}
+
+// ReportView is a report or a message that was prepared for somebody.
+type ReportView struct {
+	ID        string    `json:"id"`
+	Case      string    `json:"case"`
+	Recipient string    `json:"recipient"` // the network or team
+	Format    string    `json:"format"`
+	Rows      int       `json:"rows"`
+	Hash      string    `json:"hash"`
+	File      string    `json:"file,omitempty"` // name within the reports folder
+	State     string    `json:"state"`          // "prepared" | "sent" | ...
+	At        time.Time `json:"at"`
+}
+
+// LogEntry is one line of the evidence log.
+type LogEntry struct {
+	Index int64         `json:"index"`
+	Entry impound.Entry `json:"entry"`
+}
+
+// SensorView is the state of one sensor.
+type SensorView struct {
+	ID        string    `json:"id"`
+	Listeners []string  `json:"listeners"` // "dns 127.0.0.1:5353"
+	Serial    uint64    `json:"serial"`    // of the policy bundle that it obeys
+	Orders    []string  `json:"orders"`    // in force there
+	SpoolSeq  uint64    `json:"spool_seq"` // newest event in its journal
+	Read      uint64    `json:"read"`      // newest event that telemetry has
+	Missing   uint64    `json:"missing"`   // sequence numbers that never came
+	Seen      time.Time `json:"seen"`      // last sign of life
+	Fault     string    `json:"fault,omitempty"`
+}

@@ -1,0 +1,15 @@
+// Package web shows the house to people: pages rendered on the server and a
+// JSON API, both read-only. Every view is a URL, every table comes as CSV and
+// JSON too, and an open page follows what happens within about a second by a
+// small script of our own; without the script a reload does the same.
+//
+// What lives here: reading through [Desk], and showing. What must not: a rule of
+// the house (the rooms decide, a page only says it), a write of any kind, a
+// request's body (never read), an asset or a link from outside this site, or a
+// victim's full address: addresses are cut to /24 and /48 everywhere here,
+// exports included; whoever may see them whole uses the command line.
+//
+// There is no log-in in this version: serve it on loopback, or behind something
+// that authenticates. The Host header is checked, so that a page elsewhere
+// can't reach it by rebinding a name to 127.0.0.1.
+package web

@@ -1,0 +1,52 @@
+package web
+
+import (
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/impound/impound/internal/peertest"
+)
+
+// TestShots writes pictures of the pages into the folder IMPOUND_WEB_SHOTS,
+// for somebody to look at.
+func TestShots(t *testing.T) {
+	dir := os.Getenv("IMPOUND_WEB_SHOTS")
+	if dir == "" {
+		t.Skip("set IMPOUND_WEB_SHOTS to a folder to have the pages photographed")
+	}
+	chromium := peertest.Need(t, "chromium", "chromium")
+	srv := httptest.NewServer(handler(newFixture()))
+	defer srv.Close()
+	for _, s := range []struct{ file, path, size, scheme string }{
+		{"overview", "/", "1280,1700", "1"},
+		{"overview-dark", "/", "1280,1700", "0"},
+		{"case", "/cases/PHOS-2019", "1280,3000", "1"},
+		{"case-dark", "/cases/PHOS-2019", "1024,2200", "0"},
+		{"case-phone", "/cases/PHOS-2019", "500,3400", "1"},
+		{"contacts", "/contacts", "1280,1000", "1"},
+		{"name", "/cases/PHOS-2019/names/outlook-verify.net", "1280,1500", "1"},
+		{"order", "/orders/PHOS-WDC-1", "1024,1200", "1"},
+		{"plan", "/plans/P-1", "1280,900", "0"},
+		{"candidates", "/candidates", "1024,600", "1"},
+		{"log", "/log", "1280,1200", "1"},
+		{"about", "/about", "1024,1000", "0"},
+		{"error", "/contacts?class=victm", "1024,400", "1"},
+	} {
+		if only := os.Getenv("IMPOUND_WEB_SHOT"); only != "" && only != s.file {
+			continue
+		}
+		args := append(chromiumArgs(t), "--window-size="+s.size, "--hide-scrollbars", "--blink-settings=preferredColorScheme="+s.scheme,
+			"--virtual-time-budget=1500", "--screenshot="+filepath.Join(dir, s.file+".png"), srv.URL+s.path)
+		if out, err := exec.Command(chromium, args...).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", s.file, err, out)
+		}
+	}
+}
+
+func chromiumArgs(t testing.TB) []string {
+	return []string{"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+		"--disable-sync", "--disable-dev-shm-usage", "--user-data-dir=" + t.TempDir()}
+}
