@@ -1,0 +1,279 @@
+package casework
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/impound/impound"
+	"github.com/impound/impound/internal/store"
+)
+
+// What a candidate's Status can be.
+const (
+	CandidateOpen      = "open"
+	CandidatePromoted  = "promoted"
+	CandidateDismissed = "dismissed"
+)
+
+// SaveCandidates keeps what watch found, one document a name, and gives how many
+// names were new. For a name that is there already the higher score with its
+// reasons stays, and the earlier sighting; what a person decided stays too. It
+// records nothing in the evidence log: a candidate is a machine's guess.
+func (s *Service) SaveCandidates(ctx context.Context, cands []impound.Candidate) (added int, err error) {
+	// In portions, so that a person who decides something waits for one only.
+	for part := range slices.Chunk(cands, 500) {
+		n := 0
+		err := s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+			n = 0
+			for _, c := range part {
+				if c.Name.IsZero() {
+					return impound.Errorf(impound.KindInvalid, "a candidate without a name, from %.80q", c.Source)
+				}
+				old, rev, err := store.Get[impound.Candidate](tx, kindCandidate, c.Name.String())
+				switch {
+				case impound.KindOf(err) == impound.KindNotFound:
+					c.Status, c.Case, c.Seen = CandidateOpen, "", c.Seen.UTC()
+					n++
+				case err != nil:
+					return err
+				default:
+					seen := old.Seen
+					if !c.Seen.IsZero() && c.Seen.Before(seen) {
+						seen = c.Seen.UTC()
+					}
+					if c.Score <= old.Score {
+						if seen.Equal(old.Seen) {
+							continue
+						}
+						c = old
+					}
+					c.Seen, c.Status, c.Case = seen, old.Status, old.Case
+				}
+				if err := putCandidate(tx, rev, c); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return added, err
+		}
+		added += n
+	}
+	return added, nil
+}
+
+func putCandidate(tx store.Tx, rev int64, c impound.Candidate) error {
+	_, err := store.Put(tx, kindCandidate, c.Name.String(), rev, c, map[string]string{"status": c.Status, "brand": c.Brand, "case": c.Case})
+	return err
+}
+
+// CandidateFilter selects candidates; empty fields select all.
+type CandidateFilter struct {
+	Status   string
+	Brand    string
+	MinScore float64
+	Limit    int // 0: all
+}
+
+// Candidates gives those that f selects, the highest score first.
+func (s *Service) Candidates(ctx context.Context, f CandidateFilter) ([]impound.Candidate, error) {
+	var out []impound.Candidate
+	err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		q := store.Query{Kind: kindCandidate}
+		switch {
+		case f.Status != "":
+			q.Field, q.Value = "status", f.Status
+		case f.Brand != "":
+			q.Field, q.Value = "brand", f.Brand
+		}
+		cs, err := store.Values[impound.Candidate](tx, q)
+		out = cs
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out = slices.DeleteFunc(out, func(c impound.Candidate) bool {
+		return c.Score < f.MinScore || f.Brand != "" && c.Brand != f.Brand || f.Status != "" && c.Status != f.Status
+	})
+	slices.SortStableFunc(out, func(a, b impound.Candidate) int {
+		return cmp.Or(cmp.Compare(b.Score, a.Score), strings.Compare(a.Name.String(), b.Name.String()))
+	})
+	if f.Limit > 0 && len(out) > f.Limit {
+		out = out[:f.Limit]
+	}
+	return out, nil
+}
+
+// Candidate gives one candidate, or KindNotFound.
+func (s *Service) Candidate(ctx context.Context, n impound.Name) (impound.Candidate, error) {
+	var c impound.Candidate
+	err := s.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
+		c, _, err = getCandidate(tx, n)
+		return err
+	})
+	return c, err
+}
+
+func getCandidate(tx store.Tx, n impound.Name) (impound.Candidate, int64, error) {
+	c, rev, err := store.Get[impound.Candidate](tx, kindCandidate, n.String())
+	if impound.KindOf(err) == impound.KindNotFound {
+		return c, 0, impound.Errorf(impound.KindNotFound, "%s is no candidate", n.Defanged()).WithCure("impound watch candidates lists them; impound case add takes any name")
+	}
+	return c, rev, err
+}
+
+// Promote puts a candidate into a case, with its reasons and its sighting, and
+// closes it. Promoting it again into the same case changes nothing; into another
+// one is KindConflict. Role: analyst.
+func (s *Service) Promote(ctx context.Context, by string, n impound.Name, caseID string) error {
+	if _, err := s.who(ctx, by, impound.RoleAnalyst); err != nil {
+		return err
+	}
+	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		c, rev, err := getCandidate(tx, n)
+		if err != nil {
+			return err
+		}
+		if _, err := getCase(tx, caseID); err != nil {
+			return err
+		}
+		if c.Status == CandidatePromoted {
+			if c.Case == caseID {
+				return nil
+			}
+			return impound.Errorf(impound.KindConflict, "%s is in case %s already", n.Defanged(), c.Case).WithCure("add it to this case too with: impound case add " + caseID + " " + n.Defanged())
+		}
+		c.Status, c.Case = CandidatePromoted, caseID
+		if err := putCandidate(tx, rev, c); err != nil {
+			return err
+		}
+		var added int
+		// When watch saw it is not a malicious sighting: FirstSeen stays open.
+		if err := s.addNames(ctx, tx, by, caseID, []AddName{{Name: n, Reasons: c.Reasons}}, &added); err != nil {
+			return err
+		}
+		return s.decide(ctx, impound.Entry{ID: entryID("candidate.promote", n.String(), caseID, itoa(rev)), By: by, What: "candidate.promote", Case: caseID, Name: n, Detail: map[string]string{"source": c.Source}})
+	})
+}
+
+// Dismiss closes a candidate with why. Dismissing it again changes nothing; one
+// that was promoted is KindConflict. Role: analyst.
+func (s *Service) Dismiss(ctx context.Context, by string, n impound.Name, why string) error {
+	if _, err := s.who(ctx, by, impound.RoleAnalyst); err != nil {
+		return err
+	}
+	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		c, rev, err := getCandidate(tx, n)
+		if err != nil {
+			return err
+		}
+		switch c.Status {
+		case CandidateDismissed:
+			return nil
+		case CandidatePromoted:
+			return impound.Errorf(impound.KindConflict, "%s was promoted to case %s", n.Defanged(), c.Case).WithCure("release it there")
+		}
+		c.Status = CandidateDismissed
+		if err := putCandidate(tx, rev, c); err != nil {
+			return err
+		}
+		return s.decide(ctx, impound.Entry{ID: entryID("candidate.dismiss", n.String(), itoa(rev)), By: by, What: "candidate.dismiss", Name: n, Detail: map[string]string{"why": why}})
+	})
+}
+
+// SaveActor keeps an actor. shared says which of its names stand in other actors
+// too (alias as given, ids of the others): that is common, and an analyst should
+// know. Saving the same again changes nothing. Role: analyst.
+func (s *Service) SaveActor(ctx context.Context, by string, a impound.Actor) (shared map[string][]string, err error) {
+	if _, err := s.who(ctx, by, impound.RoleAnalyst); err != nil {
+		return nil, err
+	}
+	if err := checkID("actor", a.ID); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, n := range a.Names {
+		if n = strings.TrimSpace(n); n != "" && !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	if a.Names = names; len(names) == 0 {
+		return nil, impound.Errorf(impound.KindInvalid, "the actor has no name").At(a.ID).WithCure("give at least one; the first is shown")
+	}
+	err = s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		shared = map[string][]string{}
+		all, err := store.Values[impound.Actor](tx, store.Query{Kind: kindActor})
+		if err != nil {
+			return err
+		}
+		for _, o := range all {
+			if o.ID == a.ID {
+				continue
+			}
+			for _, n := range a.Names {
+				if slices.ContainsFunc(o.Names, func(x string) bool { return foldAlias(x) == foldAlias(n) }) {
+					shared[n] = append(shared[n], o.ID)
+				}
+			}
+		}
+		old, rev, err := store.Get[impound.Actor](tx, kindActor, a.ID)
+		if err != nil && impound.KindOf(err) != impound.KindNotFound {
+			return err
+		}
+		if rev > 0 && slices.Equal(old.Names, a.Names) && slices.Equal(old.Sources, a.Sources) && slices.Equal(old.Brands, a.Brands) {
+			return nil
+		}
+		if _, err := store.Put(tx, kindActor, a.ID, rev, a, nil); err != nil {
+			return err
+		}
+		return s.decide(ctx, impound.Entry{ID: entryID("actor.save", append([]string{a.ID, itoa(rev)}, a.Names...)...), By: by, What: "actor.save",
+			Detail: map[string]string{"actor": a.ID, "names": strings.Join(a.Names, ", ")}})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return shared, nil
+}
+
+// Actors gives every actor, by id.
+func (s *Service) Actors(ctx context.Context) ([]impound.Actor, error) {
+	var out []impound.Actor
+	err := s.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
+		out, err = store.Values[impound.Actor](tx, store.Query{Kind: kindActor})
+		return err
+	})
+	return out, err
+}
+
+// ActorsByAlias gives every actor that goes by alias, by id: one alias may stand
+// in two. Case, spaces, hyphens and quotation marks don't count.
+func (s *Service) ActorsByAlias(ctx context.Context, alias string) ([]impound.Actor, error) {
+	all, err := s.Actors(ctx)
+	if err != nil {
+		return nil, err
+	}
+	want := foldAlias(alias)
+	if want == "" {
+		return nil, impound.Errorf(impound.KindInvalid, "an empty alias")
+	}
+	return slices.DeleteFunc(all, func(a impound.Actor) bool {
+		return a.ID != alias && !slices.ContainsFunc(a.Names, func(n string) bool { return foldAlias(n) == want })
+	}), nil
+}
+
+func foldAlias(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, s)
+}
+
+func itoa(i int64) string { return strconv.FormatInt(i, 10) }

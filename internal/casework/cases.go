@@ -1,0 +1,471 @@
+package casework
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/impound/impound"
+	"github.com/impound/impound/internal/store"
+)
+
+// Kinds of documents in the store.
+const (
+	kindCase      = "case"
+	kindDomain    = "domain" // a name of a case; id CASE/NAME
+	kindCandidate = "candidate"
+	kindActor     = "actor"
+	kindOrder     = "order"
+)
+
+// OpenCase opens a case. Opening the same one again (same id, title, actor and
+// TLP) changes nothing; another under the same id is KindConflict. It takes the
+// role analyst. TLP is amber when empty, the owner is by. Names come with
+// [Service.AddNames].
+func (s *Service) OpenCase(ctx context.Context, by string, c impound.Case) error {
+	if _, err := s.who(ctx, by, impound.RoleAnalyst); err != nil {
+		return err
+	}
+	if err := checkID("case", c.ID); err != nil {
+		return err
+	}
+	if c.Title = strings.TrimSpace(c.Title); c.Title == "" {
+		return impound.Errorf(impound.KindInvalid, "the case has no title").At(c.ID).WithCure("give one that a judge would understand")
+	}
+	if c.TLP == "" {
+		c.TLP = impound.TLPAmber
+	}
+	if !c.TLP.Valid() {
+		return impound.Errorf(impound.KindInvalid, "%q is no TLP level", c.TLP).At(c.ID).WithCure("use clear, green, amber, amber+strict or red")
+	}
+	if len(c.Domains) > 0 {
+		return impound.Errorf(impound.KindInvalid, "open the case first, then add its names").At(c.ID)
+	}
+	if c.Owner == "" {
+		c.Owner = by
+	}
+	if c.Opened.IsZero() {
+		c.Opened = s.now()
+	}
+	c.Opened, c.Domains = c.Opened.UTC(), nil
+	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		old, _, err := store.Get[impound.Case](tx, kindCase, c.ID)
+		switch {
+		case err == nil && old.Title == c.Title && old.Actor == c.Actor && old.TLP == c.TLP:
+			return nil
+		case err == nil:
+			return impound.Errorf(impound.KindConflict, "there is a case of this id already: %q", old.Title).At(c.ID).WithCure("choose another id, or work in that one")
+		case impound.KindOf(err) != impound.KindNotFound:
+			return err
+		}
+		if _, err := store.Put(tx, kindCase, c.ID, 0, c, map[string]string{"actor": c.Actor, "owner": c.Owner}); err != nil {
+			return err
+		}
+		return s.decide(ctx, impound.Entry{ID: entryID("case.open", c.ID, c.Title, c.Actor, string(c.TLP)), By: by, What: "case.open", Case: c.ID,
+			Detail: map[string]string{"title": c.Title, "actor": c.Actor, "tlp": string(c.TLP)}})
+	})
+}
+
+// Case gives a case with its names, in the order of their A-labels.
+func (s *Service) Case(ctx context.Context, id string) (impound.Case, error) {
+	var c impound.Case
+	err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		var err error
+		if c, err = getCase(tx, id); err != nil {
+			return err
+		}
+		c.Domains, err = store.Values[impound.CaseDomain](tx, store.Query{Kind: kindDomain, Field: "case", Value: id})
+		return err
+	})
+	return c, err
+}
+
+// Cases gives every case without its names, by id.
+func (s *Service) Cases(ctx context.Context) ([]impound.Case, error) {
+	var cs []impound.Case
+	err := s.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
+		cs, err = store.Values[impound.Case](tx, store.Query{Kind: kindCase})
+		return err
+	})
+	return cs, err
+}
+
+// CountNames counts the names of a case by state.
+func (s *Service) CountNames(ctx context.Context, caseID string) (map[impound.DomainState]int, error) {
+	c, err := s.Case(ctx, caseID)
+	if err != nil {
+		return nil, err
+	}
+	out := map[impound.DomainState]int{}
+	for _, d := range c.Domains {
+		out[d.State]++
+	}
+	return out, nil
+}
+
+func getCase(tx store.Tx, id string) (impound.Case, error) {
+	c, _, err := store.Get[impound.Case](tx, kindCase, id)
+	if impound.KindOf(err) == impound.KindNotFound {
+		return c, impound.Errorf(impound.KindNotFound, "there is no case %.64q", id).WithCure("impound case list shows them; impound case open makes one")
+	}
+	return c, err
+}
+
+func domainID(caseID string, n impound.Name) string { return caseID + "/" + n.String() }
+
+func getDomain(tx store.Tx, caseID string, n impound.Name) (impound.CaseDomain, int64, error) {
+	d, rev, err := store.Get[impound.CaseDomain](tx, kindDomain, domainID(caseID, n))
+	if impound.KindOf(err) == impound.KindNotFound {
+		return d, 0, impound.Errorf(impound.KindNotFound, "%s is not in case %s", n.Defanged(), caseID).WithCure("add it with: impound case add " + caseID + " " + n.Defanged())
+	}
+	return d, rev, err
+}
+
+func putDomain(tx store.Tx, caseID string, rev int64, d impound.CaseDomain) error {
+	_, err := store.Put(tx, kindDomain, domainID(caseID, d.Name), rev, d, map[string]string{"case": caseID, "name": d.Name.String(), "state": string(d.State)})
+	return err
+}
+
+// AddName is a name to add to a case, with what is known of it.
+type AddName struct {
+	Name      impound.Name
+	Reasons   []impound.Reason
+	FirstSeen time.Time // first malicious sighting; zero: unknown
+}
+
+// AddNames adds names to a case as candidates and gives how many were new. A
+// name that is there already keeps its state; its reasons are joined and its
+// first sighting becomes the earlier of the two. Role: analyst.
+func (s *Service) AddNames(ctx context.Context, by, caseID string, names []AddName) (added int, err error) {
+	if _, err := s.who(ctx, by, impound.RoleAnalyst); err != nil {
+		return 0, err
+	}
+	for _, a := range names {
+		if a.Name.IsZero() {
+			return 0, impound.Errorf(impound.KindInvalid, "an empty name").At(caseID).WithCure("leave it out")
+		}
+	}
+	err = s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		added = 0
+		if _, err := getCase(tx, caseID); err != nil {
+			return err
+		}
+		return s.addNames(ctx, tx, by, caseID, names, &added)
+	})
+	return added, err
+}
+
+func (s *Service) addNames(ctx context.Context, tx store.Tx, by, caseID string, names []AddName, added *int) error {
+	var fresh, changed []string
+	now := s.now()
+	for _, a := range names {
+		d, rev, err := store.Get[impound.CaseDomain](tx, kindDomain, domainID(caseID, a.Name))
+		switch {
+		case impound.KindOf(err) == impound.KindNotFound:
+			d = impound.CaseDomain{Name: a.Name, State: impound.StateCandidate, History: []impound.StateChange{{At: now, By: by, State: impound.StateCandidate, Why: "added to the case"}}}
+			fresh = append(fresh, a.Name.String())
+		case err != nil:
+			return err
+		}
+		diff := rev == 0
+		for _, r := range a.Reasons {
+			if !slices.ContainsFunc(d.Reasons, func(x impound.Reason) bool { return x.Code == r.Code && x.Text == r.Text }) {
+				d.Reasons, diff = append(d.Reasons, r), true
+			}
+		}
+		if f := a.FirstSeen.UTC(); !a.FirstSeen.IsZero() && (d.FirstSeen.IsZero() || f.Before(d.FirstSeen)) {
+			d.FirstSeen, diff = f, true
+		}
+		if !diff {
+			continue
+		}
+		if rev != 0 {
+			changed = append(changed, a.Name.String()+" "+d.FirstSeen.Format(time.RFC3339)+fmt.Sprint(len(d.Reasons)))
+		}
+		if err := putDomain(tx, caseID, rev, d); err != nil {
+			return err
+		}
+	}
+	*added += len(fresh)
+	if len(fresh)+len(changed) == 0 {
+		return nil
+	}
+	// One entry for up to so many names: an entry is one line for people, and
+	// each costs a wait for the disk.
+	const chunk = 1000
+	for part := range slices.Chunk(append(fresh, changed...), chunk) {
+		names := make([]string, len(part))
+		for i, p := range part {
+			names[i], _, _ = strings.Cut(p, " ")
+		}
+		e := impound.Entry{ID: entryID("case.names", append([]string{caseID}, part...)...), By: by, At: now, What: "case.names", Case: caseID,
+			Detail: map[string]string{"count": fmt.Sprint(len(part)), "names": strings.Join(names, " ")}}
+		if len(part) == 1 {
+			e.Name, _ = impound.ParseName(names[0])
+		}
+		if err := s.decide(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxLine bounds a line of a name list, maxNames the names of one.
+const (
+	maxLine  = 8 << 10
+	maxNames = 1_000_000
+)
+
+// ReadNames reads a name a line: blank lines and what follows # are passed over;
+// a date of the first sighting (2019-03-27) may follow the name after a comma or
+// white space. Bad lines are reported with "file:line" and passed over; the
+// others are given, each name once.
+func ReadNames(filename string, r io.Reader) ([]AddName, impound.Problems) {
+	var out []AddName
+	var ps impound.Problems
+	at := map[impound.Name]int{}
+	br := bufio.NewReaderSize(r, maxLine)
+	for line := 1; ; line++ {
+		where := fmt.Sprintf("%s:%d", filename, line)
+		text, long, err := readLine(br)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return out, append(ps, impound.Errorf(impound.KindUnavailable, "couldn't read on: %w", err).At(where))
+		}
+		if line == 1 {
+			text = strings.TrimPrefix(text, "\ufeff")
+		}
+		if long {
+			ps = append(ps, impound.Errorf(impound.KindInvalid, "the line is longer than %d octets: no name is", maxLine).At(where).WithCure("is this a list with one name a line?"))
+		} else if a, ok, perr := parseLine(text); perr != nil {
+			ps = append(ps, perr.At(where))
+		} else if ok {
+			if i, dup := at[a.Name]; dup {
+				if !a.FirstSeen.IsZero() && (out[i].FirstSeen.IsZero() || a.FirstSeen.Before(out[i].FirstSeen)) {
+					out[i].FirstSeen = a.FirstSeen
+				}
+			} else if len(out) == maxNames {
+				return out, append(ps, impound.Errorf(impound.KindInvalid, "more than %d names: the rest was not read", maxNames).At(where).WithCure("split the list"))
+			} else {
+				at[a.Name] = len(out)
+				out = append(out, a)
+			}
+		}
+		if err != nil {
+			return out, ps
+		}
+	}
+}
+
+func readLine(br *bufio.Reader) (text string, long bool, err error) {
+	b, err := br.ReadSlice('\n')
+	text = string(b)
+	for errors.Is(err, bufio.ErrBufferFull) {
+		long = true
+		_, err = br.ReadSlice('\n')
+	}
+	return text, long, err
+}
+
+func parseLine(text string) (AddName, bool, *impound.Error) {
+	text, _, _ = strings.Cut(text, "#")
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return AddName{}, false, nil
+	}
+	name, rest, _ := strings.Cut(strings.ReplaceAll(text, ",", " "), " ")
+	if i := strings.IndexByte(name, '\t'); i >= 0 {
+		name, rest = name[:i], name[i:]+" "+rest
+	}
+	n, err := impound.ParseName(name)
+	if err != nil {
+		var e *impound.Error
+		if errors.As(err, &e) {
+			return AddName{}, false, e
+		}
+		return AddName{}, false, impound.Errorf(impound.KindInvalid, "no name: %w", err)
+	}
+	if n.Labels() < 2 {
+		return AddName{}, false, impound.Errorf(impound.KindInvalid, "%s has a single label: a whole top-level domain, or a word", n.Defanged()).WithCure("write the whole name, such as outlook-verify[.]net")
+	}
+	a := AddName{Name: n}
+	switch rest = strings.TrimSpace(rest); {
+	case rest == "":
+	default:
+		t, err := time.Parse(time.DateOnly, strings.TrimSpace(rest))
+		if err != nil {
+			if t, err = time.Parse(time.RFC3339, rest); err != nil {
+				return AddName{}, false, impound.Errorf(impound.KindInvalid, "“%.60s” after the name is no date", strings.ToValidUTF8(rest, "\uFFFD")).WithCure("write a name a line, and after it at most the date of its first sighting: 2019-03-27")
+			}
+		}
+		a.FirstSeen = t.UTC()
+	}
+	return a, true, nil
+}
+
+// AddReport says what AddNamesFrom did.
+type AddReport struct {
+	Added    int              `json:"added"`
+	Known    int              `json:"known"`
+	Problems impound.Problems `json:"problems,omitempty"` // a line each
+}
+
+// AddNamesFrom adds the names of a list, see [ReadNames]. When lines were bad
+// the rest is added all the same, and the error is of KindPartial (KindInvalid
+// when no line was good). Role: analyst.
+func (s *Service) AddNamesFrom(ctx context.Context, by, caseID, filename string, r io.Reader) (AddReport, error) {
+	if _, err := s.who(ctx, by, impound.RoleAnalyst); err != nil {
+		return AddReport{}, err
+	}
+	names, ps := ReadNames(filename, r)
+	rep := AddReport{Problems: ps}
+	if len(names) == 0 && len(ps) > 0 {
+		return rep, ps
+	}
+	src := filename
+	if src == "" {
+		src = "a list"
+	}
+	for i := range names {
+		names[i].Reasons = []impound.Reason{{Code: "listed", Text: "listed in " + src}}
+	}
+	var err error
+	if rep.Added, err = s.AddNames(ctx, by, caseID, names); err != nil {
+		return rep, err
+	}
+	rep.Known = len(names) - rep.Added
+	if len(ps) > 0 {
+		return rep, impound.Errorf(impound.KindPartial, "%d lines could not be read, %d names were added: %w", len(ps), rep.Added, ps).At(filename).WithCure("correct those lines and add the list again: what is there already stays")
+	}
+	return rep, nil
+}
+
+// transitions says from which state a name may come to which, by people.
+// Ordered is reached by filing an order alone.
+var transitions = map[impound.DomainState][]impound.DomainState{
+	impound.StateCandidate: {impound.StateEvidenced, impound.StateProposed, impound.StateBlocked, impound.StateReleased},
+	impound.StateEvidenced: {impound.StateProposed, impound.StateBlocked, impound.StateReleased},
+	impound.StateProposed:  {impound.StateEvidenced, impound.StateBlocked, impound.StateReleased},
+	impound.StateBlocked:   {impound.StateEvidenced, impound.StateProposed, impound.StateReleased},
+	impound.StateOrdered:   {impound.StateSeized, impound.StateHeld, impound.StateContested, impound.StateReleased},
+	impound.StateSeized:    {impound.StateSinkholed, impound.StateHeld, impound.StateContested, impound.StateReleased},
+	impound.StateSinkholed: {impound.StateSeized, impound.StateHeld, impound.StateContested, impound.StateReleased},
+	impound.StateHeld:      {impound.StateSeized, impound.StateContested, impound.StateReleased},
+	impound.StateContested: {impound.StateSeized, impound.StateSinkholed, impound.StateHeld, impound.StateReleased},
+	impound.StateReleased:  {impound.StateCandidate, impound.StateEvidenced, impound.StateProposed},
+}
+
+// outcomes are the states that say what was done outside; an operator, or the
+// system that verified it, sets them.
+var outcomes = []impound.DomainState{impound.StateSeized, impound.StateSinkholed, impound.StateHeld, impound.StateReleased, impound.StateContested}
+
+// SetState moves a name to a state, with why. Setting the state that it has
+// changes nothing. The outcomes (seized, sinkholed, held, released, contested)
+// are set by an operator or [System], everything else by an analyst; ordered is
+// set by filing an order alone. A step that is not on the way is KindRefused.
+func (s *Service) SetState(ctx context.Context, by, caseID string, n impound.Name, state impound.DomainState, why string) error {
+	if err := s.mayOutcome(ctx, by, slices.Contains(outcomes, state)); err != nil {
+		return err
+	}
+	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		d, rev, err := getDomain(tx, caseID, n)
+		if err != nil {
+			return err
+		}
+		if d.State == state {
+			return nil
+		}
+		if !slices.Contains(transitions[d.State], state) {
+			e := impound.Errorf(impound.KindRefused, "%s is %s: it can't become %s", n.Defanged(), d.State, state).At(caseID)
+			if state == impound.StateOrdered {
+				return e.WithCure("file an order that lists it: impound order file FILE")
+			}
+			to := make([]string, 0, 4)
+			for _, t := range transitions[d.State] {
+				to = append(to, string(t))
+			}
+			return e.WithCure("from there it goes to " + strings.Join(to, ", "))
+		}
+		return s.step(ctx, tx, by, caseID, rev, d, state, why, true)
+	})
+}
+
+// mayOutcome checks who may note an outcome or, otherwise, do case work.
+func (s *Service) mayOutcome(ctx context.Context, by string, outcome bool) error {
+	if by == System && outcome {
+		return nil
+	}
+	roles := []impound.Role{impound.RoleAnalyst}
+	if outcome {
+		roles = []impound.Role{impound.RoleOperator, impound.RoleAnalyst}
+	}
+	_, err := s.who(ctx, by, roles...)
+	return err
+}
+
+// step writes one state change; log says whether it gets an entry of its own.
+func (s *Service) step(ctx context.Context, tx store.Tx, by, caseID string, rev int64, d impound.CaseDomain, state impound.DomainState, why string, log bool) error {
+	from := d.State
+	now := s.now()
+	d.State = state
+	d.History = append(d.History, impound.StateChange{At: now, By: by, State: state, Why: why})
+	if err := putDomain(tx, caseID, rev, d); err != nil {
+		return err
+	}
+	if !log {
+		return nil
+	}
+	return s.decide(ctx, impound.Entry{ID: entryID("case.state", caseID, d.Name.String(), fmt.Sprint(rev), string(state)), By: by, At: now, What: "case.state",
+		Case: caseID, Name: d.Name, Order: d.Order, Detail: map[string]string{"from": string(from), "to": string(state), "why": why}})
+}
+
+var hashRule = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
+// AttachEvidence notes artefacts of the evidence log on a name of a case; a
+// candidate becomes evidenced by it. An artefact that the log doesn't hold is
+// refused. Role: analyst, or [System].
+func (s *Service) AttachEvidence(ctx context.Context, by, caseID string, n impound.Name, hashes ...string) error {
+	if by != System {
+		if _, err := s.who(ctx, by, impound.RoleAnalyst); err != nil {
+			return err
+		}
+	}
+	for _, h := range hashes {
+		if !hashRule.MatchString(h) {
+			return impound.Errorf(impound.KindInvalid, "%.80q is no hash of an artefact", h).WithCure("give sha256: and 64 hexadecimal digits")
+		}
+		if _, err := s.cfg.Evidence.Read(h); err != nil {
+			return impound.Errorf(impound.KindOf(err), "the evidence log holds no sound artefact %s: %w", h, err)
+		}
+	}
+	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		d, rev, err := getDomain(tx, caseID, n)
+		if err != nil {
+			return err
+		}
+		var fresh []string
+		for _, h := range hashes {
+			if !slices.Contains(d.Evidence, h) {
+				d.Evidence = append(d.Evidence, h)
+				fresh = append(fresh, h)
+			}
+		}
+		if len(fresh) == 0 {
+			return nil
+		}
+		if d.State == impound.StateCandidate {
+			d.State = impound.StateEvidenced
+			d.History = append(d.History, impound.StateChange{At: s.now(), By: by, State: d.State, Why: fmt.Sprintf("%d artefacts attached", len(fresh))})
+		}
+		if err := putDomain(tx, caseID, rev, d); err != nil {
+			return err
+		}
+		return s.decide(ctx, impound.Entry{ID: entryID("case.evidence", append([]string{caseID, n.String()}, fresh...)...), By: by, What: "case.evidence",
+			Case: caseID, Name: n, Detail: map[string]string{"artefacts": strings.Join(fresh, " ")}})
+	})
+}

@@ -1,0 +1,309 @@
+// Package gate asks, for one name, whether acting on it would harm somebody
+// else: each gate stands for a takedown that went wrong (FIELD B: mooo.com,
+// No-IP, Citadel, a registrant of twelve years).
+//
+// What lives here: the gates, the lists that they read, and the rule that says
+// which verdicts keep a name out. What must not: any I/O but reading list files,
+// the store, a clock (time is part of the input), or a decision to let a blocked
+// name through: that takes an override by two approvers, which casework proves.
+package gate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/impound/impound"
+)
+
+// The gates. The numbers are those of the table of past failures.
+const (
+	G1  = "G1-shared-suffix"
+	G2  = "G2-provider-first"
+	G5  = "G5-already-sinkholed"
+	G6  = "G6-completeness"
+	G8  = "G8-capture-level"
+	G9  = "G9-age"
+	G11 = "G11-custody"
+	G12 = "G12-authority"
+	G15 = "G15-attribution"
+)
+
+// Gates lists every gate of this version, in the order in which Run answers.
+var Gates = []string{G1, G2, G5, G6, G8, G9, G11, G12, G15}
+
+// mustKnow are the gates whose "unknown" keeps a name out, as a block does. On
+// the others an unknown is shown as an open question and keeps nothing out.
+var mustKnow = []string{G1, G12}
+
+// noOverride are the gates that nobody can override: without an order in force
+// there is nothing to act on (law 1).
+var noOverride = []string{G12}
+
+// Overridable says whether two approvers can let a name through gate.
+func Overridable(gate string) bool {
+	return slices.Contains(Gates, gate) && !slices.Contains(noOverride, gate)
+}
+
+// MaxAgeBeforeSighting is how long before its first malicious sighting a name
+// may have been registered. Actors register shortly before use, rarely more than
+// a year; a name older than this was more likely somebody's, and was broken into.
+const MaxAgeBeforeSighting = 2 * 365 * 24 * time.Hour
+
+// Input is what is known of one name. A zero field means unknown, never "no".
+type Input struct {
+	Name  impound.Name
+	Now   time.Time      // required
+	Order *impound.Order // nil when no order names it yet
+
+	// From and Until are the mandate's dates, cut to its parents'. Zero: the
+	// order's own are taken.
+	From, Until time.Time
+
+	FirstSeen         time.Time      // first malicious sighting (UTC), from the case
+	InCase            bool           // the case that the order belongs to holds the name
+	Evidence          int            // artefacts that the case holds on it
+	Conflicts         []string       // ids of other actors of ours that claim it
+	ProviderContacted time.Time      // when its registrar or hoster was asked first
+	Created           time.Time      // registration, from RDAP
+	CreatedAsOf       time.Time      // when RDAP was asked
+	NS                []impound.Name // name servers seen at the parent
+	NSAsOf            time.Time      // when they were asked for
+	HTTP              *HTTPSummary   // nil: not looked at
+}
+
+// HTTPSummary is what an HTTP observation showed, header names in lower case.
+// It holds no body.
+type HTTPSummary struct {
+	Status  int
+	Server  string            // the Server header
+	Headers map[string]string // other response headers worth a look
+	Title   string
+	At      time.Time
+}
+
+// Run gives the verdict of every gate on in.Name, in the order of Gates. It does
+// no I/O and is safe for concurrent use; l nil means the built-in lists. ctx is
+// here for gates that will take long; today none does.
+func Run(_ context.Context, in Input, l *Lists) []impound.GateVerdict {
+	if l == nil {
+		l = BuiltIn()
+	}
+	return []impound.GateVerdict{
+		sharedSuffix(in, l), providerFirst(in), alreadySinkholed(in, l), completeness(in), captureLevel(in),
+		age(in), custody(in), authority(in), attribution(in),
+	}
+}
+
+// Offline gives the verdicts of the gates that need the name alone: G1, and G5
+// by name. They can be asked again at any moment, at the cost of a microsecond.
+func Offline(n impound.Name, l *Lists) []impound.GateVerdict {
+	if l == nil {
+		l = BuiltIn()
+	}
+	in := Input{Name: n}
+	out := []impound.GateVerdict{sharedSuffix(in, l)}
+	if v := alreadySinkholed(in, l); v.Outcome == impound.GateBlock {
+		out = append(out, v)
+	}
+	return out
+}
+
+// Blocking gives those verdicts that keep the name out: every block, and unknown
+// where unknown is as bad (G1, G12). overridden are the gates that two approvers
+// have let this name through.
+func Blocking(vs []impound.GateVerdict, overridden ...string) []impound.GateVerdict {
+	var out []impound.GateVerdict
+	for _, v := range vs {
+		stops := v.Outcome == impound.GateBlock || v.Outcome != impound.GatePass && v.Outcome != impound.GateWarn && slices.Contains(mustKnow, v.Gate)
+		if stops && !(Overridable(v.Gate) && slices.Contains(overridden, v.Gate)) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+func verdict(gate string, o impound.Outcome, asOf time.Time, data, format string, args ...any) impound.GateVerdict {
+	return impound.GateVerdict{Gate: gate, Outcome: o, Reason: fmt.Sprintf(format, args...), Data: data, AsOf: asOf.UTC()}
+}
+
+// sharedSuffix is G1 (mooo.com 2011: 84,000 names below one of ten intended;
+// No-IP 2014: five million host names below 23).
+func sharedSuffix(in Input, l *Lists) impound.GateVerdict {
+	n := in.Name
+	if n.IsZero() {
+		return verdict(G1, impound.GateUnknown, l.asOf, "", "no name was given")
+	}
+	suffix, private := n.PublicSuffix()
+	if suffix == n {
+		return verdict(G1, impound.GateBlock, l.asOf, "public suffix list", "strangers register names directly below it: acting on it would hit all of them")
+	}
+	if private {
+		return verdict(G1, impound.GateBlock, l.asOf, "public suffix list, private section", "it lies below %s, which a company lets to strangers: ask that company to remove the host", suffix.Defanged())
+	}
+	for z := n; z.Labels() > 1; z = z.Parent() {
+		if f, ok := l.shared[z.String()]; ok {
+			if z == n {
+				return verdict(G1, impound.GateBlock, f.asOf, f.source, "it is %s: strangers depend on it", f.kind)
+			}
+			return verdict(G1, impound.GateBlock, f.asOf, f.source, "it lies below %s, which is %s: only the host can be acted on, by its provider", z.Defanged(), f.kind)
+		}
+	}
+	if s := l.suffixBelow[n.String()]; s != "" {
+		return verdict(G1, impound.GateBlock, l.asOf, "public suffix list, private section: "+s, "strangers hold names below it, such as below %s", strings.ReplaceAll(s, ".", "[.]"))
+	}
+	return verdict(G1, impound.GatePass, l.asOf, l.describe(), "no shared suffix, no service that strangers depend on")
+}
+
+// providerFirst is G2 (No-IP 2014: the provider was never asked).
+func providerFirst(in Input) impound.GateVerdict {
+	if in.ProviderContacted.IsZero() {
+		return verdict(G2, impound.GateUnknown, in.Now, "", "no record that its registrar or provider was asked first")
+	}
+	return verdict(G2, impound.GatePass, in.ProviderContacted, "", "its provider was asked on %s", in.ProviderContacted.UTC().Format(time.DateOnly))
+}
+
+// alreadySinkholed is G5 (Citadel 2013: about a quarter of 4,000 names were other
+// people's sinkholes).
+func alreadySinkholed(in Input, l *Lists) impound.GateVerdict {
+	if z, f, ok := l.sinkhole(in.Name); ok {
+		return verdict(G5, impound.GateBlock, f.asOf, f.source, "%s belongs to a sinkhole: its owner is at work there", z)
+	}
+	for _, ns := range in.NS {
+		if z, f, ok := l.sinkhole(ns); ok {
+			return verdict(G5, impound.GateBlock, in.NSAsOf, f.source, "its name server %s is a known sinkhole's (%s): somebody has it already; agree with them first", ns.Defanged(), z)
+		}
+	}
+	if h := in.HTTP; h != nil {
+		if why := sinkholeHeader(h); why != "" {
+			return verdict(G5, impound.GateBlock, h.At, "http", "its web server says that it is a sinkhole (%s): agree with its owner first", why)
+		}
+	}
+	if len(in.NS) == 0 {
+		return verdict(G5, impound.GateUnknown, in.Now, "", "its name servers were not looked up, so nobody knows whether it is sinkholed already")
+	}
+	for _, ns := range in.NS {
+		if z, ok := l.parkedAt(ns); ok {
+			return verdict(G5, impound.GateWarn, in.NSAsOf, "", "its name server %s belongs to the parking service %s: look whether the actor still holds it", ns.Defanged(), z)
+		}
+	}
+	return verdict(G5, impound.GatePass, in.NSAsOf, "", "no sign of another's sinkhole")
+}
+
+func sinkholeHeader(h *HTTPSummary) string {
+	if s := strings.ToLower(h.Server); strings.Contains(s, "sinkhole") {
+		return "Server header"
+	}
+	for k := range h.Headers {
+		if strings.HasPrefix(strings.ToLower(k), "x-sinkhole") {
+			return k + " header"
+		}
+	}
+	if t := strings.ToLower(h.Title); strings.Contains(t, "sinkhole") || strings.Contains(t, "this domain has been seized") {
+		return "title of its page"
+	}
+	return ""
+}
+
+// completeness is G6, the half of it that speaks of one name: does the case hold
+// evidence on it?
+func completeness(in Input) impound.GateVerdict {
+	switch {
+	case !in.InCase:
+		return verdict(G6, impound.GateWarn, in.Now, "", "the case doesn't hold this name: nothing says why it is in the order")
+	case in.Evidence == 0:
+		return verdict(G6, impound.GateWarn, in.Now, "", "the case holds no evidence on it yet: impound evidence capture %s", in.Name.Defanged())
+	}
+	return verdict(G6, impound.GatePass, in.Now, "", "%d artefacts of evidence", in.Evidence)
+}
+
+// captureLevel is G8 (ZeuS 2012: a sinkhole kept what victims typed).
+func captureLevel(in Input) impound.GateVerdict {
+	if in.Order == nil {
+		return verdict(G8, impound.GateUnknown, in.Now, "", "no order yet")
+	}
+	a, _ := in.Order.ActsFor(in.Name)
+	if !a.Sinkhole {
+		return verdict(G8, impound.GatePass, in.Now, "", "not sinkholed by this order")
+	}
+	switch in.Order.Sinkhole.Capture {
+	case impound.CaptureCount, impound.CaptureContact, impound.CaptureLure:
+		return verdict(G8, impound.GatePass, in.Now, "", "the order allows level %s; bodies are never read", in.Order.Sinkhole.Capture)
+	}
+	return verdict(G8, impound.GateBlock, in.Now, "", "the order has it sinkholed without saying what may be recorded")
+}
+
+// age is G9 (Avalanche 2019: a personal site of twelve years was sinkholed).
+func age(in Input) impound.GateVerdict {
+	switch {
+	case in.Created.IsZero():
+		return verdict(G9, impound.GateUnknown, in.Now, "", "its registration date is not known")
+	case in.FirstSeen.IsZero():
+		return verdict(G9, impound.GateUnknown, in.CreatedAsOf, in.Created.UTC().Format(time.DateOnly), "registered %s, but the case has no first malicious sighting to compare with", in.Created.UTC().Format(time.DateOnly))
+	}
+	data := fmt.Sprintf("registered %s, first seen %s", in.Created.UTC().Format(time.DateOnly), in.FirstSeen.UTC().Format(time.DateOnly))
+	before := in.FirstSeen.Sub(in.Created)
+	switch {
+	case before > MaxAgeBeforeSighting:
+		return verdict(G9, impound.GateBlock, in.CreatedAsOf, data, "registered %d days before its first malicious sighting: more likely broken into than the actor's own", int(before/(24*time.Hour)))
+	case before < -24*time.Hour:
+		return verdict(G9, impound.GateWarn, in.CreatedAsOf, data, "registered after its first malicious sighting: somebody may have registered it anew, perhaps a researcher")
+	}
+	return verdict(G9, impound.GatePass, in.CreatedAsOf, data, "registered %d days before its first malicious sighting", max(0, int(before/(24*time.Hour))))
+}
+
+// custody is G11 (CIRFU.NET 2015: the name servers' own domain lapsed), the half
+// of it that can be told from the order.
+func custody(in Input) impound.GateVerdict {
+	if in.Order == nil {
+		return verdict(G11, impound.GateUnknown, in.Now, "", "no order yet")
+	}
+	a, _ := in.Order.ActsFor(in.Name)
+	if len(a.Nameservers) == 0 {
+		return verdict(G11, impound.GatePass, in.Now, "", "no name servers are set")
+	}
+	domains := map[impound.Name]bool{}
+	for _, ns := range a.Nameservers {
+		if r, err := ns.RegistryDomain(); err == nil {
+			domains[r] = true
+		}
+	}
+	if len(domains) < 2 {
+		return verdict(G11, impound.GateWarn, in.Now, "", "all its new name servers hang on one domain: if that lapses, whoever buys it owns every seized name")
+	}
+	return verdict(G11, impound.GatePass, in.Now, "", "its new name servers hang on %d domains", len(domains))
+}
+
+// authority is G12 (Dajaz1: held thirteen months without a case).
+func authority(in Input) impound.GateVerdict {
+	if in.Order == nil {
+		return verdict(G12, impound.GateUnknown, in.Now, "", "no order covers it")
+	}
+	if _, ok := in.Order.ActsFor(in.Name); !ok {
+		return verdict(G12, impound.GateBlock, in.Now, in.Order.ID, "it is in no appendix of order %s", in.Order.ID)
+	}
+	from, until := in.From, in.Until
+	if from.IsZero() && until.IsZero() {
+		from, until = in.Order.From, in.Order.Until
+	}
+	switch {
+	case from.IsZero() || until.IsZero() || in.Now.IsZero():
+		return verdict(G12, impound.GateUnknown, in.Now, in.Order.ID, "the order has no dates")
+	case !in.Now.Before(until):
+		return verdict(G12, impound.GateBlock, in.Now, in.Order.ID, "order %s lapsed %s", in.Order.ID, until.UTC().Format(time.RFC3339))
+	case in.Now.Before(from):
+		return verdict(G12, impound.GateWarn, in.Now, in.Order.ID, "order %s begins only %s", in.Order.ID, from.UTC().Format(time.RFC3339))
+	}
+	return verdict(G12, impound.GatePass, in.Now, in.Order.ID, "in force until %s", until.UTC().Format(time.RFC3339))
+}
+
+// attribution is G15 (Strontium July 2019: 7 of its 17 names had been in the rule
+// of another actor's case).
+func attribution(in Input) impound.GateVerdict {
+	if len(in.Conflicts) > 0 {
+		return verdict(G15, impound.GateBlock, in.Now, strings.Join(in.Conflicts, ", "), "also claimed for %s: an analyst must decide whose it is", strings.Join(in.Conflicts, ", "))
+	}
+	return verdict(G15, impound.GatePass, in.Now, "", "no other actor of ours claims it")
+}

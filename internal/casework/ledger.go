@@ -1,0 +1,126 @@
+package casework
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/impound/impound"
+)
+
+// What casework's entries speak of.
+const (
+	WhatOrderFile = "order.file"
+	WhatOverride  = "gate.override"
+)
+
+// ledger is what casework believes: replayed from the evidence log, from the
+// first entry on, and kept up with it. Nothing of it comes from the store.
+type ledger struct {
+	mu   sync.Mutex
+	ev   Evidence
+	next int64
+	view ledgerView
+}
+
+// ledgerView is the state of belief at one moment. Its values are never changed
+// once they are in a view that was handed out: sync makes new ones.
+type ledgerView struct {
+	ring      *Ring
+	ringRev   int // grows with each enrolment
+	orders    map[string]filing
+	orderIDs  []string // as filed
+	overrides map[impound.Name][]impound.Override
+	bad       []string // entries that prove nothing, with why
+}
+
+// filing is one order.file entry.
+type filing struct {
+	index    int64
+	entry    impound.Entry
+	document string // hash of the document's bytes
+	hash     string // hash of the order
+	gates    string // hash of the gates' verdicts at filing
+}
+
+func newLedger(ev Evidence) *ledger {
+	return &ledger{ev: ev, view: ledgerView{ring: &Ring{people: map[string]impound.Person{}}, orders: map[string]filing{}, overrides: map[impound.Name][]impound.Override{}}}
+}
+
+// sync reads what the log has gained and gives the state of belief. The maps of
+// the view must only be read; they are replaced, not changed, by later syncs.
+func (l *ledger) sync(ctx context.Context) (ledgerView, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	v := l.view
+	copied := false
+	own := func() { // before the first change: what was handed out stays
+		if copied {
+			return
+		}
+		copied = true
+		v.orders, v.overrides = cloneMap(v.orders), cloneMap(v.overrides)
+		v.orderIDs, v.bad = slices.Clone(v.orderIDs), slices.Clone(v.bad)
+	}
+	next := l.next
+	err := l.ev.Entries(ctx, l.next, func(i int64, e impound.Entry) error {
+		next = i + 1
+		switch e.What {
+		case WhatEnrol:
+			own()
+			en, err := enrolmentOf(e)
+			if err == nil {
+				var r *Ring
+				if r, err = v.ring.admit(en); err == nil {
+					v.ring, v.ringRev = r, v.ringRev+1
+				}
+			}
+			if err != nil {
+				v.bad = append(v.bad, fmt.Sprintf("entry %d (%s): %v", i, e.What, err))
+			}
+		case WhatOrderFile:
+			own()
+			if _, again := v.orders[e.Order]; again {
+				v.bad = append(v.bad, fmt.Sprintf("entry %d files order %s a second time: the first counts", i, e.Order))
+				return nil
+			}
+			v.orders[e.Order] = filing{index: i, entry: e, document: e.Detail["document"], hash: e.Detail["hash"], gates: e.Detail["gates"]}
+			v.orderIDs = append(v.orderIDs, e.Order)
+		case WhatOverride:
+			own()
+			var o impound.Override
+			if err := json.Unmarshal([]byte(e.Detail["override"]), &o); err != nil {
+				v.bad = append(v.bad, fmt.Sprintf("entry %d (%s): %v", i, e.What, err))
+				return nil
+			}
+			v.overrides[o.Name] = append(slices.Clone(v.overrides[o.Name]), o)
+		}
+		return nil
+	})
+	if err != nil {
+		return ledgerView{}, impound.Errorf(impound.KindOf(err), "couldn't replay the evidence log: %w", err)
+	}
+	l.view, l.next = v, next
+	return v, nil
+}
+
+func cloneMap[K comparable, V any](m map[K]V) map[K]V {
+	c := make(map[K]V, len(m)+1)
+	for k, v := range m {
+		c[k] = v
+	}
+	return c
+}
+
+// overridden gives the gates that two enrolled approvers let n through.
+func (v ledgerView) overridden(n impound.Name) []string {
+	var out []string
+	for _, o := range v.overrides[n] {
+		if checkOverride(o, v.ring) == nil {
+			out = append(out, o.Gate)
+		}
+	}
+	return out
+}

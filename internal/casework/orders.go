@@ -1,0 +1,762 @@
+package casework
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/impound/impound"
+	"github.com/impound/impound/internal/casework/gate"
+	"github.com/impound/impound/internal/casework/orderdoc"
+	"github.com/impound/impound/internal/store"
+)
+
+// NameReport is what the gates say of one name of an order.
+type NameReport struct {
+	Name     impound.Name          `json:"name"`
+	Exhibit  string                `json:"exhibit,omitempty"`
+	Acts     []impound.Act         `json:"acts"`
+	Verdicts []impound.GateVerdict `json:"verdicts"`
+	// Blocked holds the verdicts that keep the name out of effect. Unknown
+	// keeps it out on G1 and G12 alone.
+	Blocked    []impound.GateVerdict `json:"blocked,omitempty"`
+	Overridden []string              `json:"overridden,omitempty"` // gates that two approvers let it through
+}
+
+// Missing is something that the recipient of an order will ask for.
+type Missing struct {
+	Field string `json:"field"`
+	Where string `json:"where"` // file:line
+	Why   string `json:"why"`
+}
+
+// OrderReport is what there is to say about an order document.
+type OrderReport struct {
+	File     string           `json:"file"`
+	Order    *impound.Order   `json:"order,omitempty"` // nil when the document is not valid
+	Hash     string           `json:"hash,omitempty"`  // what people sign
+	Problems impound.Problems `json:"problems,omitempty"`
+	Signers  []string         `json:"signers,omitempty"` // proven
+	Unsigned impound.Problems `json:"unsigned,omitempty"`
+	Names    []NameReport     `json:"names,omitempty"`
+	Missing  []Missing        `json:"missing,omitempty"`
+	Omitted  []impound.Name   `json:"omitted,omitempty"` // names of the case that the order leaves out
+	Filed    bool             `json:"filed"`             // this order, by its hash, is filed
+}
+
+// Err gives the faults that keep the order from being filed: those of the
+// document, else those of its signatures. A blocked name is none: it is filed as
+// blocked and stays out of effect.
+func (r OrderReport) Err() error {
+	if err := r.Problems.Err(); err != nil {
+		return err
+	}
+	if len(r.Unsigned) > 0 {
+		e := *r.Unsigned[0] // refused rather than invalid: it may be a good order
+		if len(r.Unsigned) > 1 {
+			e.Err = errors.Join(e.Err, r.Unsigned[1:])
+		}
+		return &e
+	}
+	return nil
+}
+
+// BlockedNames gives the names that a gate keeps out.
+func (r OrderReport) BlockedNames() []impound.Name {
+	var out []impound.Name
+	for _, n := range r.Names {
+		if len(n.Blocked) > 0 {
+			out = append(out, n.Name)
+		}
+	}
+	return out
+}
+
+// CheckOrder reads an order document, runs the gates on each of its names, and
+// says what is missing for a recipient to act. It changes nothing, and anybody
+// may ask. Faults of the document are in the report, not in the error.
+func (s *Service) CheckOrder(ctx context.Context, filename string, data []byte) (OrderReport, error) {
+	view, err := s.ledger.sync(ctx)
+	if err != nil {
+		return OrderReport{}, err
+	}
+	rep, _, err := s.check(ctx, view, filename, data)
+	return rep, err
+}
+
+func (s *Service) check(ctx context.Context, view ledgerView, filename string, data []byte) (OrderReport, *orderdoc.Document, error) {
+	rep := OrderReport{File: filename}
+	doc, ps := orderdoc.Read(filename, data)
+	if rep.Problems = ps; len(ps) > 0 {
+		return rep, doc, nil
+	}
+	o := doc.Order
+	rep.Order, rep.Hash = o, o.Hash()
+	if err := checkID("order", o.ID); err != nil {
+		rep.Problems = append(rep.Problems, located(err, doc.Where("id")))
+	}
+	rep.Signers, rep.Unsigned = orderdoc.CheckSignatures(doc, view.ring)
+	if f, ok := view.orders[o.ID]; ok {
+		if rep.Filed = f.hash == rep.Hash; !rep.Filed {
+			rep.Problems = append(rep.Problems, changed(o.ID, f, doc))
+		}
+	}
+	from, until := o.From, o.Until
+	if o.Parent != nil {
+		parent, err := s.mandate(view, o.Parent.ID, 0)
+		switch {
+		case err != nil:
+			rep.Problems = append(rep.Problems, impound.Errorf(impound.KindInvalid, "the parent order %.64q is not proven here: %w", o.Parent.ID, err).At(doc.Where("parent.id")).WithCure("file the parent first"))
+		case parent.Hash() != o.Parent.Hash:
+			rep.Problems = append(rep.Problems, impound.Errorf(impound.KindInvalid, "the parent's hash is %s, not %.80q", parent.Hash(), o.Parent.Hash).At(doc.Where("parent.hash")).WithCure("copy the hash from: impound order show "+o.Parent.ID))
+		default:
+			pf, pu := parent.Window()
+			if pf.After(from) {
+				from = pf
+			}
+			if pu.Before(until) {
+				until = pu
+			}
+		}
+	}
+	var c impound.Case
+	claims := map[impound.Name][]string{}
+	err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		var err error
+		if c, err = getCase(tx, o.Case); impound.KindOf(err) == impound.KindNotFound {
+			rep.Problems = append(rep.Problems, located(err, doc.Where("case")))
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if c.Domains, err = store.Values[impound.CaseDomain](tx, store.Query{Kind: kindDomain, Field: "case", Value: o.Case}); err != nil {
+			return err
+		}
+		return s.claims(tx, c, o, claims)
+	})
+	if err != nil {
+		return rep, doc, err
+	}
+	if err := s.runGates(ctx, view, &rep, c, from, until, claims); err != nil {
+		return rep, doc, err
+	}
+	rep.Missing = missing(doc)
+	return rep, doc, nil
+}
+
+// located puts a place on err.
+func located(err error, where string) *impound.Error {
+	var e *impound.Error
+	if errors.As(err, &e) {
+		c := *e
+		return c.At(where)
+	}
+	return impound.Errorf(impound.KindOf(err), "%w", err).At(where)
+}
+
+func changed(id string, f filing, doc *orderdoc.Document) *impound.Error {
+	return impound.Errorf(impound.KindConflict, "another order is filed as %s (by %s on %s, %s)", id, f.entry.By, f.entry.At.UTC().Format(time.DateOnly), f.hash).
+		At(doc.Where("id")).WithCure("a filed order is not changed: file a supplement under an id of its own, with parent: id, hash and clause")
+}
+
+// claims finds the actors of other cases that claim names of o.
+func (s *Service) claims(tx store.Tx, c impound.Case, o *impound.Order, out map[impound.Name][]string) error {
+	cases, err := store.Values[impound.Case](tx, store.Query{Kind: kindCase})
+	if err != nil {
+		return err
+	}
+	for _, other := range cases {
+		if other.ID == c.ID || other.Actor == c.Actor || other.Actor == "" {
+			continue
+		}
+		ds, err := store.Values[impound.CaseDomain](tx, store.Query{Kind: kindDomain, Field: "case", Value: other.ID})
+		if err != nil {
+			return err
+		}
+		in := make(map[impound.Name]bool, len(ds))
+		for _, d := range ds {
+			in[d.Name] = d.State != impound.StateReleased
+		}
+		for _, on := range o.Names() {
+			if in[on.Name] && !slices.Contains(out[on.Name], other.Actor) {
+				out[on.Name] = append(out[on.Name], other.Actor)
+			}
+		}
+	}
+	return nil
+}
+
+// runGates fills rep.Names and rep.Omitted. Facts are asked for 8 names at once.
+func (s *Service) runGates(ctx context.Context, view ledgerView, rep *OrderReport, c impound.Case, from, until time.Time, claims map[impound.Name][]string) error {
+	o := rep.Order
+	names := o.Names()
+	domains := make(map[impound.Name]impound.CaseDomain, len(c.Domains))
+	for _, d := range c.Domains {
+		domains[d.Name] = d
+	}
+	facts := make([]Facts, len(names))
+	if s.cfg.Facts != nil {
+		var wg sync.WaitGroup
+		slots := make(chan struct{}, 8)
+		for i, on := range names {
+			slots <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-slots }()
+				f, err := s.cfg.Facts(ctx, on.Name)
+				if err != nil {
+					s.cfg.Log.Warn("couldn't look at a name for its gates", "name", on.Name.Defanged(), "err", err)
+				}
+				facts[i] = f
+			})
+		}
+		wg.Wait()
+		if err := ctx.Err(); err != nil {
+			return impound.Errorf(impound.KindUnavailable, "the check was broken off: %w", err)
+		}
+	}
+	now := s.now()
+	rep.Names = make([]NameReport, len(names))
+	listed := make(map[impound.Name]bool, len(names))
+	for i, on := range names {
+		listed[on.Name] = true
+		d, inCase := domains[on.Name]
+		f := facts[i]
+		vs := gate.Run(ctx, gate.Input{
+			Name: on.Name, Now: now, Order: orderOf(o, on), From: from, Until: until,
+			FirstSeen: d.FirstSeen, InCase: inCase, Evidence: len(d.Evidence), Conflicts: claims[on.Name],
+			ProviderContacted: f.ProviderContacted, Created: f.Created, CreatedAsOf: f.CreatedAsOf, NS: f.NS, NSAsOf: f.NSAsOf, HTTP: f.HTTP,
+		}, s.cfg.Gates)
+		a := o.Acts
+		if on.Acts != nil {
+			a = *on.Acts
+		}
+		nr := NameReport{Name: on.Name, Exhibit: on.Exhibit, Acts: a.List(), Verdicts: vs, Overridden: view.overridden(on.Name)}
+		nr.Blocked = gate.Blocking(vs, nr.Overridden...)
+		rep.Names[i] = nr
+	}
+	for _, d := range c.Domains {
+		if !listed[d.Name] && d.Order == "" && d.State != impound.StateReleased {
+			rep.Omitted = append(rep.Omitted, d.Name)
+		}
+	}
+	return nil
+}
+
+// orderOf gives o with the one name alone, so that a gate finds it at once in an
+// order of 100,000.
+func orderOf(o *impound.Order, on impound.OrderName) *impound.Order {
+	c := *o
+	c.Appendices = []impound.Appendix{{ID: "A", Count: 1, Names: []impound.OrderName{on}}}
+	return &c
+}
+
+// missing lists what recipients ask for and the document leaves open.
+func missing(doc *orderdoc.Document) []Missing {
+	o := doc.Order
+	var out []Missing
+	need := func(absent bool, field, why string) {
+		if absent {
+			out = append(out, Missing{field, doc.Where(field), why})
+		}
+	}
+	court := o.Authority.Court != ""
+	need(court && o.Authority.Judge == "", "authority.judge", "a registry's counsel asks who signed the order")
+	need(o.Authority.Jurisdiction == "", "authority.jurisdiction", "a registry acts when it knows why the court reaches it")
+	need(o.Parties.Counsel == "", "parties.counsel", "questions about the order go to counsel")
+	need(court && len(o.Parties.Defendants) == 0, "parties.defendants", "an order is against somebody, John Does at least")
+	need(o.Recipient.Contact == "", "recipient.contact", "it must be served on a desk that takes orders")
+	need(o.Recipient.Role == "registrar" && o.Recipient.IANAID == 0, "recipient.iana_id", "the IANA number says which registrar is meant")
+	need(o.ExecuteAt.IsZero(), "execute_at", "without an instant each recipient acts when it likes, and the actor is warned by the first")
+	need(o.Acts.Sinkhole && o.Sinkhole.Notice == "", "sinkhole.notice", "visitors are told nothing of the court and of how to contest")
+	n := 0
+	first := ""
+	for i, a := range o.Appendices {
+		for j, on := range a.Names {
+			if on.Exhibit == "" {
+				if n++; first == "" {
+					first = fmt.Sprintf("appendices[%d].names[%d]", i, j)
+				}
+			}
+		}
+	}
+	if n > 0 {
+		out = append(out, Missing{"exhibit", doc.Where(first), fmt.Sprintf("%d of %d names have no exhibit: the judge is asked to believe them", n, len(o.Names()))})
+	}
+	return out
+}
+
+// gateReport is the artefact that an order.file entry names: what the gates said.
+type gateReport struct {
+	Order string          `json:"order"`
+	Hash  string          `json:"hash"`
+	Names []gateReportRow `json:"names"`
+}
+
+type gateReportRow struct {
+	Name     impound.Name          `json:"name"`
+	Verdicts []impound.GateVerdict `json:"verdicts"`
+}
+
+// FileOrder files an order document: from then on [Service.Mandates] gives it.
+// It refuses one that is not valid, that two enrolled approvers have not signed,
+// or whose id stands for another order already. Names that a gate blocks are
+// filed as blocked: no mandate permits anything for them until two approvers
+// override that gate. Filing the same order again changes nothing and finishes
+// what a crash cut short.
+//
+// The order counts from its entry in the evidence log on, which is on the disk
+// when FileOrder returns. Role: analyst or counsel. The report is given with an
+// error too.
+func (s *Service) FileOrder(ctx context.Context, by, filename string, data []byte) (OrderReport, error) {
+	if _, err := s.who(ctx, by, impound.RoleAnalyst, impound.RoleCounsel); err != nil {
+		return OrderReport{File: filename}, err
+	}
+	s.filing.Lock()
+	defer s.filing.Unlock()
+	view, err := s.ledger.sync(ctx)
+	if err != nil {
+		return OrderReport{File: filename}, err
+	}
+	rep, doc, err := s.check(ctx, view, filename, data)
+	if err != nil {
+		return rep, err
+	}
+	if err := rep.Err(); err != nil {
+		// A conflict is told apart, so that callers need not read the text.
+		if len(rep.Problems) == 1 {
+			return rep, rep.Problems[0]
+		}
+		return rep, err
+	}
+	o := rep.Order
+	if !rep.Filed {
+		if err := s.record(ctx, by, view, rep, doc, data); err != nil {
+			return rep, err
+		}
+		if view, err = s.ledger.sync(ctx); err != nil {
+			return rep, err
+		}
+		f, ok := view.orders[o.ID]
+		if !ok {
+			return rep, impound.Errorf(impound.KindInternal, "order %s was recorded, but the evidence log doesn't give it back", o.ID)
+		}
+		if f.hash != rep.Hash { // another process filed first
+			return rep, changed(o.ID, f, doc)
+		}
+		rep.Filed = true
+	}
+	return rep, s.noteFiled(ctx, view.orders[o.ID], rep)
+}
+
+// record makes the entries that an order counts by.
+func (s *Service) record(ctx context.Context, by string, view ledgerView, rep OrderReport, doc *orderdoc.Document, data []byte) error {
+	o := rep.Order
+	var parent *impound.Mandate
+	if o.Parent != nil {
+		var err error
+		if parent, err = s.mandate(view, o.Parent.ID, 0); err != nil {
+			return err
+		}
+	}
+	// The same proof that Mandates makes later: what can't be proven is not filed.
+	if _, err := o.Authorize(view.ring, parent); err != nil {
+		return located(err, doc.Where("signatures"))
+	}
+	now := s.now()
+	art, err := s.cfg.Evidence.Capture(ctx, impound.Artefact{Kind: "order", Media: "application/yaml", Case: o.Case, Source: filepathBase(rep.File), Tool: s.cfg.Tool, By: by, At: now}, data)
+	if err != nil {
+		return impound.Errorf(impound.KindOf(err), "couldn't keep the order's document: %w", err)
+	}
+	gr := gateReport{Order: o.ID, Hash: rep.Hash}
+	for _, n := range rep.Names {
+		gr.Names = append(gr.Names, gateReportRow{n.Name, n.Verdicts})
+	}
+	b, err := json.Marshal(gr)
+	if err != nil {
+		return impound.Errorf(impound.KindInternal, "couldn't encode the gates' verdicts: %w", err)
+	}
+	gates, err := s.cfg.Evidence.Capture(ctx, impound.Artefact{Kind: "gates", Media: "application/json", Case: o.Case, Source: "gates of " + o.ID, Tool: s.cfg.Tool, By: by, At: now}, b)
+	if err != nil {
+		return impound.Errorf(impound.KindOf(err), "couldn't keep the gates' verdicts: %w", err)
+	}
+	blocked := rep.BlockedNames()
+	var shown []string
+	for _, n := range blocked[:min(len(blocked), 50)] {
+		shown = append(shown, n.String())
+	}
+	return s.decide(ctx, impound.Entry{
+		ID: WhatOrderFile + ":" + o.ID, By: by, At: now, What: WhatOrderFile, Case: o.Case, Order: o.ID,
+		Detail: map[string]string{
+			"document": art.Hash, "hash": rep.Hash, "gates": gates.Hash, "signers": strings.Join(rep.Signers, " "),
+			"names": fmt.Sprint(len(rep.Names)), "blocked": fmt.Sprint(len(blocked)), "blocked_names": strings.Join(shown, " "),
+			"from": o.From.Format(time.RFC3339), "until": o.Until.Format(time.RFC3339),
+		},
+	})
+}
+
+func filepathBase(p string) string {
+	if i := strings.LastIndexAny(p, `/\`); i >= 0 {
+		return p[i+1:]
+	}
+	return p
+}
+
+// OrderRow is a filed order in a list.
+type OrderRow struct {
+	ID       string            `json:"id"`
+	Case     string            `json:"case"`
+	Kind     impound.OrderKind `json:"kind"`
+	Parent   string            `json:"parent,omitempty"`
+	Docket   string            `json:"docket"`
+	From     time.Time         `json:"from"`
+	Until    time.Time         `json:"until"`
+	Filed    time.Time         `json:"filed"`
+	By       string            `json:"by"`
+	Signers  []string          `json:"signers"`
+	Names    int               `json:"names"`
+	Blocked  []impound.Name    `json:"blocked,omitempty"`
+	Hash     string            `json:"hash"`     // of the order: what was signed
+	Document string            `json:"document"` // of the document's octets
+}
+
+// noteFiled writes what the store holds of a filed order: its row, and the states
+// of its names. Nothing takes effect by it.
+func (s *Service) noteFiled(ctx context.Context, f filing, rep OrderReport) error {
+	o, by, now := rep.Order, f.entry.By, s.now()
+	row := OrderRow{ID: o.ID, Case: o.Case, Kind: o.Kind, Docket: o.Authority.Docket, From: o.From, Until: o.Until, Filed: f.entry.At, By: by,
+		Signers: rep.Signers, Names: len(rep.Names), Blocked: rep.BlockedNames(), Hash: rep.Hash, Document: f.document}
+	if o.Parent != nil {
+		row.Parent = o.Parent.ID
+	}
+	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		_, rev, err := store.Get[OrderRow](tx, kindOrder, o.ID)
+		if err != nil && impound.KindOf(err) != impound.KindNotFound {
+			return err
+		}
+		if _, err := store.Put(tx, kindOrder, o.ID, rev, row, map[string]string{"case": o.Case}); err != nil {
+			return err
+		}
+		for _, n := range rep.Names {
+			d, rev, err := store.Get[impound.CaseDomain](tx, kindDomain, domainID(o.Case, n.Name))
+			if impound.KindOf(err) == impound.KindNotFound {
+				d = impound.CaseDomain{Name: n.Name, State: impound.StateCandidate, History: []impound.StateChange{{At: now, By: by, State: impound.StateCandidate, Why: "listed in order " + o.ID}}}
+			} else if err != nil {
+				return err
+			}
+			state, why := impound.StateOrdered, "order "+o.ID
+			if len(n.Blocked) > 0 {
+				state, why = impound.StateBlocked, "order "+o.ID+": "+n.Blocked[0].Gate+": "+n.Blocked[0].Reason
+			}
+			d.Verdicts = n.Verdicts
+			switch d.State {
+			case impound.StateSeized, impound.StateSinkholed, impound.StateHeld, impound.StateContested:
+				// further on its way already: a supplement, or a second filing
+				state = d.State
+			}
+			if d.State == state && d.Order == o.ID && rev > 0 {
+				continue
+			}
+			d.Order = o.ID
+			if d.State == state && rev > 0 {
+				if err := putDomain(tx, o.Case, rev, d); err != nil {
+					return err
+				}
+				continue
+			}
+			if err := s.step(ctx, tx, by, o.Case, rev, d, state, why, false); err != nil { // the order's entry speaks of it
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Orders gives every filed order as the evidence log has it, the oldest first.
+func (s *Service) Orders(ctx context.Context) ([]OrderRow, error) {
+	view, err := s.ledger.sync(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []OrderRow
+	for _, id := range view.orderIDs {
+		row, _, _, err := s.order(view, id)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, row)
+	}
+	return out, nil
+}
+
+// Order gives a filed order: its row, the order, and the document's octets.
+func (s *Service) Order(ctx context.Context, id string) (OrderRow, *impound.Order, []byte, error) {
+	view, err := s.ledger.sync(ctx)
+	if err != nil {
+		return OrderRow{}, nil, nil, err
+	}
+	return s.order(view, id)
+}
+
+func (s *Service) order(view ledgerView, id string) (OrderRow, *impound.Order, []byte, error) {
+	f, ok := view.orders[id]
+	if !ok {
+		return OrderRow{}, nil, nil, impound.Errorf(impound.KindNotFound, "no order %.64q is filed", id).WithCure("impound order list shows those that are")
+	}
+	o, data, err := s.document(f)
+	if err != nil {
+		return OrderRow{}, nil, nil, err
+	}
+	row := OrderRow{ID: o.ID, Case: o.Case, Kind: o.Kind, Docket: o.Authority.Docket, From: o.From, Until: o.Until, Filed: f.entry.At, By: f.entry.By,
+		Signers: strings.Fields(f.entry.Detail["signers"]), Names: len(o.Names()), Hash: f.hash, Document: f.document}
+	if o.Parent != nil {
+		row.Parent = o.Parent.ID
+	}
+	blocked, err := s.blocked(view, f, o)
+	if err != nil {
+		return OrderRow{}, nil, nil, err
+	}
+	for _, on := range o.Names() {
+		if len(blocked[on.Name]) > 0 {
+			row.Blocked = append(row.Blocked, on.Name)
+		}
+	}
+	return row, o, data, nil
+}
+
+// document gives what was filed, proven to be what the log says.
+func (s *Service) document(f filing) (*impound.Order, []byte, error) {
+	data, err := s.cfg.Evidence.Read(f.document)
+	if err != nil {
+		return nil, nil, impound.Errorf(impound.KindOf(err), "couldn't read the document of order %s: %w", f.entry.Order, err)
+	}
+	if h := impound.HashBytes(data); h != f.document {
+		return nil, nil, impound.Errorf(impound.KindInternal, "the document of order %s was changed: its hash is %s, the evidence log says %s", f.entry.Order, h, f.document).WithCure("run impound evidence verify, and restore the folder from a backup")
+	}
+	o, err := orderdoc.Parse(f.entry.Order, data)
+	if err != nil {
+		return nil, nil, err
+	}
+	if o.ID != f.entry.Order || o.Hash() != f.hash {
+		return nil, nil, impound.Errorf(impound.KindInternal, "the entry of order %s names the document of another order (%s)", f.entry.Order, o.ID)
+	}
+	return o, data, nil
+}
+
+// Mandates proves every filed order anew, from the evidence log alone, and gives
+// their mandates without the names that a gate keeps out. Dates are judged at use:
+// an order that lapsed is still given. What the store says of orders is compared
+// and has no say.
+//
+// The mandates are good even when the error is not nil: one of KindPartial lists
+// the orders that could not be proven (they are out of effect) and what in the
+// store differs from the log.
+func (s *Service) Mandates(ctx context.Context) ([]*impound.Mandate, error) {
+	view, err := s.ledger.sync(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []*impound.Mandate
+	var bad []string
+	for _, id := range view.orderIDs {
+		m, err := s.mandate(view, id, 0)
+		if err != nil {
+			bad = append(bad, fmt.Sprintf("order %s is out of effect: %v", id, err))
+			continue
+		}
+		o, f := m.Order(), view.orders[id]
+		blocked, err := s.blocked(view, f, &o)
+		if err != nil {
+			bad = append(bad, fmt.Sprintf("order %s is out of effect: %v", id, err))
+			continue
+		}
+		names := make([]impound.Name, 0, len(blocked))
+		for n := range blocked {
+			names = append(names, n)
+		}
+		out = append(out, m.Without(names...))
+	}
+	bad = append(bad, s.differences(ctx, view)...)
+	if len(bad) > 0 {
+		for _, b := range bad {
+			s.cfg.Log.Error("order", "problem", b)
+		}
+		return out, impound.Errorf(impound.KindPartial, "%s", strings.Join(bad, "; ")).WithCure("the evidence log counts, not the database: run impound evidence verify, then restore the database from a backup")
+	}
+	return out, nil
+}
+
+// mandate proves the order id; depth bounds the chain of parents.
+func (s *Service) mandate(view ledgerView, id string, depth int) (*impound.Mandate, error) {
+	f, ok := view.orders[id]
+	if !ok {
+		return nil, impound.Errorf(impound.KindNotFound, "no order %.64q is filed", id)
+	}
+	if depth > 16 {
+		return nil, impound.Errorf(impound.KindRefused, "supplements of supplements, more than 16 deep").At(id)
+	}
+	// The document is named by its hash, so the proof holds for as long as the
+	// keyring is the same.
+	key := fmt.Sprintf("%d %s %s", view.ringRev, f.document, f.hash)
+	s.mu.Lock()
+	m := s.cache[key]
+	s.mu.Unlock()
+	if m != nil {
+		return m, nil
+	}
+	o, _, err := s.document(f)
+	if err != nil {
+		return nil, err
+	}
+	var parent *impound.Mandate
+	if o.Parent != nil {
+		if parent, err = s.mandate(view, o.Parent.ID, depth+1); err != nil {
+			return nil, impound.Errorf(impound.KindOf(err), "its parent is not proven: %w", err)
+		}
+	}
+	if m, err = o.Authorize(view.ring, parent); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	if len(s.cache) > 1000 {
+		clear(s.cache)
+	}
+	s.cache[key] = m
+	s.mu.Unlock()
+	return m, nil
+}
+
+// blocked gives the verdicts that keep names of o out: those recorded when it was
+// filed and those of the gates that need no facts, asked now, less the overrides.
+// It fails when the record can't be read: then nobody knows what was blocked.
+func (s *Service) blocked(view ledgerView, f filing, o *impound.Order) (map[impound.Name][]impound.GateVerdict, error) {
+	b, err := s.cfg.Evidence.Read(f.gates)
+	if err != nil {
+		return nil, impound.Errorf(impound.KindOf(err), "couldn't read what the gates said: %w", err)
+	}
+	var gr gateReport
+	if err := json.Unmarshal(b, &gr); err != nil || impound.HashBytes(b) != f.gates || gr.Hash != f.hash {
+		return nil, impound.Errorf(impound.KindInternal, "what the gates said can't be read, or is of another order").At(f.gates)
+	}
+	said := make(map[impound.Name][]impound.GateVerdict, len(gr.Names))
+	for _, r := range gr.Names {
+		said[r.Name] = r.Verdicts
+	}
+	out := map[impound.Name][]impound.GateVerdict{}
+	for _, on := range o.Names() {
+		vs, ok := said[on.Name]
+		if !ok {
+			vs = []impound.GateVerdict{{Gate: gate.G1, Outcome: impound.GateUnknown, Reason: "the gates were never run on it"}}
+		}
+		for _, v := range gate.Offline(on.Name, s.cfg.Gates) {
+			if !slices.ContainsFunc(vs, func(x impound.GateVerdict) bool { return x.Gate == v.Gate && x.Outcome == v.Outcome }) {
+				vs = append(slices.Clone(vs), v)
+			}
+		}
+		if bl := gate.Blocking(vs, view.overridden(on.Name)...); len(bl) > 0 {
+			out[on.Name] = bl
+		}
+	}
+	return out, nil
+}
+
+// Blocked says which names of a filed order gates keep out, and why. The mandates
+// that [Service.Mandates] gives have these names taken out already.
+func (s *Service) Blocked(ctx context.Context, m *impound.Mandate) (map[impound.Name][]impound.GateVerdict, error) {
+	view, err := s.ledger.sync(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f, ok := view.orders[m.ID()]
+	if !ok || f.hash != m.Hash() {
+		return nil, impound.Errorf(impound.KindNotFound, "no such order is filed").At(m.ID())
+	}
+	o := m.Order()
+	return s.blocked(view, f, &o)
+}
+
+// differences says where the store's rows of orders tell another story than the
+// log.
+func (s *Service) differences(ctx context.Context, view ledgerView) []string {
+	var bad []string
+	err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		rows, err := tx.List(store.Query{Kind: kindOrder})
+		if err != nil {
+			return err
+		}
+		for _, d := range rows {
+			var row OrderRow
+			f, ok := view.orders[d.ID]
+			switch err := json.Unmarshal(d.Body, &row); {
+			case err != nil:
+				bad = append(bad, fmt.Sprintf("the database's row of order %.64q can't be read: %v", d.ID, err))
+			case !ok:
+				bad = append(bad, fmt.Sprintf("the database holds an order %.64q that was never filed: it has no effect", d.ID))
+			case row.ID != d.ID || row.Hash != f.hash || row.Document != f.document:
+				bad = append(bad, fmt.Sprintf("the database's row of order %.64q was changed: the order as filed stays in effect", d.ID))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		bad = append(bad, fmt.Sprintf("couldn't compare the database with the log: %v", err))
+	}
+	return bad
+}
+
+// Override records that two approvers let a name through a gate, with why. What
+// they sign is [impound.Override.Hash] (about [impound.SignOverride]). G12 can't
+// be overridden. Recording the same again changes nothing. Role of by, who hands
+// it in: analyst, counsel or approver.
+func (s *Service) Override(ctx context.Context, by string, o impound.Override) error {
+	if _, err := s.who(ctx, by, impound.RoleAnalyst, impound.RoleCounsel, impound.RoleApprover); err != nil {
+		return err
+	}
+	ring, err := s.Keyring(ctx)
+	if err != nil {
+		return err
+	}
+	if err := checkOverride(o, ring); err != nil {
+		return err
+	}
+	b, err := json.Marshal(o)
+	if err != nil {
+		return impound.Errorf(impound.KindInternal, "couldn't encode the override: %w", err)
+	}
+	return s.decide(ctx, impound.Entry{ID: entryID(WhatOverride, o.Hash()), By: by, What: WhatOverride, Name: o.Name,
+		Detail: map[string]string{"gate": o.Gate, "reason": o.Reason, "hash": o.Hash(), "override": string(b)}})
+}
+
+func checkOverride(o impound.Override, keys impound.Keyring) error {
+	if o.Name.IsZero() {
+		return impound.Errorf(impound.KindInvalid, "the override names no name")
+	}
+	if !gate.Overridable(o.Gate) {
+		return impound.Errorf(impound.KindRefused, "%.64q can't be overridden", o.Gate).At(o.Name.Defanged()).WithCure("G12 needs an order in force; the other gates are " + strings.Join(gate.Gates, ", "))
+	}
+	if strings.TrimSpace(o.Reason) == "" {
+		return impound.Errorf(impound.KindInvalid, "the override gives no reason").At(o.Name.Defanged()).WithCure("say why acting harms nobody else; a judge may read it")
+	}
+	people, err := impound.Signers(o.Signatures, impound.SignOverride, o.Hash(), keys, impound.RoleApprover)
+	if err != nil {
+		return err
+	}
+	if len(people) < impound.MinSigners {
+		return impound.Errorf(impound.KindRefused, "the override is signed by %d of %d people", len(people), impound.MinSigners).At(o.Name.Defanged()).WithCure("have another approver sign it")
+	}
+	return nil
+}
+
+// DraftOrder writes an order document for the names of a case, see
+// [orderdoc.Draft].
+func (s *Service) DraftOrder(ctx context.Context, caseID string, o impound.Order) ([]byte, error) {
+	c, err := s.Case(ctx, caseID)
+	if err != nil {
+		return nil, err
+	}
+	return orderdoc.Draft(c, o), nil
+}
