@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/impound/impound"
 )
@@ -51,13 +52,14 @@ func CleanPath(p string) string {
 	if i := strings.IndexAny(p, "?#"); i >= 0 {
 		p = p[:i]
 	}
+	p = text(p, maxPath)
 	segs := strings.Split(p, "/")
 	for i, s := range segs {
 		if holdsAddress(s) {
 			segs[i] = "-"
 		}
 	}
-	return text(strings.Join(segs, "/"), maxPath)
+	return strings.Join(segs, "/")
 }
 
 func holdsAddress(s string) bool {
@@ -109,10 +111,14 @@ func host(s string) string {
 func afterAt(s string) string { return s[strings.LastIndexByte(s, '@')+1:] }
 
 func text(s string, limit int) string {
+	s = strings.ToValidUTF8(s[:min(len(s), 4*limit)], "\uFFFD")
 	if len(s) > limit {
+		for limit > 0 && !utf8.RuneStart(s[limit]) {
+			limit--
+		}
 		s = s[:limit]
 	}
-	return strings.ToValidUTF8(s, "\uFFFD")
+	return s
 }
 
 func unmap(a netip.AddrPort) netip.AddrPort {
