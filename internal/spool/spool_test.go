@@ -1,0 +1,708 @@
+package spool
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/impound/impound"
+)
+
+var netips = cmpopts.EquateComparable(netip.AddrPort{})
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("SPOOL_CHILD"); dir != "" {
+		child(dir)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func event(i int) *impound.Event {
+	return &impound.Event{
+		At: time.UnixMicro(1763726400_000000 + int64(i)).UTC(), Proto: impound.ProtoDNS,
+		Src:  netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), uint16(i)),
+		Dst:  netip.MustParseAddrPort("[2001:db8::53]:53"),
+		Name: "www" + strconv.Itoa(i%7) + ".outlook-verify.net", Zone: "outlook-verify.net", Order: "PHOS-2019",
+		Capture: impound.CaptureContact, Outcome: "answered", QType: 1,
+	}
+}
+
+func open(t testing.TB, dir string, edit ...func(*Options)) *Spool {
+	t.Helper()
+	opt := Options{Sensor: "s1", SegmentBytes: 64 << 10}
+	for _, e := range edit {
+		e(&opt)
+	}
+	s, err := Open(dir, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func appendN(t testing.TB, s *Spool, from, n int) (last uint64) {
+	t.Helper()
+	for i := from; i < from+n; i++ {
+		e := event(i)
+		if err := s.Append(e); err != nil {
+			t.Fatal(err)
+		}
+		last = e.Seq
+	}
+	return last
+}
+
+type reads interface {
+	Read(uint64, int) ([]impound.Event, error)
+}
+
+func readAll(t testing.TB, r reads) []impound.Event {
+	t.Helper()
+	var out []impound.Event
+	after := uint64(0)
+	for {
+		es, err := r.Read(after, 333)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(es) == 0 {
+			return out
+		}
+		for _, e := range es {
+			if e.Seq <= after {
+				t.Fatalf("event %d comes after %d", e.Seq, after)
+			}
+			after = e.Seq
+		}
+		out = append(out, es...)
+	}
+}
+
+// waitSealed waits until nothing but the current journal is unsealed.
+func waitSealed(t testing.TB, s *Spool) {
+	t.Helper()
+	for range 2000 {
+		segs, err := list(s.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, g := range segs {
+			if !g.sealed {
+				n++
+			}
+		}
+		if n <= 1 {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatal("the journals were not sealed")
+}
+
+func full() *impound.Event {
+	return &impound.Event{
+		Sensor: "s1", At: time.UnixMicro(1763726400_000001).UTC(), Proto: impound.ProtoTLS,
+		Src: netip.MustParseAddrPort("198.51.100.7:50000"), Dst: netip.MustParseAddrPort("192.0.2.1:443"),
+		Name: "a.b.example", Zone: "b.example", Order: "O1", Capture: impound.CaptureLure, Outcome: "answered",
+		QType: 65, RCode: 5, Method: "GET", Path: "/x/{token}", Status: 421, UserAgent: "curl/8", Referer: "r.example",
+		SNI: "a.b.example", ALPN: "h2", JA4: "t13d", Helo: "h.example", FromDomain: "f.example", LureHash: "aa", Lure: "sealed", Len: 99, Guess: "tls",
+	}
+}
+
+func TestReadsBackWhatWasAppended(t *testing.T) {
+	odd := &impound.Event{Sensor: "s1", At: time.UnixMicro(5).UTC(), Proto: "quic", Outcome: "odd", Capture: "x", Name: `a\.b.example`, Zone: "other.example"}
+	for _, sealed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("sealed=%v", sealed), func(t *testing.T) {
+			dir := t.TempDir()
+			s := open(t, dir)
+			want := []impound.Event{*full(), {Sensor: "s1", At: time.UnixMicro(0).UTC()}, *odd}
+			for i := range want {
+				if err := s.Append(&want[i]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if sealed {
+				for i := 0; len(mustList(t, dir)) < 2; i++ {
+					e := event(i)
+					e.Sensor = "s1"
+					if err := s.Append(e); err != nil {
+						t.Fatal(err)
+					}
+					want = append(want, *e)
+				}
+				waitSealed(t, s)
+			}
+			r, err := OpenReader(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			if d := cmp.Diff(want, readAll(t, s), netips); d != "" {
+				t.Error(d)
+			}
+			if d := cmp.Diff(want, readAll(t, r), netips); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func mustList(t testing.TB, dir string) []segment {
+	t.Helper()
+	segs, err := list(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return segs
+}
+
+// A field that is added to Event must be added to the record and to the row.
+func TestEveryFieldIsKept(t *testing.T) {
+	e := full()
+	v := reflect.ValueOf(*e)
+	for i := range v.NumField() {
+		if name := v.Type().Field(i).Name; v.Field(i).IsZero() && name != "Seq" {
+			t.Errorf("the test event leaves %s empty: add it here, to the record and to the row", name)
+		}
+	}
+	got := impound.Event{Sensor: e.Sensor, Seq: e.Seq}
+	if err := decode(encode(nil, e), &got, nil); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(*e, got, netips); d != "" {
+		t.Fatal(d)
+	}
+	r := toRow(e)
+	if d := cmp.Diff(*e, fromRow(&r), netips); d != "" {
+		t.Fatal(d)
+	}
+}
+
+func TestReopenGoesOn(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	appendN(t, s, 0, 700)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Append(event(1)); impound.KindOf(err) != impound.KindUnavailable {
+		t.Errorf("Append after Close: %v", err)
+	}
+	s = open(t, dir)
+	last := appendN(t, s, 700, 700)
+	if last != 1400 {
+		t.Errorf("last number is %d, want 1400", last)
+	}
+	for i, e := range readAll(t, s) {
+		if e.Seq != uint64(i+1) || e.At != event(i).At {
+			t.Fatalf("event %d has number %d, at %s", i, e.Seq, e.At)
+		}
+	}
+}
+
+func TestSecondWriterIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	open(t, dir)
+	_, err := Open(dir, Options{Sensor: "s1"})
+	if impound.KindOf(err) != impound.KindConflict || !strings.Contains(err.Error(), strconv.Itoa(os.Getpid())) {
+		t.Fatalf("a second writer: %v", err)
+	}
+}
+
+func TestConcurrentAppends(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	r, err := OpenReader(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	const writers, each = 8, 2000
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for i := range each {
+				if err := s.Append(event(w*each + i)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	// Follow it while it is written and sealed.
+	seen := map[int64]bool{}
+	after := uint64(0)
+	for finished := false; ; {
+		es, err := r.Read(after, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range es {
+			if e.Seq != after+1 {
+				t.Fatalf("after %d comes %d", after, e.Seq)
+			}
+			after = e.Seq
+			seen[e.At.UnixMicro()] = true
+		}
+		if len(es) == 0 {
+			if finished {
+				break
+			}
+			select {
+			case <-done:
+				finished = true
+			default:
+			}
+		}
+	}
+	if len(seen) != writers*each {
+		t.Errorf("%d different events read, want %d", len(seen), writers*each)
+	}
+}
+
+// child appends for ever, and says each number that Append acknowledged.
+func child(dir string) {
+	s, err := Open(dir, Options{Sensor: "s1", SegmentBytes: 64 << 10})
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				e := event(i)
+				if err := s.Append(e); err != nil {
+					fmt.Println(err)
+					os.Exit(1)
+				}
+				mu.Lock()
+				// A write of its own for each: what the parent reads was
+				// acknowledged, whatever the moment of death.
+				os.Stdout.WriteString(strconv.FormatUint(e.Seq, 10) + "\n")
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestSIGKILLLosesNothingAcknowledged(t *testing.T) {
+	dir := t.TempDir()
+	acked := map[uint64]bool{}
+	for round := range 12 {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), "SPOOL_CHILD="+dir)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		sc := bufio.NewScanner(out)
+		stop := 1 + rand.IntN(3000)
+		for n := 0; sc.Scan(); n++ {
+			seq, err := strconv.ParseUint(sc.Text(), 10, 64)
+			if err != nil {
+				if strings.Trim(sc.Text(), "0123456789") == "" {
+					break // the last line, cut
+				}
+				t.Fatalf("round %d: the child says %q", round, sc.Text())
+			}
+			if acked[seq] {
+				t.Fatalf("round %d: number %d was given twice", round, seq)
+			}
+			acked[seq] = true
+			if n == stop {
+				cmd.Process.Kill()
+			}
+		}
+		cmd.Wait()
+	}
+	s := open(t, dir)
+	found := map[uint64]bool{}
+	for _, e := range readAll(t, s) { // in order, each once: readAll checks
+		found[e.Seq] = true
+	}
+	for seq := range acked {
+		if !found[seq] {
+			t.Errorf("number %d was acknowledged and is lost", seq)
+		}
+	}
+	if st := s.Stats(); st.Corrupt != 0 {
+		t.Errorf("%d damaged stretches after being killed", st.Corrupt)
+	}
+	t.Logf("%d acknowledged over 12 kills, %d found", len(acked), len(found))
+}
+
+func TestTornTailIsDropped(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	appendN(t, s, 0, 10)
+	path, off := s.cur.path, s.off
+	s.Close()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A record whose body did not reach the disk, though its head did.
+	f.WriteAt([]byte{40, 0, 0, 0, 1, 2, 3, 4, 11, 0, 0, 0, 0, 0, 0, 0, 9, 9}, int64(off))
+	f.Close()
+	s = open(t, dir)
+	if last := appendN(t, s, 10, 1); last != 11 {
+		t.Errorf("the next number is %d, want 11", last)
+	}
+	if got := readAll(t, s); len(got) != 11 || s.Stats().Corrupt != 0 {
+		t.Errorf("%d events, want 11; %d corrupt", len(got), s.Stats().Corrupt)
+	}
+}
+
+func TestPowerCutMakesNumbersLeap(t *testing.T) {
+	defer func(f func() string) { bootID = f }(bootID)
+	boot := "one"
+	bootID = func() string { return boot }
+	dir := t.TempDir()
+	s := open(t, dir)
+	appendN(t, s, 0, 10)
+	s.lock.Close() // as if the machine had stopped
+	boot = "two"
+	s2 := open(t, dir)
+	e := event(10)
+	if err := s2.Append(e); err != nil {
+		t.Fatal(err)
+	}
+	if e.Seq != 11+jump {
+		t.Errorf("after a power cut the next number is %d, want %d", e.Seq, 11+jump)
+	}
+	if got := readAll(t, s2); len(got) != 11 {
+		t.Errorf("%d events, want 11", len(got))
+	}
+}
+
+// One octet is damaged anywhere in a journal: at most the record that it
+// belongs to is lost, and it is reported.
+func TestDamagedJournal(t *testing.T) {
+	src := t.TempDir()
+	s := open(t, src)
+	appendN(t, s, 0, 60)
+	path, end := s.cur.path, s.off
+	s.Close()
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(1, 1))
+	for range 150 {
+		at := jHead + r.IntN(end-jHead)
+		data := append([]byte(nil), whole...)
+		data[at] ^= 1 << r.IntN(8)
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(path)), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := open(t, dir)
+		appendN(t, s, 60, 1)
+		got := map[uint64]time.Time{}
+		for _, e := range readAll(t, s) {
+			got[e.Seq] = e.At
+		}
+		missing := 0
+		for i := range 59 { // the last may count as a torn tail
+			when, ok := got[uint64(i+1)]
+			if !ok {
+				missing++
+			} else if when != event(i).At {
+				t.Fatalf("octet %d: record %d came back changed", at, i+1)
+			}
+		}
+		if missing > 1 {
+			t.Fatalf("octet %d: %d records are lost, want one at most", at, missing)
+		}
+		if missing == 1 && s.Stats().Corrupt == 0 && s.reader.Corrupt() == 0 {
+			t.Fatalf("octet %d: a record is lost, and nobody says so", at)
+		}
+		s.Close()
+	}
+}
+
+func TestDamagedSegmentIsSetAside(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	appendN(t, s, 0, 3000)
+	waitSealed(t, s)
+	segs := mustList(t, dir)
+	if len(segs) < 4 {
+		t.Fatalf("only %d segments", len(segs))
+	}
+	victim := segs[1]
+	data, err := os.ReadFile(victim.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 4
+	if err := os.WriteFile(victim.path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other, err := OpenReader(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	want := 3000 - victim.count
+	if got := readAll(t, other); len(got) != want || other.Corrupt() != 1 {
+		t.Errorf("another process reads %d, want %d; it reports %d", len(got), want, other.Corrupt())
+	}
+	if got := readAll(t, s); len(got) != want || s.Stats().Corrupt != 1 {
+		t.Errorf("%d events, want %d; %d reported", len(got), want, s.Stats().Corrupt)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "aside", filepath.Base(victim.path))); err != nil {
+		t.Error(err)
+	}
+	// A damaged journal that is sealed keeps its readable records, and its
+	// bytes aside.
+	s.Close()
+	s = open(t, dir, func(o *Options) { o.NoSeal = true })
+	n := len(readAll(t, s))
+	appendN(t, s, 0, 1200)
+	s.Close()
+	segs = mustList(t, dir)
+	var j segment
+	for _, g := range segs {
+		if !g.sealed {
+			j = g
+			break
+		}
+	}
+	if data, err = os.ReadFile(j.path); err != nil {
+		t.Fatal(err)
+	}
+	data[jHead+8000] ^= 1
+	if err := os.WriteFile(j.path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir)
+	waitSealed(t, s)
+	if got := len(readAll(t, s)); got != n+1199 {
+		t.Errorf("%d events, want %d", got, n+1199)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "aside", filepath.Base(j.path))); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBoundAndGap(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	clock := func() time.Time { return now }
+	bound := func(o *Options) { o.MaxBytes, o.Now = 256<<10, clock }
+	s := open(t, dir, bound, func(o *Options) { o.NoSeal = true })
+	kept := 0
+	var err error
+	for i := 0; err == nil; i++ {
+		if err = s.Append(event(i)); err == nil {
+			kept++
+		}
+	}
+	if !errors.Is(err, ErrFull) || impound.KindOf(err) != impound.KindUnavailable {
+		t.Fatalf("a full spool says %v", err)
+	}
+	for range 41 {
+		if err := s.Append(event(0)); !errors.Is(err, ErrFull) {
+			t.Fatal(err)
+		}
+	}
+	if st := s.Stats(); st.Dropped != 42 || !st.Gap {
+		t.Errorf("stats: %+v; want 42 dropped", st)
+	}
+	// Killed meanwhile: the count must survive. Closing keeps it as well.
+	s.Close()
+	s = open(t, dir, bound)
+	waitSealed(t, s) // sealing makes small files of large ones
+	last := s.Stats().Last
+	if err := s.MarkShipped(last); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(2 * time.Second)
+	if err := s.Append(event(7)); err != nil {
+		t.Fatal(err)
+	}
+	es, err := s.Read(last, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(es) != 2 || es[0].Outcome != OutcomeGap || es[0].Len != 42 || !es[0].At.Equal(now.Add(-2*time.Second)) {
+		t.Fatalf("after the gap: %+v", es)
+	}
+	// From now on, the oldest shipped go first, and recording never stops.
+	for i := range 5000 {
+		e := event(i)
+		if err := s.Append(e); err != nil {
+			waitSealed(t, s)
+			s.MarkShipped(s.Stats().Last)
+			now = now.Add(2 * time.Second)
+			if err := s.Append(e); err != nil {
+				t.Fatalf("event %d: %v", i, err)
+			}
+		}
+		if i%100 == 0 {
+			s.MarkShipped(e.Seq)
+			waitSealed(t, s)
+		}
+	}
+	var total int64
+	for _, g := range mustList(t, dir) {
+		total += g.size
+	}
+	if total > 256<<10 {
+		t.Errorf("%d octets on disk, above the bound", total)
+	}
+	_ = kept
+}
+
+func TestPruneNeedsShippedAndOld(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	appendN(t, s, 0, 3000)
+	waitSealed(t, s)
+	later := event(0).At.Add(time.Hour)
+	if n, err := s.Prune(later); n != 0 || err != nil {
+		t.Errorf("pruned %d that nobody shipped (%v)", n, err)
+	}
+	s.MarkShipped(3000)
+	if n, err := s.Prune(event(0).At); n != 0 || err != nil {
+		t.Errorf("pruned %d that are young (%v)", n, err)
+	}
+	if n, err := s.Prune(later); n == 0 || err != nil {
+		t.Errorf("pruned %d, %v", n, err)
+	}
+	s.Close()
+	s = open(t, dir)
+	if e := event(0); s.Append(e) != nil || e.Seq != 3001 {
+		t.Errorf("after pruning the next number is %d, want 3001", e.Seq)
+	}
+	if s.Stats().Shipped != 3000 {
+		t.Errorf("what was shipped is forgotten: %d", s.Stats().Shipped)
+	}
+}
+
+func TestAppendDoesNotAllocate(t *testing.T) {
+	s := open(t, t.TempDir(), func(o *Options) { o.SegmentBytes = 16 << 20 })
+	e := full()
+	if n := testing.AllocsPerRun(1000, func() { s.Append(e) }); n > 0 {
+		t.Errorf("Append allocates %v times", n)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(encode(nil, full()))
+	f.Add(encode(nil, event(1)))
+	f.Add([]byte{bodyV1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var e impound.Event
+		if err := decode(b, &e, &interner{}); err != nil {
+			return
+		}
+		var again impound.Event
+		if err := decode(encode(nil, &e), &again, nil); err != nil {
+			t.Fatalf("what was decoded can't be encoded and decoded: %v", err)
+		}
+	})
+}
+
+// FuzzJournal opens a journal of hostile bytes, reads, appends, and seals it.
+func FuzzJournal(f *testing.F) {
+	dir := f.TempDir()
+	s, err := Open(dir, Options{Sensor: "s1", SegmentBytes: 64 << 10})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for i := range 5 {
+		s.Append(event(i))
+	}
+	path := s.cur.path
+	s.Close()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data[:jHead+1000])
+	f.Add(data[:jHead+20])
+	f.Add([]byte("IMPJRNL1"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > 64<<10 {
+			return
+		}
+		full := make([]byte, 64<<10)
+		copy(full, b)
+		sc := scanner{data: full}
+		last := uint64(0)
+		for {
+			seq, body, ok := sc.next()
+			if !ok {
+				break
+			}
+			if seq <= last {
+				t.Fatalf("%d after %d", seq, last)
+			}
+			last = seq
+			var e impound.Event
+			decode(body, &e, nil)
+		}
+		readHeader(full)
+	})
+}
+
+func BenchmarkAppend(b *testing.B) {
+	s, err := Open(b.TempDir(), Options{Sensor: "s1", SegmentBytes: 64 << 20, NoSeal: true, MaxBytes: 2 << 30})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	e := event(1)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.Append(e); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkSeal(b *testing.B) {
+	rows := make([]row, 100_000)
+	for i := range rows {
+		e := event(i)
+		e.At = e.At.Add(time.Duration(i*37) * time.Microsecond)
+		e.Src = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i * 7), byte(i * 13), byte(i)}), uint16(i*31))
+		e.Seq = uint64(i)
+		rows[i] = toRow(e)
+	}
+	for b.Loop() {
+		data, err := encodeParquet(rows)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(len(data))/float64(len(rows)), "B/event")
+	}
+	b.ReportMetric(float64(len(rows)*b.N)/b.Elapsed().Seconds(), "events/s")
+}
