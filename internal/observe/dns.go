@@ -1,0 +1,520 @@
+package observe
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/impound/impound"
+	"github.com/miekg/dns"
+)
+
+// maxServers bounds how many servers of one zone are asked; the root and the
+// largest top-level domains have 13.
+const maxServers = 16
+
+// maxRecords bounds how many records of one type are kept of one answer.
+const maxRecords = 64
+
+// ServerView is what one server answered.
+type ServerView struct {
+	Server        string              `json:"server"` // its name, or its address where no name is known
+	Addr          string              `json:"addr,omitempty"`
+	RCode         string              `json:"rcode,omitempty"`
+	Authoritative bool                `json:"authoritative"`
+	Exists        bool                `json:"exists"`
+	NS            []string            `json:"ns,omitempty"` // lower case, no trailing dot, sorted
+	DS            []string            `json:"ds,omitempty"` // presentation form, sorted
+	Glue          map[string][]string `json:"glue,omitempty"`
+	A             []string            `json:"a,omitempty"`
+	AAAA          []string            `json:"aaaa,omitempty"`
+	MX            []string            `json:"mx,omitempty"`
+	TXT           []string            `json:"txt,omitempty"`
+	SOA           string              `json:"soa,omitempty"`
+	Validated     bool                `json:"validated,omitempty"` // the AD bit of a resolver
+	Bogus         bool                `json:"bogus,omitempty"`     // SERVFAIL, but an answer with validation off
+	Raw           [][]byte            `json:"raw,omitempty"`       // the answers as they came
+	Err           string              `json:"err,omitempty"`
+}
+
+// View is what a set of servers say of one name: the parent's, the name's own,
+// or the configured resolvers. NS, DS and Exists hold the union over the
+// servers that answered; Agree says whether that union is what each says.
+type View struct {
+	Kind    string              `json:"kind"`
+	Source  string              `json:"source"` // "parent" | "child" | "resolver"
+	Name    impound.Name        `json:"name"`
+	Zone    string              `json:"zone,omitempty"` // the parent zone asked
+	At      time.Time           `json:"at"`
+	Servers []ServerView        `json:"servers"`
+	RCode   string              `json:"rcode,omitempty"` // of the first server that answered
+	Exists  bool                `json:"exists"`
+	Agree   bool                `json:"agree"`
+	NS      []string            `json:"ns,omitempty"`
+	DS      []string            `json:"ds,omitempty"`
+	Glue    map[string][]string `json:"glue,omitempty"`
+	Err     string              `json:"err,omitempty"` // set when no server gave an answer that can be used
+}
+
+// Answered says how many of the servers gave an answer that can be used.
+func (v View) Answered() int {
+	n := 0
+	for _, s := range v.Servers {
+		if s.Err == "" {
+			n++
+		}
+	}
+	return n
+}
+
+// Observation makes v ready to be kept.
+func (v View) Observation() Observation {
+	var asked []string
+	for _, s := range v.Servers {
+		asked = append(asked, cmp.Or(s.Addr, s.Server))
+	}
+	var sum strings.Builder
+	fmt.Fprintf(&sum, "%s of %s: ", v.Source, v.Name.Defanged())
+	switch {
+	case v.Err != "":
+		sum.WriteString("not seen: " + v.Err)
+	case !v.Exists:
+		fmt.Fprintf(&sum, "not there (%s)", v.RCode)
+	default:
+		fmt.Fprintf(&sum, "ns %s; %d ds", defangAll(v.NS), len(v.DS))
+	}
+	if v.Err == "" && !v.Agree {
+		sum.WriteString("; its servers disagree")
+	}
+	if n := len(v.Servers) - v.Answered(); n > 0 && v.Err == "" {
+		fmt.Fprintf(&sum, "; %d of %d servers did not answer", n, len(v.Servers))
+	}
+	return observation(v.Kind, v.Name, strings.Join(asked, " "), v.At, v, sum.String(), v.Err)
+}
+
+type server struct{ host, addr string }
+
+// Parent asks every server of the zone above name for its delegation: name
+// servers, glue and DS. A server that answers for another name, or refers
+// upward, counts as not having answered.
+func (c *Observer) Parent(ctx context.Context, name impound.Name) View {
+	v := View{Kind: KindParent, Source: "parent", Name: name, At: c.now()}
+	zone, servers, err := c.parentServers(ctx, name)
+	v.Zone = zone
+	if err != nil {
+		v.Err = err.Error()
+		return v
+	}
+	v.Servers = each(servers, func(s server) ServerView { return c.askParent(ctx, s, zone, name) })
+	v.merge()
+	return v
+}
+
+// Child asks the name's own servers, as the parent names them, for what they
+// serve.
+func (c *Observer) Child(ctx context.Context, name impound.Name) View {
+	v := View{Kind: KindChild, Source: "child", Name: name, At: c.now()}
+	p := c.Parent(ctx, name)
+	if p.Err != "" {
+		v.Err = "the parent names no servers: " + p.Err
+		return v
+	}
+	if len(p.NS) == 0 {
+		v.Err = "the parent names no servers"
+		return v
+	}
+	servers := c.addresses(ctx, p.NS, p.Glue)
+	v.Servers = each(servers, func(s server) ServerView { return c.askAll(ctx, s, name, false) })
+	v.merge()
+	return v
+}
+
+// Resolve asks each configured resolver for what a visitor would get. A
+// resolver that answers SERVFAIL is asked again with checking disabled (RFC
+// 4035 3.2.2): an answer then means that validation fails, as with a DS left
+// behind.
+func (c *Observer) Resolve(ctx context.Context, name impound.Name) View {
+	v := View{Kind: KindResolver, Source: "resolver", Name: name, At: c.now()}
+	if len(c.cfg.Resolvers) == 0 {
+		v.Err = "no resolver is configured"
+		return v
+	}
+	var servers []server
+	for _, r := range c.cfg.Resolvers {
+		servers = append(servers, server{r, r})
+	}
+	v.Servers = each(servers, func(s server) ServerView { return c.askAll(ctx, s, name, true) })
+	v.merge()
+	return v
+}
+
+// each asks all servers at the same time and keeps their order.
+func each(servers []server, f func(server) ServerView) []ServerView {
+	out := make([]ServerView, len(servers))
+	var wg sync.WaitGroup
+	for i, s := range servers {
+		wg.Go(func() { out[i] = f(s) })
+	}
+	wg.Wait()
+	return out
+}
+
+func (v *View) merge() {
+	if len(v.Servers) == 0 {
+		v.Err = "none of its servers has an address"
+		return
+	}
+	v.Agree = true
+	var first *ServerView
+	var why []string
+	for i := range v.Servers {
+		s := &v.Servers[i]
+		if s.Err != "" {
+			if !slices.Contains(why, s.Err) {
+				why = append(why, s.Err)
+			}
+			continue
+		}
+		if first == nil {
+			first = s
+			v.RCode = s.RCode
+		}
+		v.Exists = v.Exists || s.Exists
+		v.NS = append(v.NS, s.NS...)
+		v.DS = append(v.DS, s.DS...)
+		for h, as := range s.Glue {
+			if v.Glue == nil {
+				v.Glue = map[string][]string{}
+			}
+			v.Glue[h] = sortedSet(append(v.Glue[h], as...))
+		}
+		if s.RCode != first.RCode || !slices.Equal(s.NS, first.NS) || !slices.Equal(s.DS, first.DS) || s.Bogus != first.Bogus {
+			v.Agree = false
+		}
+	}
+	v.NS, v.DS = sortedSet(v.NS), sortedSet(v.DS)
+	if first == nil {
+		v.Agree = false
+		v.Err = strings.Join(why, "; ")
+	}
+}
+
+// parentServers gives the zone above name and its servers.
+func (c *Observer) parentServers(ctx context.Context, name impound.Name) (string, []server, error) {
+	if zone, list, ok := zoneFor(c.cfg.Parents, name); ok {
+		var out []server
+		for _, s := range list {
+			if ap, err := addrPort(s); err == nil {
+				out = append(out, server{s, ap})
+				continue
+			}
+			host, port, err := net.SplitHostPort(s)
+			if err != nil {
+				host, port = s, "53"
+			}
+			for _, a := range c.lookup(ctx, host) {
+				out = append(out, server{host, net.JoinHostPort(a.String(), port)})
+			}
+		}
+		if len(out) == 0 {
+			return zone, nil, fmt.Errorf("no address for any server of the zone %q", zone)
+		}
+		return zone, bound(out), nil
+	}
+	if len(c.cfg.Resolvers) == 0 {
+		return "", nil, errors.New("the parent's servers are not configured, and there is no resolver to find them through")
+	}
+	for z := name.Parent(); !z.IsZero(); z = z.Parent() {
+		m, err := c.recurse(ctx, z.FQDN(), dns.TypeNS)
+		if err != nil {
+			return z.String(), nil, err
+		}
+		var hosts []string
+		for _, rr := range m.Answer {
+			if ns, ok := rr.(*dns.NS); ok && sameName(ns.Hdr.Name, z.FQDN()) {
+				hosts = append(hosts, plain(ns.Ns))
+			}
+		}
+		if len(hosts) > 0 {
+			servers := c.addresses(ctx, sortedSet(hosts), nil)
+			if len(servers) == 0 {
+				return z.String(), nil, fmt.Errorf("no address for any server of the zone %q", z)
+			}
+			return z.String(), servers, nil
+		}
+	}
+	return "", nil, fmt.Errorf("no zone above %s has name servers", name.Defanged())
+}
+
+func bound[T any](in []T) []T {
+	if len(in) > maxServers {
+		return in[:maxServers]
+	}
+	return in
+}
+
+// addresses gives one server per host: its glue where the parent gave some,
+// else the first address that a resolver gives.
+func (c *Observer) addresses(ctx context.Context, hosts []string, glue map[string][]string) []server {
+	hosts = bound(hosts)
+	out := make([]server, len(hosts))
+	var wg sync.WaitGroup
+	for i, h := range hosts {
+		out[i].host = h
+		if g := glue[h]; len(g) > 0 {
+			if ap, err := addrPort(g[0]); err == nil {
+				out[i].addr = ap
+			}
+			continue
+		}
+		wg.Go(func() {
+			if as := c.lookup(ctx, h); len(as) > 0 {
+				out[i].addr = netip.AddrPortFrom(as[0], 53).String()
+			}
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// lookup gives the addresses of host, IPv4 first.
+func (c *Observer) lookup(ctx context.Context, host string) []netip.Addr {
+	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return []netip.Addr{a}
+	}
+	var out []netip.Addr
+	for _, t := range []uint16{dns.TypeA, dns.TypeAAAA} {
+		m, err := c.recurse(ctx, dns.Fqdn(host), t)
+		if err != nil {
+			continue
+		}
+		for _, rr := range m.Answer {
+			var a netip.Addr
+			var ok bool
+			switch r := rr.(type) {
+			case *dns.A:
+				a, ok = netip.AddrFromSlice(r.A.To4())
+			case *dns.AAAA:
+				a, ok = netip.AddrFromSlice(r.AAAA)
+			}
+			if ok && len(out) < maxServers {
+				out = append(out, a.Unmap())
+			}
+		}
+	}
+	return out
+}
+
+// recurse asks the resolvers in turn until one answers.
+func (c *Observer) recurse(ctx context.Context, qname string, qtype uint16) (*dns.Msg, error) {
+	err := errors.New("no resolver is configured")
+	for _, r := range c.cfg.Resolvers {
+		var m *dns.Msg
+		if m, _, err = c.ask(ctx, r, qname, qtype, true, false); err == nil && (m.Rcode == dns.RcodeSuccess || m.Rcode == dns.RcodeNameError) {
+			return m, nil
+		} else if err == nil {
+			err = fmt.Errorf("resolver %s answers %s", r, rcode(m))
+		}
+	}
+	return nil, err
+}
+
+// ask sends one query over UDP, again over TCP when the answer is cut, and
+// refuses an answer to another question. The raw answer is given back packed.
+func (c *Observer) ask(ctx context.Context, addr, qname string, qtype uint16, recursive, noCheck bool) (*dns.Msg, []byte, error) {
+	q := new(dns.Msg)
+	q.SetQuestion(qname, qtype)
+	q.RecursionDesired, q.CheckingDisabled = recursive, noCheck
+	q.SetEdns0(1232, true)
+	to, _ := c.route(addr)
+	var err error
+	for _, network := range []string{"udp", "udp", "tcp"} {
+		cl := &dns.Client{Net: network, Timeout: c.cfg.Timeout, UDPSize: 1232}
+		var m *dns.Msg
+		if m, _, err = cl.ExchangeContext(ctx, q, to); err != nil {
+			if ctx.Err() != nil {
+				break
+			}
+			continue
+		}
+		if len(m.Question) != 1 || !sameName(m.Question[0].Name, qname) || m.Question[0].Qtype != qtype {
+			return nil, nil, fmt.Errorf("%s answers another question than the one asked", addr)
+		}
+		if m.Truncated && network == "udp" {
+			continue
+		}
+		raw, perr := m.Pack()
+		if perr != nil {
+			return nil, nil, fmt.Errorf("the answer of %s can't be kept: %w", addr, perr)
+		}
+		return m, raw, nil
+	}
+	return nil, nil, fmt.Errorf("no answer from %s: %w", addr, err)
+}
+
+// askParent reads one parent server's referral (RFC 1034 4.3.2 step 3b) and DS.
+func (c *Observer) askParent(ctx context.Context, s server, zone string, name impound.Name) ServerView {
+	v := ServerView{Server: s.host, Addr: s.addr}
+	if s.addr == "" {
+		v.Err = "no address for " + defang(s.host)
+		return v
+	}
+	m, raw, err := c.ask(ctx, s.addr, name.FQDN(), dns.TypeNS, false, false)
+	if err != nil {
+		v.Err = err.Error()
+		return v
+	}
+	v.Raw = append(v.Raw, raw)
+	v.RCode, v.Authoritative = rcode(m), m.Authoritative
+	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
+		v.Err = s.addr + " answers " + v.RCode
+		return v
+	}
+	for _, rr := range append(slices.Clone(m.Answer), m.Ns...) {
+		switch r := rr.(type) {
+		case *dns.NS:
+			if sameName(r.Hdr.Name, name.FQDN()) && len(v.NS) < maxRecords {
+				v.NS = append(v.NS, plain(r.Ns))
+			} else if !strings.EqualFold(r.Hdr.Name, dns.Fqdn(zone)) {
+				v.Err = fmt.Sprintf("%s refers to %s: it does not serve the parent of %s", s.addr, clip(defang(plain(r.Hdr.Name)), 80), name.Defanged())
+			}
+		case *dns.SOA:
+			v.SOA = clip(r.String(), 512)
+			if !dns.IsSubDomain(dns.Fqdn(zone), r.Hdr.Name) {
+				v.Err = fmt.Sprintf("%s answers for the zone %s", s.addr, clip(defang(plain(r.Hdr.Name)), 80))
+			}
+		}
+	}
+	v.NS = sortedSet(v.NS)
+	v.Exists = len(v.NS) > 0
+	for _, rr := range m.Extra {
+		h := plain(rr.Header().Name)
+		if !slices.Contains(v.NS, h) {
+			continue
+		}
+		var a string
+		switch r := rr.(type) {
+		case *dns.A:
+			a = r.A.String()
+		case *dns.AAAA:
+			a = r.AAAA.String()
+		default:
+			continue
+		}
+		if v.Glue == nil {
+			v.Glue = map[string][]string{}
+		}
+		if len(v.Glue[h]) < maxServers {
+			v.Glue[h] = append(v.Glue[h], a)
+		}
+	}
+	if v.Err != "" {
+		return v
+	}
+	if m, raw, err = c.ask(ctx, s.addr, name.FQDN(), dns.TypeDS, false, false); err != nil {
+		v.Err = "DS: " + err.Error()
+		return v
+	}
+	v.Raw = append(v.Raw, raw)
+	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
+		v.Err = s.addr + " answers " + rcode(m) + " when asked for the DS"
+		return v
+	}
+	for _, rr := range m.Answer {
+		if r, ok := rr.(*dns.DS); ok && sameName(r.Hdr.Name, name.FQDN()) && len(v.DS) < maxRecords {
+			v.DS = append(v.DS, fmt.Sprintf("%d %d %d %s", r.KeyTag, r.Algorithm, r.DigestType, strings.ToLower(r.Digest)))
+		}
+	}
+	v.DS = sortedSet(v.DS)
+	return v
+}
+
+// askAll asks one server for what a visitor of the name would need.
+func (c *Observer) askAll(ctx context.Context, s server, name impound.Name, recursive bool) ServerView {
+	v := ServerView{Server: s.host, Addr: s.addr}
+	if s.addr == "" {
+		v.Err = "no address for " + defang(s.host)
+		return v
+	}
+	for i, t := range []uint16{dns.TypeNS, dns.TypeA, dns.TypeAAAA, dns.TypeMX, dns.TypeTXT, dns.TypeSOA} {
+		m, raw, err := c.ask(ctx, s.addr, name.FQDN(), t, recursive, false)
+		if i == 0 && err == nil && recursive && m.Rcode == dns.RcodeServerFailure {
+			v.Raw = append(v.Raw, raw)
+			if m2, raw2, err2 := c.ask(ctx, s.addr, name.FQDN(), t, recursive, true); err2 == nil && m2.Rcode == dns.RcodeSuccess {
+				v.Bogus = true
+				m, raw = m2, raw2
+			}
+		}
+		if err != nil {
+			if i == 0 {
+				v.Err = err.Error()
+				return v
+			}
+			continue // one type that gets no answer does not spoil the others
+		}
+		v.Raw = append(v.Raw, raw)
+		if i == 0 {
+			v.RCode, v.Authoritative, v.Validated = rcode(m), m.Authoritative, m.AuthenticatedData && recursive
+			if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
+				v.Err = s.addr + " answers " + v.RCode
+				return v
+			}
+			v.Exists = m.Rcode == dns.RcodeSuccess
+		}
+		v.take(m, name)
+		if i == 0 && m.Rcode == dns.RcodeNameError {
+			return v
+		}
+	}
+	return v
+}
+
+func (v *ServerView) take(m *dns.Msg, name impound.Name) {
+	add := func(to *[]string, s string) {
+		if len(*to) < maxRecords && !slices.Contains(*to, s) {
+			*to = append(*to, s)
+			slices.Sort(*to)
+		}
+	}
+	for _, rr := range m.Answer {
+		at := sameName(rr.Header().Name, name.FQDN())
+		switch r := rr.(type) {
+		case *dns.NS:
+			if at {
+				add(&v.NS, plain(r.Ns))
+			}
+		case *dns.A: // also at the end of a CNAME
+			add(&v.A, r.A.String())
+		case *dns.AAAA:
+			add(&v.AAAA, r.AAAA.String())
+		case *dns.MX:
+			add(&v.MX, fmt.Sprintf("%d %s", r.Preference, plain(r.Mx)))
+		case *dns.TXT:
+			add(&v.TXT, clip(strings.Join(r.Txt, ""), 1024))
+		case *dns.SOA:
+			if at {
+				v.SOA = clip(r.String(), 512)
+			}
+		}
+	}
+}
+
+func rcode(m *dns.Msg) string {
+	if s, ok := dns.RcodeToString[m.Rcode]; ok {
+		return s
+	}
+	return fmt.Sprintf("RCODE%d", m.Rcode)
+}
+
+func sameName(a, b string) bool {
+	return strings.EqualFold(strings.TrimSuffix(a, "."), strings.TrimSuffix(b, "."))
+}
+
+func plain(s string) string { return strings.ToLower(strings.TrimSuffix(s, ".")) }
