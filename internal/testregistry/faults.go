@@ -1,0 +1,63 @@
+package testregistry
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// Faults makes the registry hostile on purpose. Rates are from 0 (never) to 1
+// (always) and are drawn from Seed by what is asked and how often it was asked
+// before, not by the order in which sessions happen to run: the same client
+// meets the same faults again. The zero value has none.
+type Faults struct {
+	Seed         uint64
+	DropBefore   float64       // the connection is closed when a transform comes in; nothing is done
+	DropAfter    float64       // a transform is done, then the connection is closed without an answer
+	Fail2400     float64       // a command after login fails with 2400; nothing is done
+	Fail2502     float64       // a login is answered 2502
+	Pending      float64       // a domain update is answered 1001 and done later
+	PendingFor   time.Duration // how much later
+	PendingDeny  float64       // a pending update is denied in the end
+	Lock         float64       // someone sets serverUpdateProhibited just before an update
+	SlowGreeting float64       // the greeting comes Delay late
+	Delay        time.Duration
+	Split        float64       // an answer goes out in pieces
+	Join         bool          // answers to pipelined commands go out in one piece
+	ReorderPoll  float64       // the youngest message of a queue comes first
+	RDAPLag      time.Duration // RDAP shows the state of so long ago
+	ZoneLag      time.Duration // so do the parent zones
+	ClockSkew    time.Duration // the server's clock runs ahead by so much, where it tells the time
+}
+
+// Hostile gives the faults of a bad day: about one call in twenty fails in one
+// of the ways that real registries have.
+func Hostile(seed uint64) Faults {
+	return Faults{Seed: seed, DropBefore: 0.01, DropAfter: 0.02, Fail2400: 0.01, Fail2502: 0.01, Pending: 0.01, PendingFor: 200 * time.Millisecond,
+		SlowGreeting: 0.05, Delay: 100 * time.Millisecond, Split: 0.2, Join: true, ReorderPoll: 0.2,
+		RDAPLag: 300 * time.Millisecond, ZoneLag: 150 * time.Millisecond, ClockSkew: 90 * time.Second}
+}
+
+// luck draws faults.
+type luck struct {
+	f  Faults
+	mu sync.Mutex
+	n  map[string]uint64 // how often each thing was asked
+}
+
+func (l *luck) hits(rate float64, fault, key string) bool {
+	if rate <= 0 {
+		return false
+	}
+	k := fault + "\x00" + key
+	l.mu.Lock()
+	n := l.n[k]
+	l.n[k]++
+	l.mu.Unlock()
+	h := fnv.New64a()
+	h.Write([]byte(k))
+	h.Write(binary.BigEndian.AppendUint64(nil, n))
+	return rand.New(rand.NewPCG(l.f.Seed, h.Sum64())).Float64() < rate
+}
