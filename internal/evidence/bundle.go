@@ -1,0 +1,471 @@
+package evidence
+
+import (
+	"archive/zip"
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/impound/impound"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Names in a bundle beside those of the folder.
+const (
+	manifestFile = "MANIFEST"
+	howtoFile    = "VERIFY.txt"
+	aboutFile    = "bundle.json"
+	proofsFile   = "proofs.txt"
+)
+
+// bundleFormat is the version of a bundle; a reader refuses what it does not know.
+const bundleFormat = "impound-evidence-bundle/1"
+
+// maxBundleText bounds each text file of a bundle that is read.
+const maxBundleText = 256 << 20
+
+//go:embed VERIFY.txt
+var howto string
+
+// about is bundle.json.
+type about struct {
+	Format  string    `json:"format"`
+	Case    string    `json:"case"`
+	Origin  string    `json:"origin"`
+	Size    int64     `json:"size"`
+	Root    string    `json:"root"`
+	Entries int       `json:"entries"`
+	Made    time.Time `json:"made"`
+}
+
+// Export writes a bundle of a case to w: a zip file that verifies offline, by
+// [VerifyBundle] or by hand with sha256sum and openssl as its VERIFY.txt says.
+// It holds the entries of the case, the enrolments of people (What "people.*",
+// of no case), what else of no case those rest on (the intent of a result, the
+// entries of the case's orders), proofs that each is in the log, the artefacts
+// that they name, the checkpoint and the public key. It holds no entry of
+// another case. The error is KindNotFound when the log has nothing of the case.
+func (l *Log) Export(ctx context.Context, w io.Writer, caseID string) error {
+	l.mu.Lock()
+	err := l.refresh()
+	tree, cp, head := l.tree, l.checkp, l.head
+	l.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if caseID == "" {
+		return impound.Errorf(impound.KindInvalid, "which case to export is not said")
+	}
+	picked, err := l.pick(ctx, caseID, head.Size)
+	if err != nil {
+		return err
+	}
+	b := &bundleWriter{zip: zip.NewWriter(w), at: l.now().UTC().Truncate(time.Second)}
+	var entries, proofs bytes.Buffer
+	var arts []string
+	seen := map[string]bool{}
+	for _, i := range picked {
+		line, err := l.line(i)
+		if err != nil {
+			return err
+		}
+		entries.Write(line)
+		entries.WriteByte('\n')
+		proof, err := tlog.ProveRecord(head.Size, i, treeReader(tree))
+		if err != nil {
+			return impound.Errorf(impound.KindInternal, "couldn't prove entry %d: %w", i, err)
+		}
+		fmt.Fprintf(&proofs, "%d", i)
+		for _, h := range proof {
+			fmt.Fprintf(&proofs, " %X", h[:])
+		}
+		proofs.WriteByte('\n')
+		var f leaf
+		if err := json.Unmarshal(line, &f); err != nil {
+			return l.tampered(entriesFile, err)
+		}
+		if f.Artefact != nil && !seen[f.Artefact.Hash] {
+			seen[f.Artefact.Hash] = true
+			arts = append(arts, f.Artefact.Hash)
+		}
+	}
+	ab, err := json.MarshalIndent(about{bundleFormat, caseID, head.Origin, head.Size, head.Root.String(), len(picked), b.at}, "", "  ")
+	if err != nil {
+		return impound.Errorf(impound.KindInternal, "couldn't encode: %w", err)
+	}
+	b.add(howtoFile, []byte(howto))
+	b.add(aboutFile, append(ab, '\n'))
+	b.add(vkeyFile, []byte(l.key.text+"\n"))
+	b.add(checkpointFile, cp)
+	b.add(entriesFile, entries.Bytes())
+	b.add(proofsFile, proofs.Bytes())
+	for _, h := range arts {
+		if err := ctx.Err(); err != nil {
+			return impound.Errorf(impound.KindUnavailable, "couldn't export the case: %w", err)
+		}
+		body, err := l.Read(h)
+		if err != nil {
+			return err
+		}
+		b.add(artefactsDir+"/"+strings.TrimPrefix(h, "sha256:"), body)
+	}
+	b.add(manifestFile, b.manifest.Bytes())
+	if b.err == nil {
+		b.err = b.zip.Close()
+	}
+	if b.err != nil {
+		return ioError("export a case of", "the bundle", b.err)
+	}
+	return nil
+}
+
+// pick gives the indexes of the entries of a bundle, below n.
+func (l *Log) pick(ctx context.Context, caseID string, n int64) ([]int64, error) {
+	own, err := l.Select(ctx, Filter{Case: caseID})
+	if err != nil {
+		return nil, err
+	}
+	if len(own) == 0 {
+		return nil, impound.Errorf(impound.KindNotFound, "the evidence log has nothing of case %q", caseID).
+			WithCure("check the spelling; cases are listed by: impound case list")
+	}
+	common, err := l.Select(ctx, Filter{What: "people."})
+	if err != nil {
+		return nil, err
+	}
+	in := map[int64]bool{}
+	take := func(x Indexed) {
+		if x.Index < n && (x.Entry.Case == caseID || x.Entry.Case == "") {
+			in[x.Index] = true
+		}
+	}
+	orders := map[string]bool{}
+	var intents []string
+	for _, x := range own {
+		take(x)
+		if x.Entry.Order != "" {
+			orders[x.Entry.Order] = true
+		}
+		if x.Entry.Intent != "" {
+			intents = append(intents, x.Entry.Intent)
+		}
+	}
+	for _, x := range common {
+		take(x)
+	}
+	for o := range orders {
+		more, err := l.Select(ctx, Filter{Order: o})
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range more {
+			take(x)
+			if in[x.Index] && x.Entry.Intent != "" {
+				intents = append(intents, x.Entry.Intent)
+			}
+		}
+	}
+	for _, id := range intents {
+		l.mu.RLock()
+		i, ok := l.ids[id]
+		l.mu.RUnlock()
+		if !ok {
+			continue
+		}
+		e, err := l.entry(i)
+		if err != nil {
+			return nil, err
+		}
+		take(Indexed{i, e})
+	}
+	out := make([]int64, 0, len(in))
+	for i := range in {
+		out = append(out, i)
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+type bundleWriter struct {
+	zip      *zip.Writer
+	at       time.Time
+	manifest bytes.Buffer
+	err      error
+}
+
+func (b *bundleWriter) add(name string, body []byte) {
+	if b.err != nil {
+		return
+	}
+	h := &zip.FileHeader{Name: name, Method: zip.Deflate, Modified: b.at}
+	h.SetMode(0o644)
+	var w io.Writer
+	if w, b.err = b.zip.CreateHeader(h); b.err != nil {
+		return
+	}
+	if _, b.err = w.Write(body); b.err != nil {
+		return
+	}
+	if name != manifestFile {
+		fmt.Fprintf(&b.manifest, "%x  %s\n", sha256.Sum256(body), name)
+	}
+}
+
+// VerifyBundle proves a bundle offline: the manifest against every file, the
+// checkpoint's signature, every entry's proof to its root, every artefact. It
+// can't prove that the bundle holds all entries of its case; the log can. The
+// error is for a file that is no bundle at all.
+func VerifyBundle(path string) (Report, error) { return VerifyBundleWith(path, VerifyOptions{}) }
+
+// VerifyBundleWith is [VerifyBundle] with more that must hold.
+func VerifyBundleWith(path string, o VerifyOptions) (Report, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		e := ioError("read a bundle of", path, err)
+		if errors.Is(err, fs.ErrNotExist) {
+			return Report{}, impound.Errorf(impound.KindNotFound, "no such bundle: %w", err).At(path)
+		}
+		return Report{}, e
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return Report{}, ioError("read a bundle of", path, err)
+	}
+	return verifyBundle(f, st.Size(), path, o)
+}
+
+func verifyBundle(ra io.ReaderAt, size int64, path string, o VerifyOptions) (Report, error) {
+	z, err := zip.NewReader(ra, size)
+	if err != nil {
+		return Report{}, impound.Errorf(impound.KindInvalid, "this is no bundle: %w", err).At(path).WithCure("get the file again: it may have been cut on the way")
+	}
+	v := &bundleReader{checker: newChecker(), files: map[string]*zip.File{}}
+	for _, f := range z.File {
+		if v.files[f.Name] != nil {
+			v.r.problem(f.Name, -1, "is there twice")
+			continue
+		}
+		v.files[f.Name] = f
+	}
+	if v.files[aboutFile] == nil || v.files[manifestFile] == nil {
+		return Report{}, impound.Errorf(impound.KindInvalid, "this is a zip file, but no bundle of evidence: it has no %s or no %s", aboutFile, manifestFile).At(path)
+	}
+	ab, _ := v.small(aboutFile)
+	var a about
+	if err := json.Unmarshal(ab, &a); err != nil {
+		v.r.problem(aboutFile, -1, "can't be read: %v", err)
+	} else if a.Format != bundleFormat {
+		return Report{}, impound.Errorf(impound.KindInvalid, "the bundle is of format %.60q, and this program knows %q", a.Format, bundleFormat).At(path).WithCure("use a newer impound, or check by hand as VERIFY.txt in it says")
+	}
+	v.r.Case = a.Case
+	var key verifier
+	hd := checkHead(v.r, o, v.small, &key)
+	if hd != nil && (a.Origin != hd.Origin || a.Size != hd.Size || a.Root != hd.Root.String()) {
+		v.r.problem(aboutFile, -1, "says something else than the checkpoint")
+	}
+	v.entries(hd)
+	if int64(a.Entries) != v.r.Entries {
+		v.r.problem(aboutFile, -1, "says %d entries, and %d are there", a.Entries, v.r.Entries)
+	}
+	v.rest()
+	v.finish()
+	return *v.r, nil
+}
+
+// bundleReader is one verification of a bundle.
+type bundleReader struct {
+	*checker
+	files map[string]*zip.File
+}
+
+// read gives the content of a text file. Whatever size the zip claims, no more
+// than max is unpacked.
+func (v *bundleReader) read(name string, max int64) ([]byte, bool) {
+	f := v.files[name]
+	if f == nil {
+		v.r.problem(name, -1, "is missing")
+		return nil, false
+	}
+	rc, err := f.Open()
+	if err != nil {
+		v.r.problem(name, -1, "can't be read: %v", err)
+		return nil, false
+	}
+	defer rc.Close()
+	b, err := io.ReadAll(io.LimitReader(rc, max+1))
+	if err == nil && int64(len(b)) > max {
+		err = fmt.Errorf("it is longer than %d octets", max)
+	}
+	if err != nil {
+		v.r.problem(name, -1, "can't be read: %v", err)
+		return nil, false
+	}
+	return b, true
+}
+
+func (v *bundleReader) small(name string) ([]byte, bool) { return v.read(name, maxCheckpoint) }
+
+// entries proves each entry against the checkpoint.
+func (v *bundleReader) entries(hd *Head) {
+	eb, ok1 := v.read(entriesFile, maxBundleText)
+	pb, ok2 := v.read(proofsFile, maxBundleText)
+	if !ok1 || !ok2 {
+		return
+	}
+	v.r.Bytes += int64(len(eb))
+	lines, proofs := bytes.Split(eb, []byte("\n")), bytes.Split(pb, []byte("\n"))
+	if n := len(lines) - 1; len(lines[n]) > 0 || len(proofs[len(proofs)-1]) > 0 || len(proofs) != len(lines) {
+		v.r.problem(proofsFile, -1, "has not one line for each entry")
+		return
+	}
+	lines, proofs = lines[:len(lines)-1], proofs[:len(proofs)-1]
+	last := int64(-1)
+	for k, line := range lines {
+		i, proof, err := parseProof(proofs[k])
+		if err != nil {
+			v.r.problem(proofsFile, -1, "line %d: %v", k+1, err)
+			i = -1
+		} else if i <= last {
+			v.r.problem(proofsFile, i, "line %d is out of order", k+1)
+		} else {
+			last = i
+		}
+		p := parseLines([][]byte{line})[0]
+		if hd != nil && err == nil {
+			if i >= hd.Size {
+				v.r.problem(proofsFile, i, "the checkpoint does not cover it")
+			} else if tlog.CheckRecord(proof, hd.Size, hd.Root, i, p.hash) != nil {
+				v.r.problem(entriesFile, i, "line %d: the proof does not lead to the checkpoint: entry or proof was changed", k+1)
+			}
+		}
+		v.entry(i, &p.leaf, p.err)
+	}
+}
+
+// parseProof reads "INDEX HASH HASH ..." in upper-case hex.
+func parseProof(line []byte) (int64, tlog.RecordProof, error) {
+	fields := strings.Split(string(line), " ")
+	i, err := strconv.ParseInt(fields[0], 10, 64)
+	if err != nil || i < 0 || fields[0] != strconv.FormatInt(i, 10) {
+		return 0, nil, fmt.Errorf("%.40q is no index", fields[0])
+	}
+	if len(fields) > 64 {
+		return 0, nil, errors.New("the proof is too long for any tree")
+	}
+	proof := tlog.RecordProof{}
+	for _, f := range fields[1:] {
+		b, err := hex.DecodeString(f)
+		if err != nil || len(b) != tlog.HashSize || strings.ToUpper(f) != f {
+			return 0, nil, fmt.Errorf("%.80q is no hash", f)
+		}
+		proof = append(proof, tlog.Hash(b))
+	}
+	return i, proof, nil
+}
+
+// rest checks the artefacts, and every file against the manifest.
+func (v *bundleReader) rest() {
+	mb, ok := v.read(manifestFile, maxBundleText)
+	if !ok {
+		return
+	}
+	if len(mb) == 0 || mb[len(mb)-1] != '\n' {
+		v.r.problem(manifestFile, -1, "was cut off")
+	}
+	listed := map[string]string{}
+	sc := bufio.NewScanner(bytes.NewReader(mb))
+	for n := 1; sc.Scan(); n++ {
+		sum, name, ok := strings.Cut(sc.Text(), "  ")
+		if !ok || !validHash("sha256:"+sum) || listed[name] != "" {
+			v.r.problem(manifestFile, -1, "line %d is no sha256sum line, or names a file twice", n)
+			continue
+		}
+		listed[name] = sum
+	}
+	if err := sc.Err(); err != nil {
+		v.r.problem(manifestFile, -1, "can't be read: %v", err)
+	}
+	names := make([]string, 0, len(v.files))
+	for name := range v.files {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if name == manifestFile {
+			continue
+		}
+		sum, ok := listed[name]
+		delete(listed, name)
+		if !ok {
+			v.r.problem(name, -1, "is not in the manifest: it was added")
+			continue
+		}
+		v.file(name, sum)
+	}
+	for _, name := range sortedKeys(listed) {
+		v.r.problem(name, -1, "is in the manifest, and missing")
+	}
+	for hash, ref := range v.arts {
+		if name := artefactsDir + "/" + strings.TrimPrefix(hash, "sha256:"); v.files[name] == nil {
+			v.r.problem(name, ref.entry, "is missing")
+		}
+	}
+}
+
+func (v *bundleReader) file(name, sum string) {
+	rc, err := v.files[name].Open()
+	if err != nil {
+		v.r.problem(name, -1, "can't be read: %v", err)
+		return
+	}
+	defer rc.Close()
+	if hx, ok := strings.CutPrefix(name, artefactsDir+"/"); ok {
+		ref, named := v.arts["sha256:"+hx]
+		if !named {
+			v.r.problem(name, -1, "no entry names this artefact: it was added")
+			return
+		}
+		if sum != hx {
+			v.r.problem(manifestFile, ref.entry, "the line of %s has another hash than its name", name)
+		}
+		if err := v.artefact(name, "sha256:"+hx, io.LimitReader(rc, MaxArtefact+1)); err != nil {
+			v.r.problem(name, ref.entry, "can't be read: %v", err)
+		}
+		return
+	}
+	switch name {
+	case howtoFile, aboutFile, vkeyFile, checkpointFile, entriesFile, proofsFile:
+	default:
+		v.r.problem(name, -1, "does not belong here")
+		return
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, io.LimitReader(rc, maxBundleText+1)); err != nil {
+		v.r.problem(name, -1, "can't be read: %v", err)
+	} else if hex.EncodeToString(h.Sum(nil)) != sum {
+		v.r.problem(name, -1, "is not what the manifest says: one of them was changed")
+	}
+}
+
+func sortedKeys(m map[string]string) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
