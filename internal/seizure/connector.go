@@ -1,0 +1,269 @@
+package seizure
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/impound/impound"
+	"github.com/impound/impound/internal/seizure/epp"
+)
+
+// ErrUnknownOutcome is wrapped by [Connector.Do] when the act may or may not
+// have been done: look before doing it again.
+var ErrUnknownOutcome = epp.ErrUnknownOutcome
+
+// Connector reaches one provider: a registry, a registrar, a host. It does what
+// it is told, once, and keeps no state that outlives the process. It must be
+// safe for concurrent use.
+type Connector interface {
+	Provider() string
+	Capabilities() Capabilities
+	// Info looks at a name; a name that isn't there is a view with Exists
+	// false and no error.
+	Info(ctx context.Context, n impound.Name) (RegistryView, error)
+	// Host says whether the provider knows the host as an object to delegate to.
+	Host(ctx context.Context, h impound.Name) (exists bool, err error)
+	// Do makes the change. It must refuse, with nothing sent, unless permits
+	// cover every act of it at that moment. The Answer's frames are there even
+	// with an error.
+	Do(ctx context.Context, permits []impound.Permit, c Change) (Answer, error)
+	// Poll takes the provider's messages, each acknowledged only after keep
+	// returned nil.
+	Poll(ctx context.Context, keep func(Message) error) error
+	Close() error
+}
+
+// Capabilities is what a connector can do.
+type Capabilities struct {
+	Role string        `json:"role"` // "registry" (may set server statuses) | "registrar"
+	Acts []impound.Act `json:"acts"`
+	Kind string        `json:"kind"` // "epp", ...
+}
+
+// Frame is one message as it went over the wire, without passwords.
+type Frame struct {
+	Dir  string // "sent" | "received"
+	At   time.Time
+	Body []byte
+}
+
+// Message is a provider's message out of band: the end of a pending change, or
+// anything else that it wants known.
+type Message struct {
+	ID      string
+	At      time.Time
+	Text    string
+	Name    impound.Name // zero when it is about no name
+	ClTRID  string       // of the pending change that ended
+	Done    bool         // how it ended
+	Pending bool         // it is about the end of a pending change
+	Frames  []Frame
+}
+
+// Answer is how a change went. With Pending the provider took it but has not
+// done it yet.
+type Answer struct {
+	Code    int
+	Text    string
+	SvTRID  string
+	Pending bool
+	Frames  []Frame
+}
+
+// RegistryView is a name as its provider holds it.
+type RegistryView struct {
+	Name     impound.Name   `json:"name"`
+	Exists   bool           `json:"exists"`
+	ID       string         `json:"id,omitempty"` // the repository's id: another one is another registration
+	NS       []impound.Name `json:"ns,omitempty"`
+	Hosts    []impound.Name `json:"hosts,omitempty"` // host objects under the name
+	Status   []string       `json:"status,omitempty"`
+	DS       []string       `json:"ds,omitempty"`
+	Sponsor  string         `json:"sponsor,omitempty"`
+	Created  time.Time      `json:"created,omitzero"`
+	Updated  time.Time      `json:"updated,omitzero"`
+	Expires  time.Time      `json:"expires,omitzero"`
+	HostAttr bool           `json:"host_attr,omitempty"`
+	Frames   []Frame        `json:"-"`
+}
+
+// State is the part of a view that an order is about, in one canonical form. It
+// is what a plan rests on: a plan whose former state is no longer the state is
+// stale.
+type State struct {
+	Exists  bool           `json:"exists"`
+	ID      string         `json:"id,omitempty"`
+	NS      []impound.Name `json:"ns,omitempty"`
+	Status  []string       `json:"status,omitempty"`
+	DS      []string       `json:"ds,omitempty"`
+	Sponsor string         `json:"sponsor,omitempty"`
+}
+
+// State cuts v down. Statuses that a registry sets by itself as a consequence
+// (ok, linked, inactive) and pendingUpdate, which passes, are left out.
+func (v RegistryView) State() State {
+	s := State{Exists: v.Exists, ID: v.ID, NS: sortNames(v.NS), DS: sorted(v.DS), Sponsor: v.Sponsor}
+	for _, x := range sorted(v.Status) {
+		if x != "ok" && x != "linked" && x != "inactive" && x != "pendingUpdate" {
+			s.Status = append(s.Status, x)
+		}
+	}
+	return s
+}
+
+// Pending says that the registry has not finished an earlier change.
+func (v RegistryView) Pending() bool { return slices.Contains(v.Status, "pendingUpdate") }
+
+// Equal compares two states.
+func (s State) Equal(o State) bool {
+	return s.Exists == o.Exists && s.ID == o.ID && s.Sponsor == o.Sponsor &&
+		slices.Equal(s.NS, o.NS) && slices.Equal(s.Status, o.Status) && slices.Equal(s.DS, o.DS)
+}
+
+// after gives the state that c leads to.
+func (s State) after(c Change) State {
+	s.NS = sortNames(append(without(s.NS, c.RemNS), c.AddNS...))
+	s.Status = sorted(append(without(s.Status, c.RemStatus), c.AddStatus...))
+	if c.RemAllDS {
+		s.DS = nil
+	}
+	if len(s.NS) == 0 {
+		s.NS = nil
+	}
+	if len(s.Status) == 0 {
+		s.Status = nil
+	}
+	return s
+}
+
+// diff says in words how s differs from o, which was expected.
+func (s State) diff(o State) string {
+	var d []string
+	if s.Exists != o.Exists || s.ID != o.ID {
+		d = append(d, "it is another registration")
+	}
+	if s.Sponsor != o.Sponsor {
+		d = append(d, "its sponsor is "+s.Sponsor+", was "+o.Sponsor)
+	}
+	list := func(what string, now, then []string) {
+		if x := without(now, then); len(x) > 0 {
+			d = append(d, what+" "+strings.Join(x, ", ")+" came")
+		}
+		if x := without(then, now); len(x) > 0 {
+			d = append(d, what+" "+strings.Join(x, ", ")+" went")
+		}
+	}
+	list("ns", defang(s.NS), defang(o.NS))
+	list("status", s.Status, o.Status)
+	list("ds", s.DS, o.DS)
+	return strings.Join(d, "; ")
+}
+
+// Change is what one step does at the provider, as one command: either a host
+// object to create, or an update of a name.
+type Change struct {
+	Name       impound.Name   `json:"name"` // the seized name, also where a host is created for it
+	CreateHost impound.Name   `json:"create_host,omitzero"`
+	HostAddrs  []netip.Addr   `json:"host_addrs,omitempty"`
+	AddNS      []impound.Name `json:"add_ns,omitempty"`
+	RemNS      []impound.Name `json:"rem_ns,omitempty"`
+	AddStatus  []string       `json:"add_status,omitempty"`
+	RemStatus  []string       `json:"rem_status,omitempty"`
+	RemAllDS   bool           `json:"rem_all_ds,omitempty"`
+	HostAttr   bool           `json:"host_attr,omitempty"`
+	ClTRID     string         `json:"-"` // derived from the step when it is done
+}
+
+// Acts gives the acts that c needs permits for.
+func (c Change) Acts() []impound.Act {
+	if !c.CreateHost.IsZero() {
+		return []impound.Act{impound.ActNameservers}
+	}
+	var acts []impound.Act
+	if len(c.AddNS)+len(c.RemNS) > 0 {
+		acts = append(acts, impound.ActNameservers)
+	}
+	var hold, lock bool
+	for _, s := range slices.Concat(c.AddStatus, c.RemStatus) {
+		if strings.HasSuffix(s, "Hold") {
+			hold = true
+		} else {
+			lock = true
+		}
+	}
+	if hold {
+		acts = append(acts, impound.ActHold)
+	}
+	if c.RemAllDS {
+		acts = append(acts, impound.ActRemoveDS)
+	}
+	if lock {
+		acts = append(acts, impound.ActLock)
+	}
+	return acts
+}
+
+// Permitted says whether permits cover c now, the check that every connector
+// makes before it sends anything.
+func (c Change) Permitted(permits []impound.Permit, now time.Time) error {
+	acts := c.Acts()
+	if len(acts) == 0 {
+		return impound.Errorf(impound.KindInvalid, "a change of %s that changes nothing", c.Name.Defanged())
+	}
+	for _, act := range acts {
+		err := impound.Permit{}.Check(act, c.Name, now)
+		for _, p := range permits {
+			e := p.Check(act, c.Name, now)
+			if e == nil {
+				err = nil
+				break
+			}
+			if p.Act() == act {
+				err = e
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Lines gives c as the lines of a diff, names defanged.
+func (c Change) Lines() []string {
+	var out []string
+	if !c.CreateHost.IsZero() {
+		l := "+ host " + c.CreateHost.Defanged()
+		for _, a := range c.HostAddrs {
+			l += " " + a.String()
+		}
+		return []string{l}
+	}
+	for _, n := range c.AddNS {
+		out = append(out, "+ ns "+n.Defanged())
+	}
+	for _, n := range c.RemNS {
+		out = append(out, "- ns "+n.Defanged())
+	}
+	if c.RemAllDS {
+		out = append(out, "- ds (all)")
+	}
+	for _, s := range c.RemStatus {
+		out = append(out, "- status "+s)
+	}
+	for _, s := range c.AddStatus {
+		out = append(out, "+ status "+s)
+	}
+	return out
+}
+
+func defang(in []impound.Name) []string {
+	out := make([]string, len(in))
+	for i, n := range in {
+		out[i] = n.Defanged()
+	}
+	return out
+}

@@ -1,0 +1,488 @@
+package seizure
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/impound/impound"
+	"github.com/impound/impound/internal/store"
+)
+
+// Plan is what apply would do, in execution order, with the observations that it
+// rests on. It never changes once made: people sign its hash.
+type Plan struct {
+	Format    string     `json:"impound"` // "plan/v1"
+	ID        string     `json:"id"`
+	Order     string     `json:"order"`
+	OrderHash string     `json:"order_hash"`
+	Case      string     `json:"case"`
+	Made      time.Time  `json:"made"`
+	By        string     `json:"by"`
+	Expires   time.Time  `json:"expires"` // no approval and no apply from then on
+	ExecuteAt time.Time  `json:"execute_at,omitzero"`
+	Hosts     []HostPlan `json:"hosts,omitempty"`
+	Names     []NamePlan `json:"names"`
+}
+
+// HostPlan is a host object that has to exist at a provider before names can be
+// delegated to it.
+type HostPlan struct {
+	Provider string `json:"provider"`
+	Step     Step   `json:"step"`
+}
+
+// NamePlan is what is to be done to one name. One that is blocked, or already as
+// ordered, has no steps.
+type NamePlan struct {
+	Name     impound.Name          `json:"name"`
+	Provider string                `json:"provider"`
+	Role     string                `json:"role"`
+	Former   State                 `json:"former"`
+	HostAttr bool                  `json:"host_attr,omitempty"`
+	Steps    []Step                `json:"steps,omitempty"`
+	Blocked  string                `json:"blocked,omitempty"`
+	Verdicts []impound.GateVerdict `json:"verdicts,omitempty"`
+	Warnings []string              `json:"warnings,omitempty"`
+	Seen     []string              `json:"seen,omitempty"` // hashes of the observations, as artefacts
+}
+
+// Step is one command to a provider.
+type Step struct {
+	Acts   []impound.Act `json:"acts"`
+	Change Change        `json:"change"`
+	Lines  []string      `json:"lines"` // the diff, for people
+}
+
+// Hash is what the approvers sign.
+func (p *Plan) Hash() (string, error) { return impound.HashOf(p) }
+
+// Count gives how many names would be changed, are as ordered already, and are
+// blocked.
+func (p *Plan) Count() (change, already, blocked int) {
+	for _, n := range p.Names {
+		switch {
+		case n.Blocked != "":
+			blocked++
+		case len(n.Steps) == 0:
+			already++
+		default:
+			change++
+		}
+	}
+	return
+}
+
+// String gives the plan as people read it: a diff per provider and name, names
+// defanged.
+func (p *Plan) String() string {
+	var b strings.Builder
+	hash, _ := p.Hash()
+	fmt.Fprintf(&b, "plan %s of order %s (%s)\n  made %s by %s, good until %s\n", p.ID, p.Order, p.OrderHash, p.Made.Format(time.RFC3339), p.By, p.Expires.Format(time.RFC3339))
+	if !p.ExecuteAt.IsZero() {
+		fmt.Fprintf(&b, "  to be executed at %s\n", p.ExecuteAt.Format(time.RFC3339))
+	}
+	fmt.Fprintf(&b, "  hash %s\n", hash)
+	for _, prov := range p.providers() {
+		fmt.Fprintf(&b, "provider %s\n", prov)
+		for _, h := range p.Hosts {
+			if h.Provider == prov {
+				for _, l := range h.Step.Lines {
+					b.WriteString("  " + l + "\n")
+				}
+			}
+		}
+		for _, n := range p.Names {
+			if n.Provider != prov {
+				continue
+			}
+			switch {
+			case n.Blocked != "":
+				fmt.Fprintf(&b, "  %s: BLOCKED: %s\n", n.Name.Defanged(), n.Blocked)
+			case len(n.Steps) == 0:
+				fmt.Fprintf(&b, "  %s: nothing to do, it is as ordered\n", n.Name.Defanged())
+			default:
+				fmt.Fprintf(&b, "  %s\n", n.Name.Defanged())
+				for i, s := range n.Steps {
+					if len(n.Steps) > 1 {
+						fmt.Fprintf(&b, "    step %d\n", i+1)
+					}
+					for _, l := range s.Lines {
+						b.WriteString("    " + l + "\n")
+					}
+				}
+			}
+			for _, w := range n.Warnings {
+				b.WriteString("    ! " + w + "\n")
+			}
+		}
+	}
+	c, a, bl := p.Count()
+	fmt.Fprintf(&b, "%d to change, %d as ordered already, %d blocked\n", c, a, bl)
+	return b.String()
+}
+
+func (p *Plan) providers() []string {
+	var out []string
+	for _, n := range p.Names {
+		if !slices.Contains(out, n.Provider) {
+			out = append(out, n.Provider)
+		}
+	}
+	return out
+}
+
+// updateLocks forbid any update but their own removal (RFC 5731 2.3).
+var updateLocks = []string{"clientUpdateProhibited", "serverUpdateProhibited"}
+
+// planName compares what is ordered for a name with its state and gives the
+// steps, or why there can be none. It is pure: apply runs it again to prove that
+// the steps of a stored plan follow from the order.
+func planName(n impound.Name, acts impound.Acts, role string, s State, hostAttr bool) (steps []Step, blocked string, warnings []string) {
+	block := func(format string, args ...any) ([]Step, string, []string) {
+		return nil, fmt.Sprintf(format, args...), warnings
+	}
+	has := func(x string) bool { return slices.Contains(s.Status, x) }
+	switch {
+	case !s.Exists:
+		return block("it is not registered there: nothing to act on")
+	case acts.Hold && (len(acts.Nameservers) > 0 || acts.Sinkhole):
+		return block("the order contradicts itself: hold takes the name out of its zone, so a redirect would never be asked")
+	case has("pendingDelete") || has("redemptionPeriod"):
+		return block("it is being deleted (%s): have the registry restore it first, or it comes free", strings.Join(s.Status, ", "))
+	case has("pendingTransfer"):
+		return block("a transfer to another registrar is under way: have the registry stop it, then plan again")
+	}
+	hold := ""
+	if acts.Hold {
+		hold = "clientHold"
+		if role == "registry" {
+			hold = "serverHold"
+		}
+	}
+	for _, l := range acts.Lock {
+		if only, known := impound.EPPStatuses[l]; !known {
+			return block("%q is no status that locks a name", l)
+		} else if only && role != "registry" {
+			return block("%s can be set by the registry only, and this provider is a registrar: order the client status, or serve the order on the registry", l)
+		}
+	}
+	for _, ns := range acts.Nameservers {
+		if ns.AtOrBelow(n) {
+			return block("name server %s lies inside the name that is taken", ns.Defanged())
+		}
+	}
+	if len(acts.Nameservers) > 0 {
+		for _, h := range []string{"clientHold", "serverHold"} {
+			if has(h) {
+				return block("it is on hold (%s), so a redirect would never be asked: have whoever set the hold lift it, then plan again", h)
+			}
+		}
+		if len(s.DS) > 0 && !acts.RemoveDS {
+			return block("its DS would stay behind, and validating resolvers would answer SERVFAIL: order remove_ds")
+		}
+	}
+	if acts.Registrant != "" {
+		warnings = append(warnings, "the order's change of registrant is not done by this connector: do it by hand")
+	}
+	c := Change{Name: n, HostAttr: hostAttr}
+	if len(acts.Nameservers) > 0 {
+		c.AddNS, c.RemNS = without(sortNames(acts.Nameservers), s.NS), without(s.NS, acts.Nameservers)
+	}
+	c.RemAllDS = acts.RemoveDS && len(s.DS) > 0
+	c.AddStatus = without(sorted(acts.Lock), s.Status)
+	if hold != "" && !has(hold) {
+		c.AddStatus = sorted(append(c.AddStatus, hold))
+	}
+	if len(c.Acts()) == 0 {
+		return nil, "", warnings
+	}
+	steps = []Step{{Change: c}}
+	var back []string
+	for _, l := range updateLocks {
+		if !has(l) {
+			continue
+		}
+		if l == "serverUpdateProhibited" && role != "registry" {
+			return block("it is locked with %s, which only the registry can lift: serve the order on the registry", l)
+		}
+		if len(acts.Lock) == 0 {
+			return block("it is locked with %s, and the order allows no act on locks: have it lifted, or order lock", l)
+		}
+		back = append(back, l)
+	}
+	if len(back) > 0 {
+		// The lock would forbid the very change: it is lifted in the same
+		// command and put back by the next one.
+		warnings = append(warnings, strings.Join(back, " and ")+" stands before the change: lifted with it, then put back")
+		steps[0].Change.RemStatus = back
+		steps = append(steps, Step{Change: Change{Name: n, AddStatus: back, HostAttr: hostAttr}})
+	}
+	for i := range steps {
+		steps[i].Acts, steps[i].Lines = steps[i].Change.Acts(), steps[i].Change.Lines()
+	}
+	return steps, "", warnings
+}
+
+// reached says whether s is what acts order.
+func reached(acts impound.Acts, role string, s State) bool {
+	if !s.Exists || acts.RemoveDS && len(s.DS) > 0 {
+		return false
+	}
+	if len(acts.Nameservers) > 0 && !slices.Equal(sortNames(acts.Nameservers), s.NS) {
+		return false
+	}
+	if acts.Hold && !slices.Contains(s.Status, "serverHold") && !(role == "registrar" && slices.Contains(s.Status, "clientHold")) {
+		return false
+	}
+	return len(without(acts.Lock, s.Status)) == 0
+}
+
+// Plan compares the order with what is observed, name by name, and keeps the
+// plan. Nothing is changed anywhere. Names that can't be observed at their
+// provider are blocked with the reason. An order that is not in force gives
+// KindRefused.
+func (e *Engine) Plan(ctx context.Context, m *impound.Mandate) (*Plan, error) {
+	now := e.now()
+	if !m.InForce(now) {
+		if m == nil {
+			return nil, impound.Errorf(impound.KindRefused, "there is no order to plan for")
+		}
+		from, until := m.Window()
+		// A plan may be made and approved before the order begins, not after
+		// it has ended.
+		if !now.Before(until) {
+			return nil, impound.Errorf(impound.KindRefused, "order %s has lapsed: it held from %s until %s", m.ID(), from.Format(time.RFC3339), until.Format(time.RFC3339)).WithCure("file a new order")
+		}
+	}
+	_, until := m.Window()
+	o := m.Order()
+	p := &Plan{
+		Format: "plan/v1", Order: m.ID(), OrderHash: m.Hash(), Case: m.Case(), ExecuteAt: o.ExecuteAt,
+		Made: now.Truncate(time.Second), By: e.cfg.By, Expires: now.Add(e.cfg.MaxAge).Truncate(time.Second),
+	}
+	if until.Before(p.Expires) {
+		p.Expires = until.UTC()
+	}
+	var names []impound.Name
+	for _, on := range o.Names() {
+		names = append(names, on.Name)
+	}
+	p.Names = make([]NamePlan, len(names))
+	err := parallel(ctx, e.cfg.Parallel, len(names), func(i int) error {
+		var err error
+		p.Names[i], err = e.planOne(ctx, m, names[i])
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := e.planHosts(ctx, m, p); err != nil {
+		return nil, err
+	}
+	h, err := p.Hash() // without the id, which it gives
+	if err != nil {
+		return nil, err
+	}
+	p.ID = "plan-" + strings.TrimPrefix(h, "sha256:")[:12]
+	if h, err = p.Hash(); err != nil {
+		return nil, err
+	}
+	body, err := json.Marshal(p)
+	if err != nil {
+		return nil, impound.Errorf(impound.KindInternal, "couldn't encode the plan: %w", err)
+	}
+	a, err := e.cfg.Evidence.Capture(ctx, impound.Artefact{Kind: "plan", Media: "application/json", Case: p.Case, Source: "plan " + p.ID, Tool: Tool, By: e.cfg.By, At: p.Made}, body)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't keep the plan as evidence: %w", err)
+	}
+	c, al, bl := p.Count()
+	_, err = e.cfg.Evidence.Append(ctx, impound.Entry{
+		ID: "seize/" + p.ID + "/made", Type: impound.EntryDecision, At: p.Made, By: e.cfg.By, What: "seize.plan", Case: p.Case, Order: p.Order,
+		Detail: map[string]string{"plan": p.ID, "hash": h, "artefact": a.Hash, "change": fmt.Sprint(c), "already": fmt.Sprint(al), "blocked": fmt.Sprint(bl)},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("couldn't record the plan: %w", err)
+	}
+	err = e.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		_, err := store.Put(tx, docPlan, p.ID, 0, record{Plan: *p}, map[string]string{"order": p.Order, "case": p.Case})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("couldn't store the plan: %w", err)
+	}
+	return p, nil
+}
+
+func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, n impound.Name) (NamePlan, error) {
+	np := NamePlan{Name: n}
+	e.say(Event{Name: n, Phase: "observe"})
+	conn, err := e.connector(ctx, n)
+	if err != nil {
+		np.Blocked = err.Error()
+		return np, nil
+	}
+	np.Provider, np.Role = conn.Provider(), conn.Capabilities().Role
+	acts, ordered := m.Acts(n)
+	var why string
+	np.Verdicts, why = e.gates(ctx, m, n)
+	if !ordered && why == "" {
+		why = "it is withheld from the mandate: a gate keeps it out"
+	}
+	v, err := conn.Info(ctx, n)
+	if ctx.Err() != nil {
+		return np, ctx.Err()
+	}
+	if err != nil {
+		np.Blocked = "the provider could not be asked: " + err.Error()
+		return np, nil
+	}
+	np.Former, np.HostAttr = v.State(), v.HostAttr
+	np.Seen, err = e.keepSeen(ctx, m.Case(), n, conn.Provider(), v)
+	if err != nil {
+		return np, err
+	}
+	if why != "" {
+		np.Blocked = why
+		return np, nil
+	}
+	if v.Pending() {
+		np.Blocked = "an earlier change is still pending at the registry: wait for it, then plan again"
+		return np, nil
+	}
+	for _, act := range acts.List() {
+		if act != impound.ActSinkhole && act != impound.ActRegistrant && !slices.Contains(conn.Capabilities().Acts, act) {
+			np.Blocked = fmt.Sprintf("provider %s can't do %s", conn.Provider(), act)
+			return np, nil
+		}
+	}
+	np.Steps, np.Blocked, np.Warnings = planName(n, acts, np.Role, np.Former, np.HostAttr)
+	if len(np.Steps) > 0 {
+		if len(v.Hosts) > 0 {
+			np.Warnings = append(np.Warnings, "hosts under it that other names may use: "+strings.Join(defang(v.Hosts), ", "))
+		}
+		if _, until := m.Window(); !v.Expires.IsZero() && v.Expires.Before(until) {
+			np.Warnings = append(np.Warnings, "its registration ends "+v.Expires.UTC().Format(time.DateOnly)+", before the order does: somebody must pay the renewal")
+		}
+	}
+	return np, nil
+}
+
+// keepSeen keeps what was seen of a name at its provider, its parent and RDAP,
+// and gives the artefacts' hashes.
+func (e *Engine) keepSeen(ctx context.Context, caseID string, n impound.Name, provider string, v RegistryView) ([]string, error) {
+	hashes, err := e.keepFrames(ctx, caseID, n, provider, v.Frames, "received")
+	if err != nil {
+		return nil, err
+	}
+	views := map[string]any{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	wg.Go(func() { x := e.cfg.Observe.Parent(ctx, n); mu.Lock(); views["parent"] = x; mu.Unlock() })
+	wg.Go(func() { x := e.cfg.Observe.RDAP(ctx, n); mu.Lock(); views["rdap"] = x; mu.Unlock() })
+	wg.Wait()
+	h, err := e.keepViews(ctx, caseID, n, views)
+	if err != nil {
+		return nil, err
+	}
+	return append(hashes, h), nil
+}
+
+func (e *Engine) keepViews(ctx context.Context, caseID string, n impound.Name, views any) (string, error) {
+	body, err := json.Marshal(views)
+	if err != nil {
+		return "", impound.Errorf(impound.KindInternal, "couldn't encode what was observed: %w", err)
+	}
+	a, err := e.cfg.Evidence.Capture(ctx, impound.Artefact{Kind: "views", Media: "application/json", Name: n, Case: caseID, Source: "parent zone, RDAP, resolvers", Tool: Tool, By: e.cfg.By, At: e.now()}, body)
+	if err != nil {
+		return "", fmt.Errorf("couldn't keep what was observed of %s: %w", n.Defanged(), err)
+	}
+	return a.Hash, nil
+}
+
+// keepFrames keeps the frames of direction dir ("" for both).
+func (e *Engine) keepFrames(ctx context.Context, caseID string, n impound.Name, provider string, frames []Frame, dir string) ([]string, error) {
+	var out []string
+	for _, f := range frames {
+		if dir != "" && f.Dir != dir {
+			continue
+		}
+		a, err := e.cfg.Evidence.Capture(ctx, impound.Artefact{Kind: "frame", Media: "application/epp+xml", Name: n, Case: caseID, Source: provider + ", " + f.Dir, Tool: Tool, By: e.cfg.By, At: f.At}, f.Body)
+		if err != nil {
+			return out, fmt.Errorf("couldn't keep a frame as evidence: %w", err)
+		}
+		out = append(out, a.Hash)
+	}
+	return out, nil
+}
+
+// planHosts adds the host objects that are missing at each provider.
+func (e *Engine) planHosts(ctx context.Context, m *impound.Mandate, p *Plan) error {
+	done := map[string]bool{}
+	for i := range p.Names {
+		np := &p.Names[i]
+		if len(np.Steps) == 0 || np.HostAttr {
+			continue
+		}
+		for _, h := range np.Steps[0].Change.AddNS {
+			key := np.Provider + " " + h.String()
+			if done[key] {
+				continue
+			}
+			exists, err := e.cfg.Connectors[np.Provider].Host(ctx, h)
+			if err != nil {
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				np.Steps, np.Blocked = nil, "the provider could not be asked for the host "+h.Defanged()+": "+err.Error()
+				break
+			}
+			done[key] = true
+			if !exists {
+				p.Hosts = append(p.Hosts, HostPlan{Provider: np.Provider, Step: hostStep(np.Name, h, e.cfg.HostAddrs[h])})
+			}
+		}
+	}
+	return nil
+}
+
+// hostStep creates host h for name n. Addresses go along only where the host may
+// lie in the registry's own zone (RFC 5732 3.2.1).
+func hostStep(n, h impound.Name, addrs []netip.Addr) Step {
+	c := Change{Name: n, CreateHost: h}
+	if h.TLD() == n.TLD() {
+		c.HostAddrs = addrs
+	}
+	return Step{Acts: c.Acts(), Change: c, Lines: c.Lines()}
+}
+
+// parallel runs f for 0 to n-1, up to width at the same time, and gives the
+// first error by index. It stops beginning new ones when ctx ends.
+func parallel(ctx context.Context, width, n int, f func(int) error) error {
+	errs := make([]error, n)
+	sem := make(chan struct{}, max(1, width))
+	var wg sync.WaitGroup
+	for i := range n {
+		if ctx.Err() != nil {
+			errs[i] = ctx.Err()
+			break
+		}
+		sem <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-sem }()
+			errs[i] = f(i)
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

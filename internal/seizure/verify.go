@@ -1,0 +1,367 @@
+package seizure
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/impound/impound"
+	"github.com/impound/impound/internal/observe"
+	"github.com/impound/impound/internal/store"
+)
+
+// What a view can show of an order.
+const (
+	AsOrdered = "as-ordered"
+	NotYet    = "not-yet"   // the former state still shows, wholly or in part: wait
+	Otherwise = "otherwise" // neither the former state nor the ordered one: somebody must look
+	Unknown   = "unknown"   // it could not be seen; never read as success
+)
+
+// ViewStatus is one view's answer.
+type ViewStatus struct {
+	View  string `json:"view"` // "parent" | "rdap" | "resolver"
+	State string `json:"state"`
+	Why   string `json:"why"`
+}
+
+// NameStatus is what the three views show of a name; Done means that all show
+// the order.
+type NameStatus struct {
+	Name     impound.Name `json:"name"`
+	Order    string       `json:"order"`
+	Done     bool         `json:"done"`
+	Views    []ViewStatus `json:"views"`
+	At       time.Time    `json:"at"`
+	Artefact string       `json:"artefact,omitempty"` // what was seen, in the evidence log
+}
+
+// Seizure is the newest word on a name of an order, for pages and lists. The
+// evidence log is the proof.
+type Seizure struct {
+	Order      string       `json:"order"`
+	Name       impound.Name `json:"name"`
+	Provider   string       `json:"provider,omitempty"`
+	Plan       string       `json:"plan,omitempty"`
+	Outcome    string       `json:"outcome,omitempty"`
+	Msg        string       `json:"msg,omitempty"`
+	At         time.Time    `json:"at,omitzero"`
+	Former     State        `json:"former,omitzero"` // before the first plan that changed it
+	FormerPlan string       `json:"former_plan,omitempty"`
+	Status     *NameStatus  `json:"status,omitempty"`
+}
+
+// Verify looks at every name of the order in the parent zone, in RDAP and
+// through the resolvers, says of each view whether it shows the order, and
+// records it. It changes nothing, and needs no order in force: custody looks on.
+func (e *Engine) Verify(ctx context.Context, m *impound.Mandate) ([]NameStatus, error) {
+	return e.verify(ctx, m, m.Names())
+}
+
+// Drift is [Engine.Verify] for custody: only the names that do not, or no
+// longer, show the order everywhere.
+func (e *Engine) Drift(ctx context.Context, m *impound.Mandate) ([]NameStatus, error) {
+	all, err := e.Verify(ctx, m)
+	return slices.DeleteFunc(all, func(s NameStatus) bool { return s.Done }), err
+}
+
+// Status gives the newest word on each name of an order, by name; nothing is
+// looked at.
+func (e *Engine) Status(ctx context.Context, orderID string) ([]Seizure, error) {
+	var out []Seizure
+	err := e.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
+		out, err = store.Values[Seizure](tx, store.Query{Kind: docSeizure, Field: "order", Value: orderID})
+		return err
+	})
+	return out, err
+}
+
+func (e *Engine) verify(ctx context.Context, m *impound.Mandate, names []impound.Name) ([]NameStatus, error) {
+	known, err := e.Status(ctx, m.ID())
+	if err != nil {
+		return nil, err
+	}
+	former := map[impound.Name]*State{}
+	for i := range known {
+		if known[i].FormerPlan != "" {
+			former[known[i].Name] = &known[i].Former
+		}
+	}
+	out := make([]NameStatus, len(names))
+	err = parallel(ctx, e.cfg.Parallel, len(names), func(i int) error {
+		out[i], err = e.verifyOne(ctx, m, names[i], former[names[i]])
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = e.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		for i := range out {
+			_, err := store.Modify(tx, docSeizure, m.ID()+"/"+out[i].Name.String(), func(v *Seizure) (map[string]string, error) {
+				v.Order, v.Name, v.Status = m.ID(), out[i].Name, &out[i]
+				return map[string]string{"order": v.Order, "name": v.Name.String(), "outcome": v.Outcome}, nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (e *Engine) verifyOne(ctx context.Context, m *impound.Mandate, n impound.Name, former *State) (NameStatus, error) {
+	acts, ok := m.Acts(n)
+	if !ok {
+		return NameStatus{}, impound.Errorf(impound.KindRefused, "%s is in no appendix of order %s", n.Defanged(), m.ID())
+	}
+	var parent, resolver observe.View
+	var rdap observe.RDAPView
+	var wg sync.WaitGroup
+	wg.Go(func() { parent = e.cfg.Observe.Parent(ctx, n) })
+	wg.Go(func() { rdap = e.cfg.Observe.RDAP(ctx, n) })
+	wg.Go(func() { resolver = e.cfg.Observe.Resolve(ctx, n) })
+	wg.Wait()
+	if ctx.Err() != nil {
+		return NameStatus{}, ctx.Err()
+	}
+	p := judgeParent(acts, former, parent)
+	st := NameStatus{Name: n, Order: m.ID(), At: e.now(), Views: []ViewStatus{p, judgeRDAP(acts, former, rdap), judgeResolver(acts, former, resolver, p.State == AsOrdered)}}
+	st.Done = true
+	detail := map[string]string{}
+	for _, v := range st.Views {
+		st.Done = st.Done && v.State == AsOrdered
+		detail[v.View], detail[v.View+"_why"] = v.State, v.Why
+	}
+	var err error
+	st.Artefact, err = e.keepViews(ctx, m.Case(), n, map[string]any{"parent": parent, "rdap": rdap, "resolver": resolver})
+	if err != nil {
+		return st, err
+	}
+	detail["artefact"], detail["done"] = st.Artefact, fmt.Sprint(st.Done)
+	_, err = e.cfg.Evidence.Append(ctx, impound.Entry{Type: impound.EntrySystem, At: st.At, By: e.cfg.By, What: "seize.verify", Case: m.Case(), Order: m.ID(), Name: n, Detail: detail})
+	if err != nil {
+		return st, fmt.Errorf("couldn't record what was seen of %s: %w", n.Defanged(), err)
+	}
+	e.say(Event{Name: n, Phase: "verify", Text: words(st.Views)})
+	return st, nil
+}
+
+func words(vs []ViewStatus) string {
+	var out []string
+	for _, v := range vs {
+		out = append(out, v.View+" "+v.State)
+	}
+	return strings.Join(out, ", ")
+}
+
+// settle verifies after the acts: once, or until all views show the order or
+// the time that the configuration gives for it is over.
+func (e *Engine) settle(ctx context.Context, m *impound.Mandate, p *Plan, rs []NameResult) {
+	pause := time.Second
+	var open []int
+	for i, r := range rs {
+		if r.Outcome == Done || r.Outcome == Already {
+			open = append(open, i)
+		}
+	}
+	former := map[impound.Name]*State{}
+	for i := range p.Names {
+		if len(p.Names[i].Steps) > 0 {
+			former[p.Names[i].Name] = &p.Names[i].Former
+		}
+	}
+	for waited := time.Duration(0); len(open) > 0 && ctx.Err() == nil; waited += pause {
+		_ = parallel(ctx, e.cfg.Parallel, len(open), func(k int) error {
+			i := open[k]
+			st, err := e.verifyOne(ctx, m, rs[i].Name, former[rs[i].Name])
+			if err == nil { // what can't be looked at or recorded stays without a status
+				rs[i].Status = &st
+			}
+			return nil
+		})
+		open = slices.DeleteFunc(open, func(i int) bool { return rs[i].Status != nil && rs[i].Status.Done })
+		if waited >= e.cfg.Settle || len(open) == 0 || e.cfg.Sleep(ctx, pause) != nil {
+			return
+		}
+	}
+}
+
+// judgeSet compares a set of name servers with the ordered and the former one.
+func judgeSet(got, want, former []string) (state, why string) {
+	got, want, former = sorted(got), sorted(want), sorted(former)
+	extra, missing := without(got, want), without(want, got)
+	switch {
+	case len(extra) == 0 && len(missing) == 0:
+		return AsOrdered, "the ordered name servers"
+	case len(without(extra, former)) == 0 && len(got) > 0:
+		return NotYet, "still the former name servers: " + dots(got)
+	case len(former) == 0 && len(without(want, got)) == len(want):
+		return NotYet, "name servers that are not the ordered ones: " + dots(got)
+	}
+	return Otherwise, "neither the ordered nor the former name servers: " + dots(got)
+}
+
+func dots(in []string) string {
+	if len(in) == 0 {
+		return "none"
+	}
+	return strings.ReplaceAll(strings.Join(in, ", "), ".", "[.]")
+}
+
+func texts(in []impound.Name) []string {
+	out := make([]string, len(in))
+	for i, n := range in {
+		out[i] = n.String()
+	}
+	return out
+}
+
+func formerNS(former *State) []string {
+	if former == nil {
+		return nil
+	}
+	return texts(former.NS)
+}
+
+// worse gives the state that decides of two: otherwise, then unknown, then
+// not-yet.
+func worse(a, b string) string {
+	for _, s := range []string{Otherwise, Unknown, NotYet} {
+		if a == s || b == s {
+			return s
+		}
+	}
+	return AsOrdered
+}
+
+const nothingHere = "nothing is ordered that would show here"
+
+// judgeParent: every server that answers must show the order, and at least half
+// of them must answer.
+func judgeParent(acts impound.Acts, former *State, v observe.View) ViewStatus {
+	out := ViewStatus{View: "parent", State: AsOrdered}
+	if v.Err != "" {
+		out.State, out.Why = Unknown, v.Err
+		return out
+	}
+	if len(acts.Nameservers) == 0 && !acts.Hold && !acts.RemoveDS {
+		out.Why = nothingHere
+		return out
+	}
+	var why []string
+	for _, s := range v.Servers {
+		if s.Err != "" {
+			continue
+		}
+		state, w := AsOrdered, "the ordered name servers"
+		switch {
+		case acts.Hold && s.Exists:
+			state, w = NotYet, "still in the zone"
+		case acts.Hold:
+			w = "out of the zone"
+		case len(acts.Nameservers) > 0:
+			state, w = judgeSet(s.NS, texts(acts.Nameservers), formerNS(former))
+		default:
+			w = "no DS"
+		}
+		if acts.RemoveDS && !acts.Hold && len(s.DS) > 0 {
+			if state = worse(state, NotYet); former != nil && len(former.DS) == 0 {
+				state = Otherwise
+			}
+			w += ", a DS is there"
+		}
+		out.State = worse(out.State, state)
+		if !slices.Contains(why, w) {
+			why = append(why, w)
+		}
+	}
+	if n := v.Answered(); n < len(v.Servers) {
+		why = append(why, fmt.Sprintf("%d of %d servers answered", n, len(v.Servers)))
+		if 2*n < len(v.Servers) {
+			out.State = worse(out.State, Unknown)
+		}
+	}
+	out.Why = strings.Join(why, "; ")
+	return out
+}
+
+func judgeRDAP(acts impound.Acts, former *State, v observe.RDAPView) ViewStatus {
+	out := ViewStatus{View: "rdap", State: AsOrdered}
+	switch {
+	case v.Err != "":
+		out.State, out.Why = Unknown, v.Err
+		return out
+	case !v.Exists:
+		out.State, out.Why = Otherwise, "it is not registered"
+		return out
+	}
+	var why []string
+	if len(acts.Nameservers) > 0 {
+		var w string
+		out.State, w = judgeSet(v.NS, texts(acts.Nameservers), formerNS(former))
+		why = append(why, w)
+	}
+	if miss := without(acts.Lock, v.Status); len(miss) > 0 {
+		out.State = worse(out.State, NotYet)
+		why = append(why, "without "+strings.Join(miss, ", "))
+	}
+	if acts.Hold && !slices.Contains(v.Status, "serverHold") && !slices.Contains(v.Status, "clientHold") {
+		out.State = worse(out.State, NotYet)
+		why = append(why, "without a hold")
+	}
+	if acts.RemoveDS && v.Signed {
+		out.State = worse(out.State, NotYet)
+		why = append(why, "a DS is there")
+	}
+	if len(why) == 0 {
+		why = []string{"the ordered statuses"}
+	}
+	out.Why = strings.Join(why, "; ")
+	return out
+}
+
+// judgeResolver: every resolver must show the order. Where validation fails
+// while the parent shows no DS any more, it is the old DS in a cache.
+func judgeResolver(acts impound.Acts, former *State, v observe.View, parentOK bool) ViewStatus {
+	out := ViewStatus{View: "resolver", State: AsOrdered}
+	if len(v.Servers) == 0 {
+		out.State, out.Why = Unknown, v.Err
+		return out
+	}
+	if len(acts.Nameservers) == 0 && !acts.Hold && !acts.RemoveDS {
+		out.Why = nothingHere
+		return out
+	}
+	var why []string
+	for _, s := range v.Servers {
+		state, w := AsOrdered, ""
+		switch {
+		case s.Bogus && parentOK:
+			state, w = NotYet, "validation fails: a DS that is gone is still cached"
+		case s.Bogus:
+			state, w = Otherwise, "validation fails: visitors get SERVFAIL"
+		case s.Err != "":
+			state, w = Unknown, s.Err
+		case acts.Hold && s.Exists:
+			state, w = NotYet, "it still resolves"
+		case acts.Hold:
+			w = "it does not resolve"
+		case len(acts.Nameservers) > 0 && len(s.NS) == 0:
+			state, w = Unknown, "it gives no name servers"
+		case len(acts.Nameservers) > 0:
+			state, w = judgeSet(s.NS, texts(acts.Nameservers), formerNS(former))
+		default:
+			w = "it validates or is unsigned"
+		}
+		out.State = worse(out.State, state)
+		if w = s.Server + ": " + w; !slices.Contains(why, w) {
+			why = append(why, w)
+		}
+	}
+	out.Why = strings.Join(why, "; ")
+	return out
+}
