@@ -196,10 +196,17 @@ func (s *Service) addNames(ctx context.Context, tx store.Tx, by, caseID string, 
 	if len(fresh)+len(changed) == 0 {
 		return nil
 	}
-	// One entry for up to so many names: an entry is one line for people, and
-	// each costs a wait for the disk.
-	const chunk = 1000
-	for part := range slices.Chunk(append(fresh, changed...), chunk) {
+	// One entry for many names: an entry is one line for people, each costs a
+	// wait for the disk, and the log bounds its length.
+	all := append(fresh, changed...)
+	for len(all) > 0 {
+		n, size := 0, 0
+		for n < len(all) && size < 32<<10 {
+			size += len(all[n]) + 1
+			n++
+		}
+		part := all[:n]
+		all = all[n:]
 		names := make([]string, len(part))
 		for i, p := range part {
 			names[i], _, _ = strings.Cut(p, " ")

@@ -213,6 +213,11 @@ func (d *Document) syntax(data []byte, err error) {
 		line, _ = strconv.Atoi(m[1])
 		msg = m[2]
 	}
+	// The library counts lines from 0 when its parser complains, from 1 when its
+	// scanner does.
+	if slices.ContainsFunc([]string{"did not find expected key", "did not find expected ',' or", "did not find expected node content", "did not find expected '-' indicator", "did not find expected <"}, func(p string) bool { return strings.HasPrefix(msg, p) }) {
+		line++
+	}
 	line = min(max(line, 1), max(d.last, 1))
 	// A tab in the indentation is the most common cause, and the library's
 	// words don't say so.
