@@ -35,8 +35,8 @@ var ContactLayers = []Layer{
 	{"unclear", "unclear", "#b0609f"},
 	{"mail-gateway", "mail gateway", "#0072b2"},
 	{"scanner", "scanner", "#6b7280"},
-	{"resolver", "resolver", "#56a7d6"},
-	{"researcher", "researcher", "#009e73"},
+	{"resolver", "resolver", "#3f90c2"},
+	{"researcher", "researcher", "#009468"},
 }
 
 // Mark is an instant worth a line across the picture.
@@ -126,8 +126,8 @@ func (s Stack) SVG() string {
 	}
 	tick := niceTick(max, 4)
 	ceil := ((max + tick - 1) / tick) * tick
-	if ceil == 0 {
-		ceil = tick
+	if ceil < 4 { // a lone contact must not look like a wave
+		ceil = 4
 	}
 	y := func(n int) float64 { return top + ph - ph*float64(n)/float64(ceil) }
 

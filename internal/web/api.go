@@ -107,7 +107,11 @@ func (s *server) apiCases(ctx context.Context, r *http.Request) (any, error) {
 		return nil, err
 	}
 	cases, err := s.desk.Cases(ctx)
-	return map[string]any{"cases": orEmpty(cases)}, err
+	out := make([]impound.Case, len(cases))
+	for i, c := range cases {
+		out[i] = tidyCase(c)
+	}
+	return map[string]any{"cases": out}, err
 }
 
 func (s *server) apiCase(ctx context.Context, r *http.Request) (any, error) {
@@ -132,7 +136,7 @@ func (s *server) apiCase(ctx context.Context, r *http.Request) (any, error) {
 		return nil, err
 	}
 	reports, err := s.desk.Reports(ctx, id)
-	return map[string]any{"case": c, "totals": totals, "orders": orEmpty(orders), "plans": orEmpty(plans), "reports": orEmpty(reports)}, err
+	return map[string]any{"case": tidyCase(c), "totals": totals, "orders": tidyOrders(orders), "plans": tidyPlans(plans), "reports": orEmpty(reports)}, err
 }
 
 func (s *server) apiContacts(ctx context.Context, r *http.Request) (any, error) {
@@ -161,7 +165,7 @@ func (s *server) apiOrders(ctx context.Context, r *http.Request) (any, error) {
 		return nil, err
 	}
 	orders, err := s.desk.Orders(ctx, id)
-	return map[string]any{"orders": orEmpty(orders)}, err
+	return map[string]any{"orders": tidyOrders(orders)}, err
 }
 
 func (s *server) apiCandidates(ctx context.Context, r *http.Request) (any, error) {
@@ -228,6 +232,43 @@ func (s *server) apiVictims(ctx context.Context, r *http.Request) (any, error) {
 	}
 	vs, err := s.desk.Victims(ctx, id)
 	return map[string]any{"victims": orEmpty(vs)}, err
+}
+
+// The tidy functions make every list a list: readers in other languages stumble
+// over null. They copy what they change.
+
+func tidyCase(c impound.Case) impound.Case {
+	c.Domains = append([]impound.CaseDomain{}, c.Domains...)
+	for i := range c.Domains {
+		c.Domains[i].History = orEmpty(c.Domains[i].History)
+	}
+	return c
+}
+
+func tidyOrders(orders []OrderView) []OrderView {
+	out := make([]OrderView, len(orders))
+	for i, o := range orders {
+		o.Signers = orEmpty(o.Signers)
+		o.Names = append([]OrderName{}, o.Names...)
+		for j := range o.Names {
+			o.Names[j].Acts = orEmpty(o.Names[j].Acts)
+		}
+		out[i] = o
+	}
+	return out
+}
+
+func tidyPlans(plans []PlanView) []PlanView {
+	out := make([]PlanView, len(plans))
+	for i, p := range plans {
+		p.Approvals = orEmpty(p.Approvals)
+		p.Names = append([]PlanName{}, p.Names...)
+		for j := range p.Names {
+			p.Names[j].Diff = orEmpty(p.Names[j].Diff)
+		}
+		out[i] = p
+	}
+	return out
 }
 
 func orEmpty[T any](s []T) []T {

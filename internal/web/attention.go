@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"time"
 
@@ -13,7 +14,8 @@ type alert struct {
 	Tone string // "bad", "warn", "info"
 	Text string
 	Href string
-	Cure string // what to do, or the command that does it
+	Cure string // what to do
+	Cmd  string // the command that does it
 }
 
 // lapseSoon is how long before its end an order is called to mind.
@@ -23,19 +25,19 @@ const lapseSoon = 14 * 24 * time.Hour
 // line repeats what a room has said.
 func attention(now time.Time, cases []impound.Case, orders []OrderView, plans []PlanView, open int, sensors []SensorView) []alert {
 	var out []alert
-	add := func(tone, href, cure, format string, args ...any) {
-		out = append(out, alert{tone, fmt.Sprintf(format, args...), href, cure})
+	add := func(tone, href, cure, cmd, format string, args ...any) {
+		out = append(out, alert{tone, fmt.Sprintf(format, args...), href, cure, cmd})
 	}
 	for _, s := range sensors {
 		if s.Fault != "" {
-			add("bad", "", "see the log of the sensor", "sensor %s: %s", s.ID, s.Fault)
+			add("bad", "", "see the log of the sensor", "", "sensor %s: %s", s.ID, s.Fault)
 		}
 		if s.Missing > 0 {
-			add("bad", "", "", "sensor %s: %s never came", s.ID, plural(int(min(s.Missing, 1<<31)), "event", "events"))
+			add("bad", "", "", "", "sensor %s: %s never came", s.ID, plural(int(min(s.Missing, 1<<31)), "event", "events"))
 		}
 	}
 	for _, p := range plans {
-		href := "/plans/" + p.ID
+		href := "/plans/" + url.PathEscape(p.ID)
 		var odd []string
 		for _, n := range p.Names {
 			for _, l := range []Look{n.Parent, n.RDAP, n.Resolver} {
@@ -45,27 +47,27 @@ func attention(now time.Time, cases []impound.Case, orders []OrderView, plans []
 			}
 		}
 		if len(odd) > 0 {
-			add("bad", href, "", "plan %s: %s not as ordered (%s)", p.ID, plural(len(odd), "name is", "names are"), list(odd, 3))
+			add("bad", href, "", "", "plan %s: %s not as ordered (%s)", p.ID, plural(len(odd), "name is", "names are"), list(odd, 3))
 		}
 		switch {
 		case p.State == "partial" || p.State == "failed":
-			add("bad", href, cliLine("seize", "apply", p.ID), "plan %s is %s", p.ID, p.State)
+			add("bad", href, "", cliLine("seize", "apply", p.ID), "plan %s is %s", p.ID, p.State)
 		case p.State == "proposed" && len(p.Approvals) < p.Needed:
-			add("info", href, cliLine("seize", "approve", p.ID, "--as", "PERSON"), "plan %s waits for approval: %d of %d", p.ID, len(p.Approvals), p.Needed)
+			add("info", href, "", cliLine("seize", "approve", p.ID, "--as", "PERSON"), "plan %s waits for approval: %d of %d", p.ID, len(p.Approvals), p.Needed)
 		case p.State == "approved":
-			add("info", href, cliLine("seize", "apply", p.ID), "plan %s is approved and not yet applied", p.ID)
+			add("info", href, "", cliLine("seize", "apply", p.ID), "plan %s is approved and not yet applied", p.ID)
 		}
 	}
 	for _, o := range orders {
-		href := "/orders/" + o.ID
-		left := o.Until.Sub(now)
+		href := "/orders/" + url.PathEscape(o.ID)
+		left := o.Until.Truncate(time.Minute).Sub(now.Truncate(time.Minute))
 		switch {
 		case o.Unproven != "":
-			add("warn", href, cliLine("order", "sign", o.ID, "--as", "PERSON"), "order %s is no mandate yet: %s", o.ID, o.Unproven)
+			add("warn", href, "", cliLine("order", "sign", o.ID, "--as", "PERSON"), "order %s is no mandate yet: %s", o.ID, o.Unproven)
 		case o.InForce && left < 24*time.Hour:
-			add("bad", href, "ask the court for an extension, or plan what happens at its end: "+o.AtEnd, "order %s lapses in %s: its names will no longer be answered", o.ID, span(left))
+			add("bad", href, "ask the court for an extension, or plan what happens at its end: "+o.AtEnd, "", "order %s lapses in %s: its names will no longer be answered", o.ID, span(left))
 		case o.InForce && left < lapseSoon:
-			add("warn", href, "ask the court for an extension, or plan what happens at its end: "+o.AtEnd, "order %s lapses in %s", o.ID, span(left))
+			add("warn", href, "ask the court for an extension, or plan what happens at its end: "+o.AtEnd, "", "order %s lapses in %s", o.ID, span(left))
 		}
 	}
 	for _, c := range cases {
@@ -79,14 +81,14 @@ func attention(now time.Time, cases []impound.Case, orders []OrderView, plans []
 			}
 		}
 		if len(blocked) > 0 {
-			add("warn", "/cases/"+c.ID+"#names", "", "case %s: %s kept out by a gate (%s)", c.ID, plural(len(blocked), "name is", "names are"), list(blocked, 3))
+			add("warn", "/cases/"+url.PathEscape(c.ID)+"#names", "", "", "case %s: %s kept out by a gate (%s)", c.ID, plural(len(blocked), "name is", "names are"), list(blocked, 3))
 		}
 		if len(contested) > 0 {
-			add("warn", "/cases/"+c.ID+"#names", "", "case %s: %s contested (%s)", c.ID, plural(len(contested), "name is", "names are"), list(contested, 3))
+			add("warn", "/cases/"+url.PathEscape(c.ID)+"#names", "", "", "case %s: %s contested (%s)", c.ID, plural(len(contested), "name is", "names are"), list(contested, 3))
 		}
 	}
 	if open > 0 {
-		add("info", "/candidates?status=open", "", "%s for an analyst's look", plural(open, "candidate waits", "candidates wait"))
+		add("info", "/candidates?status=open", "", "", "%s for an analyst's look", plural(open, "candidate waits", "candidates wait"))
 	}
 	rank := map[string]int{"bad": 0, "warn": 1, "info": 2}
 	slices.SortStableFunc(out, func(a, b alert) int { return rank[a.Tone] - rank[b.Tone] })

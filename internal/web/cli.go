@@ -36,7 +36,11 @@ func cliFilter(verb []string, q url.Values) string {
 		if k == "offset" || k == "limit" {
 			continue
 		}
-		args = append(args, "--"+k, q.Get(k))
+		v := q.Get(k)
+		if k == "zone" || k == "name" { // these lines are read by people, too
+			v = defang(v)
+		}
+		args = append(args, "--"+k, v)
 	}
 	return cliLine(args...)
 }

@@ -225,7 +225,7 @@ func (s *server) caseTable(cases []impound.Case) *table {
 			n[d.State]++
 		}
 		t.Rows = append(t.Rows, row{Key: c.ID, Cells: []cell{
-			link(c.ID, "/cases/"+url.PathEscape(c.ID)), text(c.Title), text(c.Actor), tlpCell(c.TLP),
+			link(c.ID, "/cases/"+url.PathEscape(c.ID)), text(defangHosts(c.Title)), text(c.Actor), tlpCell(c.TLP),
 			number(len(c.Domains)), number(n[impound.StateSinkholed]), number(n[impound.StateBlocked]), text(c.Owner), s.timeCell(c.Opened)}})
 	}
 	return t
@@ -357,6 +357,9 @@ func (s *server) casePage(ctx context.Context, r *http.Request) (*page, error) {
 	}
 	var marks []plot.Mark
 	for _, o := range orders {
+		if o.Unproven != "" {
+			continue
+		}
 		marks = append(marks, plot.Mark{At: o.From, Label: "order " + o.ID + " from"}, plot.Mark{At: o.Until, Label: "order " + o.ID + " until"})
 	}
 	pic, svg, err := s.draw(ctx, q, path, id, impound.Name{}, totals.First, marks, "Contacts over time, case "+id)
@@ -409,7 +412,7 @@ func (s *server) casePage(ctx context.Context, r *http.Request) (*page, error) {
 	d.Artefact.Total, d.Artefact.Live = nArts, true
 	d.Reports = s.reportTable(reports, id)
 	d.MoreLog = "/log?" + base.Encode()
-	return &page{Tmpl: "case.html", Title: c.ID + ": " + c.Title, Nav: "/cases", Data: d,
+	return &page{Tmpl: "case.html", Title: c.ID + ": " + defangHosts(c.Title), Nav: "/cases", Data: d,
 		Plots:  map[string]string{"over-time": svg, "by-network": barsSVG},
 		Tables: []*table{d.Names, d.OrderTab, d.Victims, d.Newest, d.Timeline, d.Artefact, d.Reports}}, nil
 }
@@ -424,7 +427,7 @@ func logLimit(q url.Values, tableID string, shown int) int {
 
 func (s *server) nameTable(c impound.Case, orders []OrderView, plans []PlanView, path string) *table {
 	t := &table{ID: "names", Title: "Names", Live: true, CLI: cliLine("case", "show", c.ID), Empty: "No name yet.",
-		Cols: []col{txt("name", "name"), txt("state", "state"), txt("order", "order"), txt("gates", "gates"), txt("parent", "parent zone"), txt("rdap", "RDAP"), txt("resolver", "resolver"), txt("first_seen", "first seen"), txt("changed", "last change"), hidden("by", ""), hidden("why", "")}}
+		Cols: []col{txt("name", "name"), txt("state", "state"), txt("order", "order"), txt("gates", "gates"), txt("parent", "parent zone"), txt("rdap", "RDAP"), txt("resolver", "resolver"), hidden("first_seen", ""), txt("changed", "last change"), hidden("by", ""), hidden("why", "")}}
 	looks := planNames(plans)
 	inForce := map[string]bool{}
 	for _, o := range orders {
@@ -442,7 +445,7 @@ func (s *server) nameTable(c impound.Case, orders []OrderView, plans []PlanView,
 		if len(d.History) > 0 {
 			last = d.History[len(d.History)-1]
 		}
-		changed := s.timeCell(last.At)
+		changed := s.dayCell(last.At)
 		if last.By != "" {
 			changed.Sub = "by " + last.By
 		}
@@ -618,7 +621,7 @@ func (s *server) namePage(ctx context.Context, r *http.Request) (*page, error) {
 			d.Looks = append(d.Looks, namedLook{l.title, s.lookCell(l.look), Look{Verdict: l.look.Verdict, Detail: defangHosts(l.look.Detail), At: l.look.At}})
 		}
 	}
-	cli := cliLine("case", "show", id, "--name", n.String())
+	cli := cliLine("case", "show", id, "--name", n.Defanged())
 	d.History = &table{ID: "history", Title: "History", Live: true, CLI: cli, Empty: "Nothing has happened to it yet.",
 		Cols: []col{txt("at", "when (UTC)"), txt("state", "state"), txt("by", "who"), txt("why", "why")}}
 	for j, h := range slices.Backward(dom.History) {
@@ -634,7 +637,7 @@ func (s *server) namePage(ctx context.Context, r *http.Request) (*page, error) {
 		d.Gates.Rows = append(d.Gates.Rows, row{Key: v.Gate, Cells: []cell{text(v.Gate), {Value: string(v.Outcome), Kind: "badge", Tone: tone}, text(defangHosts(v.Reason)), text(defangHosts(v.Data)), s.timeCell(v.AsOf)}})
 	}
 	d.Newest = s.contactTable(contacts, total, "newest", "Newest contacts", ContactQuery{Case: id, Zone: n, Limit: pageRows}, true)
-	d.Timeline = s.logTable(lines, "timeline", "In the evidence log", cliLine("evidence", "log", "--case", id, "--name", n.String()))
+	d.Timeline = s.logTable(lines, "timeline", "In the evidence log", cliLine("evidence", "log", "--case", id, "--name", n.Defanged()))
 	d.Timeline.Total, d.Timeline.Live = nLines, true
 	return &page{Tmpl: "name.html", Title: n.Defanged(), Nav: "/cases", Data: d, Plots: map[string]string{"over-time": svg},
 		Tables: []*table{d.History, d.Gates, d.Newest, d.Timeline}}, nil
@@ -646,7 +649,7 @@ func (s *server) namePage(ctx context.Context, r *http.Request) (*page, error) {
 // of the page what the newest contacts on a busy one need not say.
 func (s *server) contactTable(cs []impound.Contact, total int, id, title string, q ContactQuery, brief bool) *table {
 	ua := txt("user_agent", "user agent")
-	ua.Hide = brief
+	ua.Hide, ua.Wrap = brief, true
 	t := &table{ID: id, Title: title, Total: total, Live: true, CLI: cliFilter([]string{"contacts"}, q.encode()), Empty: "No contact yet.",
 		Note: "Sources are cut to /24 and /48 here.",
 		Cols: []col{txt("at", "when (UTC)"), txt("class", "class"), hidden("confidence", ""), txt("name", "asked for"), hidden("proto", ""), hidden("what", ""),
@@ -728,14 +731,19 @@ func nonNil(s []string) []string {
 	return s
 }
 
+// left is what remains of an order, by whole minutes as in [relative].
+func (s *server) left(o OrderView) time.Duration {
+	return o.Until.Truncate(time.Minute).Sub(s.now().Truncate(time.Minute))
+}
+
 func (s *server) forceCell(o OrderView) cell {
 	now := s.now()
 	c := cell{Value: o.InForce, Kind: "badge"}
 	switch {
-	case o.InForce && o.Until.Sub(now) < lapseSoon:
-		c.Text, c.Tone = "in force, "+span(o.Until.Sub(now))+" left", "warn"
+	case o.InForce && s.left(o) < lapseSoon:
+		c.Text, c.Tone = "in force, "+span(s.left(o))+" left", "warn"
 	case o.InForce:
-		c.Text, c.Tone = "in force, "+span(o.Until.Sub(now))+" left", "good"
+		c.Text, c.Tone = "in force, "+span(s.left(o))+" left", "good"
 	case o.Unproven != "":
 		c.Text, c.Tone, c.Hint = "no mandate", "warn", o.Unproven
 	case now.Before(o.From):
@@ -800,7 +808,7 @@ func (s *server) orderPage(ctx context.Context, r *http.Request) (*page, error) 
 			acts[i] = defangHosts(a)
 		}
 		d.Names.Rows = append(d.Names.Rows, row{Key: on.Name.String(), Cells: []cell{
-			nameCell(on.Name, "/cases/"+url.PathEscape(o.Case)+"/names/"+url.PathEscape(on.Name.String())), {Value: acts, Kind: "lines"}, stateCell(on.State), gate, reason}})
+			nameCell(on.Name, "/cases/"+url.PathEscape(o.Case)+"/names/"+url.PathEscape(on.Name.String())), {Value: acts, Kind: "inline"}, stateCell(on.State), gate, reason}})
 	}
 	d.Plans = &table{ID: "plans", Title: "Plans", Live: true, CLI: cliLine("seize", "plan", id), Empty: "No plan yet.",
 		Cols: []col{txt("id", "plan"), txt("state", "state"), txt("approvals", "approved by"), num("needed", "needed"), num("names", "names"), txt("made", "made (UTC)"), txt("hash", "hash")}}
@@ -887,7 +895,7 @@ func (s *server) candidates(ctx context.Context, r *http.Request) (*page, error)
 		why := cell{Value: []string{}, Kind: "weights"}
 		values := []string{}
 		for _, x := range c.Reasons {
-			values = append(values, x.Text)
+			values = append(values, defangHosts(x.Text))
 			w := ""
 			if x.Weight != 0 {
 				w = fmt.Sprintf("%+.2f", x.Weight)
@@ -924,19 +932,27 @@ func (s *server) logTable(lines []LogEntry, id, title, cli string) *table {
 			what.Sub = "order " + e.Order
 		}
 		det := cell{Value: details(e), Kind: "lines"}
+		tone := entryTone[e.Type]
+		if e.Type == impound.EntryResult {
+			k, v := resultOf(e)
+			det.Omit = k + ": " + v
+			if k == "error" || k == "err" {
+				tone = "bad"
+			}
+		}
 		hash := text("")
 		if e.Artefact != nil {
 			hash.Value = e.Artefact.Hash
 			det.Sub = "SHA-256 " + short(e.Artefact.Hash)
 		}
 		t.Rows = append(t.Rows, row{Key: fmt.Sprint(l.Index), Cells: []cell{
-			{Value: l.Index, Kind: "num"}, s.timeCell(e.At), text(e.By), {Value: string(e.Type), Kind: "badge", Tone: entryTone[e.Type]}, what, det,
+			{Value: l.Index, Kind: "num"}, s.timeCell(e.At), text(e.By), {Value: string(e.Type), Kind: "badge", Tone: tone}, what, det,
 			text(e.What), text(e.Case), text(e.Order), text(e.Name.Defanged()), hash, text(e.Intent), text(e.ID)}})
 	}
 	return t
 }
 
-var entryTone = map[impound.EntryType]string{impound.EntryDecision: "info", impound.EntryIntent: "warn", impound.EntryResult: "good"}
+var entryTone = map[impound.EntryType]string{impound.EntryDecision: "info", impound.EntryIntent: "warn"}
 
 type logData struct {
 	listData

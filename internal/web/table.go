@@ -33,6 +33,7 @@ type table struct {
 type col struct {
 	Key, Head string
 	Num       bool
+	Wrap      bool // may hold long text
 	Hide      bool // in exports only: the page says it within another cell
 }
 
@@ -55,6 +56,19 @@ type cell struct {
 	Sub   string // second line, small
 	Items []item // for lists
 	Tone  string // for badges
+	Omit  string // for lines: the one that another cell says already
+}
+
+// Lines is what the page prints for a list.
+func (c cell) Lines() []string {
+	all, _ := c.Value.([]string)
+	var out []string
+	for _, l := range all {
+		if c.Omit == "" || l != c.Omit {
+			out = append(out, l)
+		}
+	}
+	return out
 }
 
 type item struct{ Tone, Text, Hint string }
@@ -202,6 +216,15 @@ func (s *server) timeCell(t time.Time) cell {
 	return cell{Value: t.UTC().Format(time.RFC3339), Kind: "time", Text: clock(t), Hint: relative(t, s.now())}
 }
 
+// dayCell is for dates whose time of day matters less: it stands in the hint.
+func (s *server) dayCell(t time.Time) cell {
+	c := s.timeCell(t)
+	if !t.IsZero() {
+		c.Text, c.Hint = t.UTC().Format("2006-01-02"), clock(t)+" UTC, "+c.Hint
+	}
+	return c
+}
+
 func clock(t time.Time) string {
 	if t.IsZero() {
 		return "never"
@@ -209,11 +232,12 @@ func clock(t time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05")
 }
 
-// relative says how far t lies from now, no finer than a minute: a page that
-// says seconds would never be "not modified".
+// relative says how far t lies from now, by whole minutes of the clock: all of
+// a page's hints change together once a minute, and between two minutes a page
+// on which nothing happened is "not modified".
 func relative(t, now time.Time) string {
-	d := now.Sub(t)
-	if d < 0 {
+	d := now.Truncate(time.Minute).Sub(t.Truncate(time.Minute))
+	if d < 0 || d == 0 && t.After(now) {
 		return "in " + span(-d)
 	}
 	return span(d) + " ago"
@@ -273,7 +297,7 @@ func gatesCell(vs []impound.GateVerdict) cell {
 		if tone == "" {
 			tone = "warn"
 		}
-		c.Items = append(c.Items, item{Tone: tone, Text: string(v.Outcome) + ": " + v.Gate, Hint: v.Reason})
+		c.Items = append(c.Items, item{Tone: tone, Text: string(v.Outcome) + ": " + v.Gate, Hint: defangHosts(v.Reason)})
 	}
 	switch {
 	case len(vs) == 0:
@@ -288,7 +312,7 @@ func gatesCell(vs []impound.GateVerdict) cell {
 func reasonsCell(rs []impound.Reason) cell {
 	values := []string{}
 	for _, r := range rs {
-		values = append(values, r.Text)
+		values = append(values, defangHosts(r.Text))
 	}
 	return cell{Value: values, Kind: "lines"}
 }
@@ -300,7 +324,7 @@ func (s *server) lookCell(l Look) cell {
 	if lookTone[v] == "" {
 		v = Unknown
 	}
-	hint := l.Detail
+	hint := defangHosts(l.Detail)
 	if !l.At.IsZero() {
 		hint = strings.TrimPrefix(hint+"; looked "+clock(l.At)+" UTC", "; ")
 	}

@@ -68,6 +68,8 @@ func New(c Config) http.Handler {
 		"words":    words,
 		"iso":      func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"plural":   plural,
+		"tame":     defangHosts,
+		"seg":      url.PathEscape,
 		"asof":     func() string { return clock(s.now()) },
 		"nav":      func() []navLink { return rooms },
 		"diffclass": func(line string) string {

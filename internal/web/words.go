@@ -81,12 +81,17 @@ func words(e impound.Entry) string {
 
 // result finds what a result entry says of how it went.
 func result(e impound.Entry) string {
-	for _, k := range []string{"result", "outcome", "error", "err", "state", "verdict"} {
+	_, v := resultOf(e)
+	return v
+}
+
+func resultOf(e impound.Entry) (key, value string) {
+	for _, k := range []string{"error", "err", "result", "outcome", "state", "verdict"} {
 		if v := e.Detail[k]; v != "" {
-			return defangHosts(v)
+			return k, defangHosts(v)
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // details lists the entry's particulars as "key: value", sorted.

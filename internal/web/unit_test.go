@@ -1,0 +1,272 @@
+package web
+
+import (
+	"math"
+	"net/netip"
+	"net/url"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	impound "github.com/impound/impound"
+	"github.com/impound/impound/internal/plot"
+)
+
+func TestGuard(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "", "plain": "plain", "=1+1": "'=1+1", "+49": "'+49", "-1": "'-1", "@SUM": "'@SUM", "\tx": "'\tx", "\r=x": "'\r=x", " =x": "' =x", "＝x": "'＝x", "a=b": "a=b",
+		"\ufeff=x": "'\ufeff=x", "|cmd": "'|cmd", "%0A": "'%0A", "\n": "'\n",
+	} {
+		if got := guard(in); got != want {
+			t.Errorf("guard(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func FuzzGuard(f *testing.F) {
+	for _, s := range []string{"=1", " \t=1", "\u3000＝1", "ok", "'=1", "\xff=1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		g := guard(s)
+		if strings.TrimPrefix(g, "'") != s && g != s {
+			t.Fatalf("guard(%q) = %q: more than a quote was changed", s, g)
+		}
+		if r := strings.TrimSpace(g); r != "" && strings.ContainsRune("=+-@|%＝＋－＠", []rune(r)[0]) {
+			t.Fatalf("guard(%q) = %q: still a formula", s, g)
+		}
+	})
+}
+
+// Whatever the query string, the filters are refused with an invalid error or
+// hold only what they may, and write back to themselves.
+func FuzzFilters(f *testing.F) {
+	for _, s := range []string{"", "class=victim", "case=a&case=b", "zone=outlook-verify[.]net", "zone=%FF", "limit=1&offset=9", "limit=-1", "proto=dns&class=", "type=intent&order=x", "name=*.example.org", "format=csv", "class=%3Cscript%3E"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		q, err := url.ParseQuery(raw)
+		if err != nil {
+			return
+		}
+		if c, err := parseContacts(q); err != nil {
+			if impound.KindOf(err) != impound.KindInvalid {
+				t.Fatalf("%q: error of kind %s: %v", raw, impound.KindOf(err), err)
+			}
+		} else {
+			if c.Limit < 1 || c.Limit > exportRows || c.Offset < 0 {
+				t.Fatalf("%q: %+v", raw, c)
+			}
+			again, err := parseContacts(c.encode())
+			if err != nil {
+				t.Fatalf("%q: its own words are refused: %v", raw, err)
+			}
+			if diff := cmp.Diff(c, again, cmp.AllowUnexported(impound.Name{})); diff != "" {
+				t.Fatalf("%q: %s", raw, diff)
+			}
+		}
+		if l, err := parseLog(q); err != nil {
+			if impound.KindOf(err) != impound.KindInvalid {
+				t.Fatalf("%q: error of kind %s: %v", raw, impound.KindOf(err), err)
+			}
+		} else if again, err := parseLog(l.encode()); err != nil || !cmp.Equal(l, again, cmp.AllowUnexported(impound.Name{})) {
+			t.Fatalf("%q: %+v became %+v, %v", raw, l, again, err)
+		}
+	})
+}
+
+func FuzzSafeText(f *testing.F) {
+	for _, s := range []string{"see http://evil.example/x", "/a/user@host.example/b", "ns1.a.example, ns2.b.example.", "order.yaml", "10.0.0.1", "user%40x.example"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if out := defangHosts(s); strings.Contains(out, "http://") || strings.Contains(out, "https://") {
+			t.Fatalf("defangHosts(%q) = %q", s, out)
+		}
+		if out := safePath(s); regexp.MustCompile(`[a-zA-Z0-9](@|%40)`).MatchString(out) {
+			t.Fatalf("safePath(%q) = %q", s, out)
+		}
+	})
+}
+
+func TestDefangHosts(t *testing.T) {
+	for in, want := range map[string]string{
+		"to ns1.sinkhole.example, ns2.sinkhole.example.": "to ns1[.]sinkhole[.]example, ns2[.]sinkhole[.]example[.]",
+		"https://rdap.example/domain/x-y.net":            "hxxps://rdap[.]example/domain/x-y[.]net",
+		"file order.yaml":                                "file order.yaml", "Mozilla/5.0 (X11)": "Mozilla/5.0 (X11)", "127.0.0.1:53": "127.0.0.1:53", "done.": "done.", "e.g. this": "e.g. this",
+		"xn--google-yri.com": "xn--google-yri[.]com", "outlook-verify[.]net": "outlook-verify[.]net",
+	} {
+		if got := defangHosts(in); got != want {
+			t.Errorf("defangHosts(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestCut(t *testing.T) {
+	for in, want := range map[string]string{
+		"192.0.2.77:1": "192.0.2.0/24", "[2001:db8:1:2:3::4]:5": "2001:db8:1::/48", "[::ffff:192.0.2.9]:5": "192.0.2.0/24", "[fe80::1%eth0]:5": "fe80::/48",
+	} {
+		if got := cut(netip.MustParseAddrPort(in)); got != want {
+			t.Errorf("cut(%s) = %s, want %s", in, got, want)
+		}
+	}
+	if got := cut(netip.AddrPort{}); got != "" {
+		t.Errorf("no address is cut to %q", got)
+	}
+}
+
+func TestWords(t *testing.T) {
+	n := names[0]
+	for _, c := range []struct {
+		e    impound.Entry
+		want string
+	}{
+		{impound.Entry{Type: impound.EntryDecision, What: "order.sign"}, "sign the order"},
+		{impound.Entry{Type: impound.EntryIntent, What: "seize.nameservers", Name: n}, "about to change the name servers (outlook-verify[.]net)"},
+		{impound.Entry{Type: impound.EntryResult, What: "seize.lock", Name: n, Detail: map[string]string{"error": "2304 status prohibits"}}, "set the locks: 2304 status prohibits (outlook-verify[.]net)"},
+		{impound.Entry{Type: impound.EntrySystem, What: "never.heard-of"}, "never: heard of"},
+		{impound.Entry{Type: impound.EntrySystem}, "system"},
+		{impound.Entry{Type: impound.EntryArtefact, What: "x", Artefact: &impound.Artefact{Kind: "rdap", Name: n, Source: "rdap.example"}}, "captured rdap of outlook-verify[.]net from rdap[.]example"},
+		{impound.Entry{Type: impound.EntryArtefact, What: "evidence.capture"}, "capture evidence"},
+	} {
+		if got := words(c.e); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.e, got, c.want)
+		}
+	}
+}
+
+func TestAttention(t *testing.T) {
+	f := newFixture()
+	says := func(orders []OrderView, plans []PlanView, sensors []SensorView) string {
+		var out []string
+		for _, a := range attention(now, nil, orders, plans, 0, sensors) {
+			out = append(out, a.Tone+" "+a.Text)
+		}
+		return strings.Join(out, "\n")
+	}
+	o := f.orders[0]
+	for _, c := range []struct {
+		left time.Duration
+		want string
+	}{
+		{20 * 24 * time.Hour, ""}, {13 * 24 * time.Hour, "warn order PHOS-WDC-1 lapses in 13 days"}, {3 * time.Hour, "bad order PHOS-WDC-1 lapses in 3 h: its names will no longer be answered"},
+	} {
+		o.Until = now.Add(c.left)
+		if got := says([]OrderView{o}, nil, nil); got != c.want {
+			t.Errorf("%v left: %q, want %q", c.left, got, c.want)
+		}
+	}
+	o.InForce, o.Until = false, now.Add(-time.Hour)
+	if got := says([]OrderView{o}, nil, nil); got != "" {
+		t.Errorf("a lapsed order still calls: %q", got)
+	}
+	p := f.plans[0]
+	p.Names = append([]PlanName(nil), p.Names...)
+	p.Names[0].RDAP.Verdict, p.Names[0].Parent.Verdict = Otherwise, Otherwise
+	if got, want := says(nil, []PlanView{p}, nil), "bad plan P-1: 1 name is not as ordered (outlook-verify[.]net)"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	p = PlanView{ID: "P-2", State: "proposed", Needed: 2, Approvals: []Approval{{"a", now}}}
+	if got, want := says(nil, []PlanView{p}, nil), "info plan P-2 waits for approval: 1 of 2"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got, want := says([]OrderView{f.orders[1]}, nil, []SensorView{{ID: "s", Missing: 3}}), "bad sensor s: 3 events never came\nwarn order DRAFT-2 is no mandate yet: signed by 1 of 2 people"; got != want {
+		t.Errorf("worst not first: %q, want %q", got, want)
+	}
+}
+
+func TestQuote(t *testing.T) {
+	for in, want := range map[string]string{"PHOS-2019": "PHOS-2019", "": "''", "a b": "'a b'", "x'; rm -rf /": `'x'\''; rm -rf /'`, "a\x1b[2Jb": "'a[2Jb'", "$(id)": "'$(id)'"} {
+		if got := quote(in); got != want {
+			t.Errorf("quote(%q) = %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestWindow(t *testing.T) {
+	for age, want := range map[time.Duration]string{0: "15m", 10 * time.Minute: "15m", 16 * time.Minute: "1h", 40 * time.Hour: "7d", 10000 * time.Hour: "1y", -time.Hour: "15m"} {
+		w, err := pickWindow(url.Values{}, now.Add(-age), now)
+		if err != nil || w.Key != want {
+			t.Errorf("age %v: %s, %v; want %s", age, w.Key, err, want)
+		}
+	}
+	for _, w := range windows {
+		from, until := w.bounds(now)
+		if from.Truncate(w.Step) != from || until.Sub(from) != w.Len || until.Before(now) || w.Len%w.Step != 0 || w.Len/w.Step > 80 {
+			t.Errorf("%s: %v to %v in steps of %v", w.Key, from, until, w.Step)
+		}
+	}
+}
+
+// Text has a contrast of 4.5 and shapes of 3 on their ground (WCAG 2.2 AA), in
+// light and in dark.
+func TestContrast(t *testing.T) {
+	b, err := os.ReadFile("static/style.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := regexp.MustCompile(`(?s):root \{(.*?)\}`).FindAllStringSubmatch(string(b), -1)
+	if len(roots) < 2 {
+		t.Fatal("no colours found")
+	}
+	for i, mode := range []string{"light", "dark"} {
+		c := map[string]string{}
+		for _, m := range regexp.MustCompile(`--([a-z-]+): (#[0-9a-f]{3,6})`).FindAllStringSubmatch(roots[i][1], -1) {
+			c[m[1]] = m[2]
+		}
+		need := func(fore, back string, min float64) {
+			if c[fore] == "" || c[back] == "" {
+				t.Errorf("%s: no colour %s or %s", mode, fore, back)
+			} else if r := contrast(c[fore], c[back]); r < min {
+				t.Errorf("%s: %s on %s has a contrast of %.2f, want %.1f", mode, fore, back, r, min)
+			}
+		}
+		for _, back := range []string{"bg", "panel"} {
+			for _, fore := range []string{"text", "dim", "accent"} {
+				need(fore, back, 4.5)
+			}
+			for _, k := range classes {
+				need("k-"+string(k), back, 3)
+			}
+		}
+		for _, l := range plot.ContactLayers {
+			if mode == "light" && c["k-"+l.Key] != l.Color {
+				t.Errorf("%s is %s in the page and %s in the plot", l.Key, c["k-"+l.Key], l.Color)
+			}
+		}
+		for _, tone := range []string{"good", "warn", "bad", "info"} {
+			need(tone, tone+"-bg", 4.5)
+		}
+		need("text", "plain-bg", 4.5)
+		need("text", "fresh", 4.5)
+	}
+}
+
+func contrast(a, b string) float64 {
+	la, lb := luminance(a), luminance(b)
+	return (math.Max(la, lb) + 0.05) / (math.Min(la, lb) + 0.05)
+}
+
+func luminance(hex string) float64 {
+	hex = hex[1:]
+	if len(hex) == 3 {
+		hex = string([]byte{hex[0], hex[0], hex[1], hex[1], hex[2], hex[2]})
+	}
+	sum := 0.0
+	for i, weight := range []float64{0.2126, 0.7152, 0.0722} {
+		n, _ := strconv.ParseUint(hex[2*i:2*i+2], 16, 8)
+		v := float64(n) / 255
+		if v <= 0.03928 {
+			v /= 12.92
+		} else {
+			v = math.Pow((v+0.055)/1.055, 2.4)
+		}
+		sum += weight * v
+	}
+	return sum
+}
