@@ -13,11 +13,15 @@ import (
 // scanner sees is not what a victim sees.
 var scanners = []string{"curl", "wget", "python", "go-http-client", "nmap", "zgrab", "masscan", "bot", "spider", "crawl", "scan", "headless"}
 
+// mark is the comment that tells what the page is; the template would drop it
+// if it stood there as text.
+const mark = htmltemplate.HTML("<!-- PRACTICE PAGE of Impound's test registry. Not a real sign-in: the form posts nowhere. -->")
+
 // page looks like a sign-in page so that there is something to observe. It is
 // for practice and catches nothing: its form has no target and no names, so a
 // browser has nothing to send, and the server takes no POST.
 var page = htmltemplate.Must(htmltemplate.New("").Parse(`<!DOCTYPE html>
-<!-- PRACTICE PAGE of Impound's test registry. Not a real sign-in: the form posts nowhere. -->
+{{.Mark}}
 <html lang="en"><head><meta charset="utf-8"><title>Sign in to your account</title><meta name="robots" content="noindex">
 <style>body{font-family:sans-serif;background:#eef;display:grid;place-items:center;height:100vh;margin:0}form{background:#fff;padding:2em;width:20em}input{display:block;width:95%;margin:.5em 0;padding:.5em}</style></head>
 <body><form onsubmit="return false"><h1>Sign in</h1><p>to continue to Mail at {{.Host}}</p>
@@ -61,7 +65,10 @@ func (r *Registry) actorPage(w http.ResponseWriter, q *http.Request) {
 	case strings.HasPrefix(path, "/owa/"), strings.HasPrefix(path, "/login"), strings.HasPrefix(path, "/adfs/"):
 		h.Set("Content-Type", "text/html; charset=utf-8")
 		h.Set("Cache-Control", "no-store")
-		_ = page.Execute(w, struct{ Host, Path string }{n.String(), path}) // the client may be gone
+		_ = page.Execute(w, struct {
+			Mark       htmltemplate.HTML
+			Host, Path string
+		}{mark, n.String(), path}) // the client may be gone
 	default:
 		http.Error(w, "404 Not Found", http.StatusNotFound)
 	}

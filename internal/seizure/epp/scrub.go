@@ -13,6 +13,9 @@ const stars = "********" // as long as a password must be, so that the frame sta
 // passwords, and the transfer codes that info answers can hold.
 var secretElement = regexp.MustCompile(`(?s)(<(?:[A-Za-z_][\w.-]*:)?(?:pw|newPW)(?:\s[^<>]*)?>).*?(</(?:[A-Za-z_][\w.-]*:)?(?:pw|newPW)\s*>)`)
 
+// quoted finds the values of attributes.
+var quoted = regexp.MustCompile(`"[^"]*"|'[^']*'`)
+
 // scrub gives the frame as it may be kept: without the text of password
 // elements, and without the session's password anywhere else, as in the <value>
 // of an answer that echoes a bad login.
@@ -31,12 +34,16 @@ func scrub(frame, pw []byte) []byte {
 			if end <= 0 {
 				end = len(out)
 			}
-			tag := out[:end]
-			if q := bytes.IndexAny(tag, `"'`); q >= 0 && !bytes.Contains(tagNames, pw) {
-				b.Write(tag[:q])
-				tag = bytes.ReplaceAll(tag[q:], pw, []byte(stars))
+			if bytes.Contains(tagNames, pw) {
+				b.Write(out[:end])
+			} else {
+				b.Write(quoted.ReplaceAllFunc(out[:end], func(v []byte) []byte {
+					if hides(v, pw) {
+						return []byte(`"` + stars + `"`)
+					}
+					return v
+				}))
 			}
-			b.Write(tag)
 			out = out[end:]
 			continue
 		}
