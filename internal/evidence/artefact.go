@@ -65,6 +65,9 @@ func (l *Log) Capture(ctx context.Context, a impound.Artefact, body []byte) (imp
 			return a, err
 		}
 		defer p.staged.remove()
+		if err := l.at("artefact staged"); err != nil {
+			return a, ioError("write", l.path(incomingDir), err)
+		}
 	}
 	return a, l.submit(ctx, p)
 }

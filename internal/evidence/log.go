@@ -70,6 +70,10 @@ type Log struct {
 
 	lock, entries, hashes *os.File
 
+	// hook, set by tests only, is called at each step of a write. It can kill
+	// the process, or give the error that the step is to fail with.
+	hook func(step string) error
+
 	qmu   sync.Mutex
 	queue []*pending
 
@@ -543,6 +547,10 @@ func (l *Log) commitLocked(batch ...*pending) error {
 		b.unlinkArtefacts()
 		return err
 	}
+	if err := l.at("artefacts linked"); err != nil {
+		b.unlinkArtefacts()
+		return ioError("write", l.path(artefactsDir), err)
+	}
 	durable, err := l.write(b)
 	if err != nil {
 		if !durable {
@@ -762,6 +770,10 @@ func (l *Log) write(b *batch) (durable bool, err error) {
 		undo()
 		return false, ioError("write", l.path(entriesFile), err)
 	}
+	if err := l.at("entries written"); err != nil {
+		undo()
+		return false, ioError("write", l.path(entriesFile), err)
+	}
 	hb := encodeHashes(b.tree[len(l.tree):])
 	if _, err := l.hashes.WriteAt(hb, hashOff); err != nil {
 		undo()
@@ -771,11 +783,18 @@ func (l *Log) write(b *batch) (durable bool, err error) {
 		undo()
 		return false, ioError("write", l.path(hashesFile), err)
 	}
+	if err := l.at("hashes written"); err != nil {
+		undo()
+		return false, ioError("write", l.path(hashesFile), err)
+	}
 	second := make(chan error, 1)
 	go func() { second <- l.hashes.Sync() }()
 	err = l.entries.Sync()
 	if err2 := <-second; err == nil {
 		err = err2
+	}
+	if err == nil {
+		err = l.at("synced")
 	}
 	if err != nil {
 		// After a failed fsync nobody knows what is on the disk, and a second
@@ -783,6 +802,9 @@ func (l *Log) write(b *batch) (durable bool, err error) {
 		return false, l.breakDown(entriesFile, err)
 	}
 	renamed, err := writeAtomic(l.path(checkpointFile), cp, 0o600)
+	if err == nil {
+		err = l.at("checkpoint in place")
+	}
 	if err != nil {
 		if renamed {
 			return true, l.breakDown(checkpointFile, err)
@@ -797,6 +819,14 @@ func (l *Log) write(b *batch) (durable bool, err error) {
 		l.note(b.n+int64(i), &b.leaves[i])
 	}
 	return true, nil
+}
+
+// at calls the tests' hook.
+func (l *Log) at(step string) error {
+	if l.hook == nil {
+		return nil
+	}
+	return l.hook(step)
 }
 
 func (l *Log) breakDown(file string, err error) error {

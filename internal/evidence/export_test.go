@@ -1,0 +1,31 @@
+package evidence
+
+// SetHook sets what is called at each step of a write.
+func (l *Log) SetHook(f func(step string) error) { l.hook = f }
+
+// Steps are the steps, in order. The first is of captures alone.
+var Steps = []string{"artefact staged", "artefacts linked", "entries written", "hashes written", "synced", "checkpoint in place"}
+
+var (
+	ParseVKeyText = func(s string) error { _, err := parseVKey(s); return err }
+	ParseProof    = func(b []byte) error { _, _, err := parseProof(b); return err }
+	VerifyZip     = verifyBundle
+)
+
+// ParseCheckpoint reads a checkpoint by a key in note's spelling.
+func ParseCheckpoint(b []byte, vkey string) (Head, error) {
+	v, err := parseVKey(vkey)
+	if err != nil {
+		return Head{}, err
+	}
+	return parseHead(b, v)
+}
+
+// SignCheckpoint signs what a checkpoint says with the log's own key.
+func (l *Log) SignCheckpoint(h Head) []byte {
+	b, err := signHead(l.key, h)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
