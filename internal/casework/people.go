@@ -43,6 +43,9 @@ func SignEnrolment(p impound.Person, signer string, key ed25519.PrivateKey) Enro
 }
 
 func (e Enrolment) hash() string {
+	if e.Roles == nil {
+		e.Roles = []impound.Role{}
+	}
 	h, err := impound.HashOf(e)
 	if err != nil { // it holds nothing that can't be encoded
 		panic(err)
