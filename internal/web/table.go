@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	impound "github.com/impound/impound"
@@ -108,7 +109,9 @@ func plain(v any) string {
 // with a sign that starts a formula, full-width forms and white space in front
 // included.
 func guard(s string) string {
-	t := strings.TrimLeft(s, " \t\r\n\v\f\u00a0\u3000\ufeff")
+	t := strings.TrimLeftFunc(s, func(r rune) bool { // white space, controls, and what has no width
+		return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r)
+	})
 	r, _ := utf8.DecodeRuneInString(t)
 	if strings.ContainsRune("=+-@|%＝＋－＠", r) || s != "" && strings.ContainsRune("\t\r\n", rune(s[0])) {
 		return "'" + s
