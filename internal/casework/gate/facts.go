@@ -60,7 +60,7 @@ var builtInShared = map[string]string{
 		cprapid.com myhuaweicloud.com aliyuncs.com myqcloud.com tencentcs.com bcebos.com
 		ngrok.io ngrok.app ngrok-free.app ngrok-free.dev ngrok.dev loca.lt localtunnel.me serveo.net localhost.run lhr.life lhr.rocks pinggy.link pagekite.me portmap.io portmap.host ply.gg playit.gg devtunnels.ms
 		bubbleapps.io retool.com softr.app notion.site notion.so typeform.com jotform.com formstack.com google.co gitbook.io readthedocs.io
-		myshopify.com shopify.com bigcartel.com square.site carrd.co about.me linktr.ee bio.link beacons.ai
+		myshopify.com shopify.com bigcartel.com square.site carrd.co about.me bio.link beacons.ai
 		ipfs.io dweb.link cf-ipfs.com nftstorage.link fleek.co w3s.link arweave.net 4everland.io
 		hubspot.com hubspotpagebuilder.com hs-sites.com mailchimp.com mailerlite.com mailchi.mp list-manage.com sendgrid.net constantcontact.com ctctusercontent.com ct.sendgrid.net
 		zendesk.com freshdesk.com atlassian.net atlassian.com slack.com trello.com force.com salesforce.com my.salesforce-sites.com service-now.com
