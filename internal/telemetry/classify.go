@@ -149,8 +149,12 @@ func classifyDNS(e impound.Event, kind NetworkKind) Verdict {
 		s = append(s, sign{impound.ClassResearcher, "network-research", "the address belongs to a declared research network", 0.85, true})
 	case e.QType == 255 || e.QType == 251 || e.QType == 252:
 		s = append(s, sign{impound.ClassScanner, "dns-probe", "asked for ANY or a zone transfer, which no resolver does for a user", 0.7, true})
+	case e.Outcome == "malformed":
+		s = append(s, sign{impound.ClassScanner, "dns-malformed", "sent what is no DNS question, which no resolver does", 0.6, true})
 	case e.Zone == "":
-		s = append(s, sign{impound.ClassScanner, "dns-foreign", "asked us for a name that is not delegated here", 0.6, true})
+		// It may be a scanner that looks for open resolvers, or a resolver that
+		// still asks for a name whose order lapsed: no address is kept of either.
+		s = append(s, sign{impound.ClassResolver, "dns-outside", "asked for a name that no order in force covers", 0.6, true})
 	}
 	if len(s) == 0 {
 		s = append(s, sign{impound.ClassResolver, "dns", "a DNS question comes from a name server, not from a person; over UDP the address can be forged too", 0.95, true})

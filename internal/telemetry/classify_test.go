@@ -111,7 +111,8 @@ func TestClassify(t *testing.T) {
 
 		{"DNS", nil, window(telemetry.KindAccess, step{edit: dns(1, "a.example")}), impound.ClassResolver, "dns", 1},
 		{"DNS ANY", nil, window(telemetry.KindAccess, step{edit: dns(255, "a.example")}), impound.ClassScanner, "dns-probe", 1},
-		{"DNS for a name that isn't ours", nil, window(telemetry.KindAccess, step{edit: dns(1, "")}), impound.ClassScanner, "dns-foreign", 1},
+		{"DNS for a name that isn't ours", nil, window(telemetry.KindAccess, step{edit: dns(1, "")}), impound.ClassResolver, "dns-outside", 0.7},
+		{"no DNS at all", nil, window(telemetry.KindAccess, step{edit: func(e *impound.Event) { dns(0, "")(e); e.Outcome = "malformed" }}), impound.ClassScanner, "dns-malformed", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			vs := c.cl.Classify(c.w)
@@ -208,6 +209,12 @@ func TestCut(t *testing.T) {
 		if got := telemetry.CleanPath(in); got != want {
 			t.Errorf("%q became %q, want %q", in, got, want)
 		}
+	}
+	count := full
+	count.Capture, count.Name, count.Zone, count.QType = impound.CaptureCount, "token.a.example", "a.example", 1
+	want := impound.Event{Sensor: "s1", Seq: 1, At: telemetrytest.T0, Proto: impound.ProtoHTTP, Name: "a.example", Zone: "a.example", Order: "O-1", Capture: impound.CaptureCount, Outcome: "answered"}
+	if d := cmp.Diff(want, telemetry.Cut(count), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); d != "" {
+		t.Error(d)
 	}
 	odd := full
 	odd.Capture = "everything"

@@ -26,15 +26,19 @@ func Cut(e impound.Event) impound.Event {
 	e.At = e.At.UTC().Truncate(time.Microsecond)
 	out := impound.Event{
 		Sensor: e.Sensor, Seq: e.Seq, At: e.At, Proto: e.Proto, Name: text(e.Name, maxText), Zone: e.Zone, Order: e.Order,
-		Capture: e.Capture, Outcome: text(e.Outcome, 32), QType: e.QType, RCode: e.RCode,
+		Capture: e.Capture, Outcome: text(e.Outcome, 32),
 	}
 	switch e.Capture {
 	case impound.CaptureContact, impound.CaptureLure:
 	default:
 		out.Capture = impound.CaptureCount
 		out.At = e.At.Truncate(time.Minute)
+		if e.Zone != "" { // the labels below it may say who came
+			out.Name = e.Zone
+		}
 		return out
 	}
+	out.QType, out.RCode = e.QType, e.RCode
 	out.Src, out.Dst = unmap(e.Src), unmap(e.Dst)
 	out.Method, out.Path, out.Status = text(e.Method, 32), CleanPath(e.Path), e.Status
 	out.UserAgent, out.SNI, out.ALPN, out.JA4 = text(e.UserAgent, maxText), text(e.SNI, 255), text(e.ALPN, 64), text(e.JA4, 64)

@@ -16,7 +16,7 @@ CREATE TABLE span (
 -- which is judged without looking around.
 CREATE TABLE contact (
   sensor TEXT NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL, day INTEGER NOT NULL,
-  source TEXT NOT NULL, web INTEGER NOT NULL,
+  source TEXT NOT NULL, web INTEGER NOT NULL, proto TEXT NOT NULL,
   case_id TEXT NOT NULL, ord TEXT NOT NULL, zone TEXT NOT NULL,
   class TEXT NOT NULL, confidence REAL NOT NULL, reasons TEXT NOT NULL,
   network INTEGER NOT NULL REFERENCES network, lure_hash TEXT NOT NULL,

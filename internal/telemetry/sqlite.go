@@ -153,7 +153,7 @@ func (e *sqliteEngine) Add(ctx context.Context, rows []Row, judge func(Window) [
 		}
 		added = len(fresh)
 		nets := map[networkKey]int64{}
-		ins, err := tx.PrepareContext(ctx, `INSERT INTO contact (sensor, seq, at, day, source, web, case_id, ord, zone, class, confidence, reasons, network, lure_hash, event) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`)
+		ins, err := tx.PrepareContext(ctx, `INSERT INTO contact (sensor, seq, at, day, source, web, proto, case_id, ord, zone, class, confidence, reasons, network, lure_hash, event) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`)
 		if err != nil {
 			return err
 		}
@@ -185,7 +185,7 @@ func (e *sqliteEngine) Add(ctx context.Context, rows []Row, judge func(Window) [
 			if err != nil {
 				return err
 			}
-			if _, err := ins.ExecContext(ctx, r.Sensor, int64(r.Seq), r.At.UnixMicro(), day, r.Source, web, r.Case, r.Order, r.Zone, string(class), conf, reasons, net, r.LureHash, string(ev)); err != nil {
+			if _, err := ins.ExecContext(ctx, r.Sensor, int64(r.Seq), r.At.UnixMicro(), day, r.Source, web, string(r.Proto), r.Case, r.Order, r.Zone, string(class), conf, reasons, net, r.LureHash, string(ev)); err != nil {
 				return err
 			}
 			sums.add(r.At.UnixMicro(), r.Case, r.Order, r.Zone, class, 1)
@@ -500,6 +500,9 @@ func where(f Filter) (string, []any, error) {
 	if f.Class != "" {
 		add("c.class = ?", string(f.Class))
 	}
+	if f.Proto != "" {
+		add("c.proto = ?", string(f.Proto))
+	}
 	if f.ASN != 0 {
 		add("n.asn = ?", int64(f.ASN))
 	}
@@ -575,7 +578,7 @@ func (e *sqliteEngine) sums(ctx context.Context, f Filter, step int64, fn func(a
 	bucket := "0"
 	var text string
 	var args []any
-	if f.ASN != 0 {
+	if f.ASN != 0 || f.Proto != "" {
 		cond, a, err := where(f)
 		if err != nil {
 			return err

@@ -18,6 +18,7 @@ type Filter struct {
 	Order string
 	Zone  string // a seized name, in A-labels
 	Class impound.Class
+	Proto impound.Proto
 	ASN   uint32
 	From  time.Time // included
 	To    time.Time // not included
@@ -101,8 +102,8 @@ type Engine interface {
 	Cursor(ctx context.Context, sensor string) (uint64, error)
 	Contacts(ctx context.Context, f Filter) ([]impound.Contact, error)
 	// Counts gives contacts by zone and class; Series by class and step. Both
-	// still count what was purged. Class and ASN of the filter apply; with ASN only what is
-	// still there is counted.
+	// still count what was purged, unless the filter names a network or a protocol:
+	// there are no sums by these.
 	Counts(ctx context.Context, f Filter) ([]Count, error)
 	Series(ctx context.Context, f Filter, step time.Duration) ([]Bucket, error)
 	Victims(ctx context.Context, f Filter) ([]NetworkCount, error)
@@ -232,7 +233,7 @@ const maxBuckets = 20_000
 // Series gives the contacts over time, in steps of whole minutes that begin at
 // multiples of step since 1970 UTC. Buckets without contacts are there too,
 // from the first to the last one, or from f.From to f.To where given. It counts
-// what was purged as well, unless f names a network. f.From and f.To are
+// what was purged as well, unless f names a network or a protocol. f.From and f.To are
 // cut to the minute.
 func (db *DB) Series(ctx context.Context, f Filter, step time.Duration) ([]Bucket, error) {
 	if step < time.Minute || step%time.Minute != 0 {
@@ -289,7 +290,8 @@ func (db *DB) Series(ctx context.Context, f Filter, step time.Duration) ([]Bucke
 	return out, nil
 }
 
-// Counts gives the number of contacts by class.
+// Counts gives the number of contacts by class, purged ones included as in
+// Series.
 func (db *DB) Counts(ctx context.Context, f Filter) (map[impound.Class]int, error) {
 	cs, err := db.eng.Counts(ctx, f)
 	if err != nil {

@@ -254,6 +254,8 @@ func Run(t *testing.T, open func(testing.TB) telemetry.Engine) {
 			"zone":  {telemetry.Filter{Zone: "b.example"}, 5},
 			"class": {telemetry.Filter{Class: impound.ClassVictim}, 20},
 			"asn":   {telemetry.Filter{ASN: 64501}, 5},
+			"proto": {telemetry.Filter{Proto: impound.ProtoHTTP, Zone: "b.example"}, 5},
+			"dns":   {telemetry.Filter{Proto: impound.ProtoDNS}, 0},
 			"none":  {telemetry.Filter{ASN: 1}, 0},
 			"from":  {telemetry.Filter{From: T0.Add(2 * time.Minute)}, 19},
 			"to":    {telemetry.Filter{To: T0.Add(2 * time.Minute)}, 6},
