@@ -113,8 +113,9 @@ func newFixture() *fixture {
 	log(impound.EntryDecision, 8, "karim", "order.sign", impound.Name{}, nil)
 	log(impound.EntryDecision, 10, "olga", "seize.plan", impound.Name{}, map[string]string{"plan": "P-1"})
 	for _, n := range names {
-		log(impound.EntryIntent, 12, "olga", "seize.nameservers", n, map[string]string{"to": "ns1.sinkhole.example, ns2.sinkhole.example"})
-		log(impound.EntryResult, 12, "olga", "seize.nameservers", n, map[string]string{"result": "1000 command completed"})
+		log(impound.EntryIntent, 12, "olga", "seize.update", n, map[string]string{"plan": "P-1", "acts": "nameservers remove-ds lock", "change": "- ns ns1.actor.example; + ns ns1.sinkhole.example; + ns ns2.sinkhole.example", "provider": "practice", "order_hash": impound.HashBytes([]byte("order"))})
+		log(impound.EntryResult, 12, "olga", "seize.update", n, map[string]string{"outcome": "done", "answer": "1000 command completed", "frames": impound.HashBytes([]byte("f"))})
+		log(impound.EntryDecision, 13, "system", "case.state", n, map[string]string{"from": "ordered", "to": "sinkholed", "why": "plan P-1"})
 	}
 	log(impound.EntryResult, 13, "system", "seize.verify", impound.Name{}, map[string]string{"result": "11 of 12 looks as ordered"})
 	log(impound.EntrySystem, 13, "system", "some.new-verb", impound.Name{}, map[string]string{"note": hostile})

@@ -343,7 +343,7 @@ func (s *server) casePage(ctx context.Context, r *http.Request) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines, nLines, err := s.desk.Log(ctx, LogQuery{Case: id, Limit: logLimit(q, "timeline", 40)})
+	lines, nLines, err := s.timeline(ctx, q, LogQuery{Case: id}, 40)
 	if err != nil {
 		return nil, err
 	}
@@ -415,6 +415,25 @@ func (s *server) casePage(ctx context.Context, r *http.Request) (*page, error) {
 	return &page{Tmpl: "case.html", Title: c.ID + ": " + defangHosts(c.Title), Nav: "/cases", Data: d,
 		Plots:  map[string]string{"over-time": svg, "by-network": barsSVG},
 		Tables: []*table{d.Names, d.OrderTab, d.Victims, d.Newest, d.Timeline, d.Artefact, d.Reports}}, nil
+}
+
+// timeline reads what was decided and done. Captured artefacts, of which each
+// act brings several, stand in the evidence table and in the whole log; an
+// export of the timeline has as many rows as one may have.
+func (s *server) timeline(ctx context.Context, q url.Values, lq LogQuery, shown int) ([]LogEntry, int, error) {
+	lq.Limit = exportRows
+	all, _, err := s.desk.Log(ctx, lq)
+	if err != nil {
+		return nil, 0, err
+	}
+	var acts []LogEntry
+	for _, l := range all {
+		if l.Entry.Type != impound.EntryArtefact {
+			acts = append(acts, l)
+		}
+	}
+	n := len(acts)
+	return acts[:min(n, logLimit(q, "timeline", shown))], n, nil
 }
 
 // logLimit lets an export of a table have more rows than the page shows.
@@ -586,7 +605,7 @@ func (s *server) namePage(ctx context.Context, r *http.Request) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines, nLines, err := s.desk.Log(ctx, LogQuery{Case: id, Name: n, Limit: logLimit(q, "timeline", 100)})
+	lines, nLines, err := s.timeline(ctx, q, LogQuery{Case: id, Name: n}, 100)
 	if err != nil {
 		return nil, err
 	}
@@ -790,7 +809,7 @@ func (s *server) orderPage(ctx context.Context, r *http.Request) (*page, error) 
 	if err != nil {
 		return nil, err
 	}
-	lines, n, err := s.desk.Log(ctx, LogQuery{Order: id, Limit: logLimit(q, "timeline", 60)})
+	lines, n, err := s.timeline(ctx, q, LogQuery{Order: id}, 60)
 	if err != nil {
 		return nil, err
 	}
@@ -931,19 +950,14 @@ func (s *server) logTable(lines []LogEntry, id, title, cli string) *table {
 		if e.Order != "" {
 			what.Sub = "order " + e.Order
 		}
-		det := cell{Value: details(e), Kind: "lines"}
+		det := cell{Value: details(e), Kind: "lines", Brief: append([]string{}, brief(e)...)}
 		tone := entryTone[e.Type]
-		if e.Type == impound.EntryResult {
-			k, v := resultOf(e)
-			det.Omit = k + ": " + v
-			if k == "error" || k == "err" {
-				tone = "bad"
-			}
+		if e.Type == impound.EntryResult && bad(e) {
+			tone = "bad"
 		}
 		hash := text("")
 		if e.Artefact != nil {
 			hash.Value = e.Artefact.Hash
-			det.Sub = "SHA-256 " + short(e.Artefact.Hash)
 		}
 		t.Rows = append(t.Rows, row{Key: fmt.Sprint(l.Index), Cells: []cell{
 			{Value: l.Index, Kind: "num"}, s.timeCell(e.At), text(e.By), {Value: string(e.Type), Kind: "badge", Tone: tone}, what, det,
@@ -995,7 +1009,7 @@ func (s *server) sensorTable(sensors []SensorView) *table {
 		}
 		t.Rows = append(t.Rows, row{Key: x.ID, Cells: []cell{
 			mono(x.ID), {Value: nonNil(x.Listeners), Kind: "lines"}, {Value: nonNil(x.Orders), Kind: "lines"}, {Value: x.Serial, Kind: "num"}, {Value: x.SpoolSeq, Kind: "num"},
-			{Value: x.Read, Kind: "num"}, {Value: x.Missing, Kind: "num"}, s.timeCell(x.Seen), fault}})
+			{Value: x.Read, Kind: "num"}, {Value: x.Missing, Kind: "num"}, s.timeCell(x.Seen.Truncate(time.Minute)), fault}})
 	}
 	return t
 }

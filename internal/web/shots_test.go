@@ -20,6 +20,9 @@ func TestShots(t *testing.T) {
 	chromium := peertest.Need(t, "chromium", "chromium")
 	srv := httptest.NewServer(handler(newFixture()))
 	defer srv.Close()
+	if out, err := exec.Command(chromium, append(chromiumArgs(t), "--no-pdf-header-footer", "--print-to-pdf="+filepath.Join(dir, "case.pdf"), srv.URL+"/cases/PHOS-2019")...).CombinedOutput(); err != nil {
+		t.Errorf("case.pdf: %v\n%s", err, out)
+	}
 	for _, s := range []struct{ file, path, size, scheme string }{
 		{"overview", "/", "1280,1700", "1"},
 		{"overview-dark", "/", "1280,1700", "0"},

@@ -49,27 +49,24 @@ type row struct {
 }
 
 type cell struct {
-	Value any    // string, int, int64, uint64, bool, []string: for CSV and JSON
-	Kind  string // which way to draw: see table.html
-	Text  string // shown; "" = Value
-	Href  string // inside this site only
-	Hint  string // title attribute
-	Sub   string // second line, small
-	Items []item // for lists
-	Tone  string // for badges
-	Omit  string // for lines: the one that another cell says already
+	Value any      // string, int, int64, uint64, bool, []string: for CSV and JSON
+	Kind  string   // which way to draw: see table.html
+	Text  string   // shown; "" = Value
+	Href  string   // inside this site only
+	Hint  string   // title attribute
+	Sub   string   // second line, small
+	Items []item   // for lists
+	Tone  string   // for badges
+	Brief []string // for lines: shown instead of Value
 }
 
 // Lines is what the page prints for a list.
 func (c cell) Lines() []string {
-	all, _ := c.Value.([]string)
-	var out []string
-	for _, l := range all {
-		if c.Omit == "" || l != c.Omit {
-			out = append(out, l)
-		}
+	if c.Brief != nil {
+		return c.Brief
 	}
-	return out
+	all, _ := c.Value.([]string)
+	return all
 }
 
 type item struct{ Tone, Text, Hint string }

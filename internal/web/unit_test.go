@@ -1,13 +1,16 @@
 package web
 
 import (
+	"context"
 	"math"
 	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -127,17 +130,70 @@ func TestWords(t *testing.T) {
 		want string
 	}{
 		{impound.Entry{Type: impound.EntryDecision, What: "order.sign"}, "sign the order"},
-		{impound.Entry{Type: impound.EntryIntent, What: "seize.nameservers", Name: n}, "about to change the name servers (outlook-verify[.]net)"},
-		{impound.Entry{Type: impound.EntryResult, What: "seize.lock", Name: n, Detail: map[string]string{"error": "2304 status prohibits"}}, "set the locks: 2304 status prohibits (outlook-verify[.]net)"},
+		{impound.Entry{Type: impound.EntryIntent, What: "seize.update", Name: n}, "about to change the name at the registry (outlook-verify[.]net)"},
+		{impound.Entry{Type: impound.EntryResult, What: "seize.update", Name: n, Detail: map[string]string{"error": "2304 status prohibits"}}, "change the name at the registry: 2304 status prohibits (outlook-verify[.]net)"},
 		{impound.Entry{Type: impound.EntrySystem, What: "never.heard-of"}, "never: heard of"},
 		{impound.Entry{Type: impound.EntrySystem}, "system"},
+		{impound.Entry{Type: impound.EntryDecision, What: "case.state", Name: n, Detail: map[string]string{"from": "seized", "to": "sinkholed"}}, "state seized → sinkholed (outlook-verify[.]net)"},
 		{impound.Entry{Type: impound.EntryArtefact, What: "x", Artefact: &impound.Artefact{Kind: "rdap", Name: n, Source: "rdap.example"}}, "captured rdap of outlook-verify[.]net from rdap[.]example"},
-		{impound.Entry{Type: impound.EntryArtefact, What: "evidence.capture"}, "capture evidence"},
+		{impound.Entry{Type: impound.EntryArtefact, What: "evidence.torn"}, "keep a torn line of the log"},
 	} {
 		if got := words(c.e); got != c.want {
 			t.Errorf("%+v: %q, want %q", c.e, got, c.want)
 		}
 	}
+}
+
+// The page says what a person reads; the export has all of it.
+func TestBrief(t *testing.T) {
+	h := "sha256:" + strings.Repeat("ab", 32)
+	e := impound.Entry{Type: impound.EntryResult, What: "seize.update", Detail: map[string]string{"outcome": "done", "answer": "1000 command completed", "frames": h + " " + h, "hash": h, "text": strings.Repeat("ö", 300)}}
+	want := []string{"answer: 1000 command completed", "hash: sha256:abababababab…", "text: " + strings.Repeat("ö", 240) + "…"}
+	if diff := cmp.Diff(want, brief(e)); diff != "" {
+		t.Error(diff)
+	}
+	if got := details(e); len(got) != 5 || got[1] != "frames: "+h+" "+h {
+		t.Errorf("the export lost something: %q", got)
+	}
+	if got := brief(impound.Entry{Detail: map[string]string{"sig": "x", "key": "y"}}); len(got) != 1 || got[0] != "2 particulars in the export" {
+		t.Errorf("%q", got)
+	}
+}
+
+// A request asks each question once; polls share answers for a moment, a page
+// that is loaded anew never takes an old one.
+func TestMemo(t *testing.T) {
+	d := &counting{fixture: newFixture()}
+	h := New(Config{Desk: d, Now: func() time.Time { return now }})
+	get(t, h, "/cases/PHOS-2019")
+	if n := d.orders.Load(); n != 1 {
+		t.Errorf("one page asked %d times for the orders", n)
+	}
+	get(t, h, "/cases/PHOS-2019")
+	if n := d.orders.Load(); n != 2 {
+		t.Errorf("a page loaded anew took an old answer: %d", n)
+	}
+	for range 5 {
+		get(t, h, "/cases/PHOS-2019?live=1")
+	}
+	if n := d.orders.Load(); n > 4 { // a slow machine may take longer than the moment
+		t.Errorf("five polls asked %d times more", n-2)
+	}
+	d.fixture.orders[0].InForce = false
+	if body := get(t, h, "/orders").Body.String(); strings.Contains(body, "in force, 9 days left") {
+		t.Error("a lapsed order is shown in force")
+	}
+}
+
+type counting struct {
+	*fixture
+	orders atomic.Int32
+}
+
+func (c *counting) Orders(ctx context.Context, caseID string) ([]OrderView, error) {
+	c.orders.Add(1)
+	out, err := c.fixture.Orders(ctx, caseID)
+	return slices.Clone(out), err
 }
 
 func TestAttention(t *testing.T) {

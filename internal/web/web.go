@@ -48,7 +48,7 @@ type Config struct {
 // embedded templates are broken, which every test of this package would show.
 // The handler is safe for concurrent use.
 func New(c Config) http.Handler {
-	s := &server{desk: c.Desk, cfg: c, now: c.Now, log: c.Log, assets: map[string]asset{}}
+	s := &server{desk: c.Desk, cfg: c, now: c.Now, log: c.Log, assets: map[string]asset{}, cache: &cache{}}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -85,17 +85,17 @@ func New(c Config) http.Handler {
 
 	mux := http.NewServeMux()
 	for pattern, h := range map[string]pageFunc{
-		"/{$}":                     s.overview,
-		"/cases":                   s.cases,
-		"/cases/{id}":              s.casePage,
-		"/cases/{id}/names/{name}": s.namePage,
-		"/contacts":                s.contacts,
-		"/orders":                  s.orders,
-		"/orders/{id}":             s.orderPage,
-		"/plans/{id}":              s.planPage,
-		"/candidates":              s.candidates,
-		"/log":                     s.logPage,
-		"/about":                   s.about,
+		"/{$}":                     (*server).overview,
+		"/cases":                   (*server).cases,
+		"/cases/{id}":              (*server).casePage,
+		"/cases/{id}/names/{name}": (*server).namePage,
+		"/contacts":                (*server).contacts,
+		"/orders":                  (*server).orders,
+		"/orders/{id}":             (*server).orderPage,
+		"/plans/{id}":              (*server).planPage,
+		"/candidates":              (*server).candidates,
+		"/log":                     (*server).logPage,
+		"/about":                   (*server).about,
 	} {
 		mux.HandleFunc("GET "+pattern, s.page(h))
 	}
@@ -144,6 +144,7 @@ type server struct {
 	now      func() time.Time
 	log      *slog.Logger
 	tmpl     *template.Template
+	cache    *cache
 	assets   map[string]asset  // "hash/name"
 	assetURL map[string]string // by name
 }
@@ -283,7 +284,19 @@ type page struct {
 	Data   any
 }
 
-type pageFunc func(ctx context.Context, r *http.Request) (*page, error)
+type pageFunc func(s *server, ctx context.Context, r *http.Request) (*page, error)
+
+// forRequest is s with a desk that answers each question once; a poll may take
+// an answer that another poll just got.
+func (s *server) forRequest(r *http.Request) *server {
+	v := *s
+	m := &memo{Desk: s.desk, cache: s.cache, after: time.Now()}
+	if r.URL.Query().Get("live") == "1" {
+		m.after = m.after.Add(-shareFor)
+	}
+	v.desk = m
+	return &v
+}
 
 // deadline bounds what one view may cost the house.
 const deadline = 10 * time.Second
@@ -292,7 +305,8 @@ func (s *server) page(fn pageFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), deadline)
 		defer cancel()
-		p, err := fn(ctx, r)
+		s := s.forRequest(r)
+		p, err := fn(s, ctx, r)
 		if err != nil {
 			s.fail(w, r, err)
 			return

@@ -12,34 +12,32 @@ import (
 // each is given as what is done. What is not listed is shown as it is written,
 // so that a new kind of entry is never hidden.
 var sayings = map[string]string{
-	"people.enrol":        "enrol a person",
-	"people.revoke":       "revoke a person's key",
-	"case.open":           "open the case",
-	"case.close":          "close the case",
-	"case.add":            "add a name to the case",
-	"candidate.promote":   "promote a candidate to the case",
-	"candidate.dismiss":   "dismiss a candidate",
-	"order.file":          "file the order",
-	"order.check":         "check the order",
-	"order.sign":          "sign the order",
-	"override.sign":       "sign an override of a gate",
-	"gate.run":            "run the gates",
-	"seize.plan":          "make a plan",
-	"seize.approve":       "approve the plan",
-	"seize.apply":         "apply the plan",
-	"seize.nameservers":   "change the name servers",
-	"seize.lock":          "set the locks",
-	"seize.hold":          "put the name on hold",
-	"seize.remove-ds":     "remove the DS records",
-	"seize.registrant":    "change the registrant",
-	"seize.verify":        "verify by looking",
-	"sinkhole.policy":     "give the sensor its policy",
-	"notify.report":       "write a report",
-	"notify.message":      "prepare a message",
-	"system.start":        "start",
-	"system.stop":         "stop",
-	"evidence.capture":    "capture evidence",
-	"evidence.checkpoint": "sign a checkpoint",
+	"people.enrol":      "enrol a person",
+	"actor.save":        "save the actor",
+	"case.open":         "open the case",
+	"case.names":        "add names to the case",
+	"case.state":        "change the name's state",
+	"case.evidence":     "attach evidence to the name",
+	"case.note":         "write a note",
+	"candidate.promote": "promote a candidate to the case",
+	"candidate.dismiss": "dismiss a candidate",
+	"order.file":        "file the order",
+	"order.sign":        "sign the order",
+	"gate.override":     "sign an override of a gate",
+	"seize.plan":        "make a plan",
+	"seize.approve":     "approve the plan",
+	"seize.host":        "create the name server's host at the registry",
+	"seize.update":      "change the name at the registry",
+	"seize.verify":      "verify by looking",
+	"seize.message":     "message from the registry",
+	"sinkhole.policy":   "put the sensor's policy in force",
+	"notify.prepare":    "prepare a report",
+	"notify.sent":       "note a report as sent",
+	"notify.drop":       "delete a report",
+	"serve.start":       "start serving",
+	"serve.stop":        "stop serving",
+	"evidence.repair":   "repair the end of the log",
+	"evidence.torn":     "keep a torn line of the log",
 }
 
 // words says in a sentence what an entry records.
@@ -62,6 +60,13 @@ func words(e impound.Entry) string {
 				s += " from " + defangHosts(a.Source)
 			}
 			return s
+		}
+	case impound.EntryDecision, impound.EntrySystem:
+		if from, to := e.Detail["from"], e.Detail["to"]; e.What == "case.state" && to != "" {
+			what = "state " + to
+			if from != "" {
+				what = "state " + from + " → " + to
+			}
 		}
 	case impound.EntryIntent:
 		what = "about to " + strings.TrimPrefix(what, "about to ")
@@ -86,7 +91,7 @@ func result(e impound.Entry) string {
 }
 
 func resultOf(e impound.Entry) (key, value string) {
-	for _, k := range []string{"error", "err", "result", "outcome", "state", "verdict"} {
+	for _, k := range []string{"error", "err", "result", "outcome", "text", "state", "verdict"} {
 		if v := e.Detail[k]; v != "" {
 			return k, defangHosts(v)
 		}
@@ -94,11 +99,55 @@ func resultOf(e impound.Entry) (key, value string) {
 	return "", ""
 }
 
+// bad says whether a result entry tells of a failure, as far as its words can
+// be known.
+func bad(e impound.Entry) bool {
+	k, v := resultOf(e)
+	return k == "error" || k == "err" || strings.HasPrefix(v, "fail") || strings.HasPrefix(v, "refused")
+}
+
 // details lists the entry's particulars as "key: value", sorted.
 func details(e impound.Entry) []string {
 	out := []string{}
 	for _, k := range sorted(e.Detail) {
 		out = append(out, k+": "+defangHosts(e.Detail[k]))
+	}
+	return out
+}
+
+// machines lists particulars that prove rather than tell: exports have them.
+var machines = []string{"sig", "key", "frames", "cltrid", "signed_at", "document", "artefact", "artefacts", "done"}
+
+var longHash = regexp.MustCompile(`\b(sha256:[0-9a-f]{12})[0-9a-f]{52}\b`)
+
+// brief is details for the page: hashes shortened, long texts cut, what only a
+// machine reads left out, and what the sentence says already.
+func brief(e impound.Entry) []string {
+	said := ""
+	if e.Type == impound.EntryResult {
+		said, _ = resultOf(e)
+	}
+	var out []string
+	left := 0
+	for _, k := range sorted(e.Detail) {
+		if k == said || e.What == "case.state" && (k == "from" || k == "to") {
+			continue
+		}
+		if slices.Contains(machines, k) {
+			left++
+			continue
+		}
+		v := longHash.ReplaceAllString(defangHosts(e.Detail[k]), "$1…")
+		if r := []rune(v); len(r) > 240 {
+			v = string(r[:240]) + "…"
+		}
+		out = append(out, k+": "+v)
+	}
+	if e.Artefact != nil {
+		out = append(out, "SHA-256: "+short(e.Artefact.Hash))
+	}
+	if left > 0 && len(out) == 0 {
+		out = append(out, plural(left, "particular", "particulars")+" in the export")
 	}
 	return out
 }

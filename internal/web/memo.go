@@ -1,0 +1,126 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	impound "github.com/impound/impound"
+)
+
+// memo is a Desk that asks each question once per request, and lets the polls
+// of open pages share their answers for a moment: ten open pages must not cost
+// the house ten times as much. Contacts and counts of contacts are never
+// shared between requests, so that a page follows them as they come.
+type memo struct {
+	Desk
+	cache *cache
+	after time.Time // answers from before this are stale
+}
+
+// shareFor is how old an answer may be that a poll takes from another one.
+const shareFor = 800 * time.Millisecond
+
+// cache holds answers by question. Its clock is the real one: the injected
+// clock may stand still.
+type cache struct {
+	mu     sync.Mutex
+	m      map[string]*answer
+	turned time.Time
+}
+
+type answer struct {
+	mu  sync.Mutex // held while asking, so that a question is not asked twice at once
+	at  time.Time
+	val any
+}
+
+// forgetAfter bounds what the cache holds: an answer can be long, and ids in
+// questions come from readers.
+const forgetAfter = 2 * time.Second
+
+func (c *cache) get(key string) *answer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := time.Now(); c.m == nil || now.Sub(c.turned) > forgetAfter {
+		c.m, c.turned = map[string]*answer{}, now
+	}
+	a := c.m[key]
+	if a == nil {
+		a = &answer{}
+		c.m[key] = a
+	}
+	return a
+}
+
+// ask gives the answer to key, asking where there is none fresh enough. Errors
+// are not kept.
+func ask[T any](m *memo, key string, fn func() (T, error)) (T, error) {
+	a := m.cache.get(key)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if v, ok := a.val.(T); ok && !a.at.Before(m.after) {
+		return v, nil
+	}
+	at := time.Now()
+	v, err := fn()
+	if err == nil {
+		a.at, a.val = at, v
+	}
+	return v, err
+}
+
+// logged is what Log answers.
+type logged struct {
+	lines []LogEntry
+	n     int
+}
+
+func (m *memo) Cases(ctx context.Context) ([]impound.Case, error) {
+	return ask(m, "cases", func() ([]impound.Case, error) { return m.Desk.Cases(ctx) })
+}
+
+func (m *memo) Case(ctx context.Context, id string) (impound.Case, error) {
+	return ask(m, "case "+id, func() (impound.Case, error) { return m.Desk.Case(ctx, id) })
+}
+
+func (m *memo) Candidates(ctx context.Context, status string) ([]impound.Candidate, error) {
+	return ask(m, "candidates "+status, func() ([]impound.Candidate, error) { return m.Desk.Candidates(ctx, status) })
+}
+
+// Orders asks for all orders once, whichever case they are wanted for: the
+// status line wants all of them anyway.
+func (m *memo) Orders(ctx context.Context, caseID string) ([]OrderView, error) {
+	all, err := ask(m, "orders", func() ([]OrderView, error) { return m.Desk.Orders(ctx, "") })
+	if err != nil || caseID == "" {
+		return all, err
+	}
+	var out []OrderView
+	for _, o := range all {
+		if o.Case == caseID {
+			out = append(out, o)
+		}
+	}
+	return out, nil
+}
+
+func (m *memo) Plans(ctx context.Context, caseID, orderID string) ([]PlanView, error) {
+	return ask(m, fmt.Sprintf("plans %q %q", caseID, orderID), func() ([]PlanView, error) { return m.Desk.Plans(ctx, caseID, orderID) })
+}
+
+func (m *memo) Reports(ctx context.Context, caseID string) ([]ReportView, error) {
+	return ask(m, "reports "+caseID, func() ([]ReportView, error) { return m.Desk.Reports(ctx, caseID) })
+}
+
+func (m *memo) Log(ctx context.Context, q LogQuery) ([]LogEntry, int, error) {
+	v, err := ask(m, fmt.Sprintf("log %q %q %q %q %d %d", q.Case, q.Order, q.Name.String(), q.Type, q.Limit, q.Offset), func() (logged, error) {
+		lines, n, err := m.Desk.Log(ctx, q)
+		return logged{lines, n}, err
+	})
+	return v.lines, v.n, err
+}
+
+func (m *memo) Sensors(ctx context.Context) ([]SensorView, error) {
+	return ask(m, "sensors", func() ([]SensorView, error) { return m.Desk.Sensors(ctx) })
+}
