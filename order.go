@@ -365,7 +365,9 @@ func (a Acts) clone() Acts {
 	return a
 }
 
-// clone gives a copy that shares nothing with o.
+// Clone gives a copy that shares nothing with o.
+func (o *Order) Clone() *Order { return o.clone() }
+
 func (o *Order) clone() *Order {
 	c := *o
 	if o.Parent != nil {

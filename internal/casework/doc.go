@@ -78,6 +78,7 @@ type Service struct {
 
 	mu    sync.Mutex
 	cache map[string]*impound.Mandate // proven orders; key: document and keyring
+	docs  map[string]*filedOrder      // by the hashes of their artefacts
 }
 
 // New makes a Service. It reads nothing yet.
@@ -97,7 +98,7 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Tool == "" {
 		cfg.Tool = "impound"
 	}
-	return &Service{cfg: cfg, ledger: newLedger(cfg.Evidence), cache: map[string]*impound.Mandate{}}, nil
+	return &Service{cfg: cfg, ledger: newLedger(cfg.Evidence), cache: map[string]*impound.Mandate{}, docs: map[string]*filedOrder{}}, nil
 }
 
 func (s *Service) now() time.Time { return s.cfg.Now().UTC().Truncate(time.Microsecond) }

@@ -507,44 +507,116 @@ func (s *Service) order(view ledgerView, id string) (OrderRow, *impound.Order, [
 	if !ok {
 		return OrderRow{}, nil, nil, impound.Errorf(impound.KindNotFound, "no order %.64q is filed", id).WithCure("impound order list shows those that are")
 	}
-	o, data, err := s.document(f)
+	d, err := s.filed(f)
 	if err != nil {
 		return OrderRow{}, nil, nil, err
 	}
+	o := d.order
 	row := OrderRow{ID: o.ID, Case: o.Case, Kind: o.Kind, Docket: o.Authority.Docket, From: o.From, Until: o.Until, Filed: f.entry.At, By: f.entry.By,
-		Signers: strings.Fields(f.entry.Detail["signers"]), Names: len(o.Names()), Hash: f.hash, Document: f.document}
+		Signers: strings.Fields(f.entry.Detail["signers"]), Names: len(d.names), Hash: f.hash, Document: f.document}
 	if o.Parent != nil {
 		row.Parent = o.Parent.ID
 	}
-	blocked, err := s.blocked(view, f, o)
-	if err != nil {
-		return OrderRow{}, nil, nil, err
-	}
-	for _, on := range o.Names() {
-		if len(blocked[on.Name]) > 0 {
-			row.Blocked = append(row.Blocked, on.Name)
+	blocked := d.blocked(view)
+	for _, n := range d.names {
+		if len(blocked[n]) > 0 {
+			row.Blocked = append(row.Blocked, n)
 		}
 	}
-	return row, o, data, nil
+	return row, o.Clone(), slices.Clone(d.data), nil
 }
 
-// document gives what was filed, proven to be what the log says.
-func (s *Service) document(f filing) (*impound.Order, []byte, error) {
-	data, err := s.cfg.Evidence.Read(f.document)
-	if err != nil {
-		return nil, nil, impound.Errorf(impound.KindOf(err), "couldn't read the document of order %s: %w", f.entry.Order, err)
+// filedOrder is a filed order as the log's artefacts have it, each proven by the
+// hash that the order's entry gives. It is never changed.
+type filedOrder struct {
+	order *impound.Order
+	data  []byte
+	names []impound.Name
+	stops map[impound.Name][]impound.GateVerdict // verdicts that keep names out, overrides apart
+}
+
+// filed reads and proves what an entry filed. What hashes name never changes, so
+// it is kept; the gates that need no facts are asked once for each Service, since
+// its lists don't change either. It fails when the gates' record can't be read:
+// then nobody knows what was blocked.
+func (s *Service) filed(f filing) (*filedOrder, error) {
+	key := f.document + " " + f.hash + " " + f.gates
+	s.mu.Lock()
+	d := s.docs[key]
+	s.mu.Unlock()
+	if d != nil {
+		return d, nil
 	}
-	if h := impound.HashBytes(data); h != f.document {
-		return nil, nil, impound.Errorf(impound.KindInternal, "the document of order %s was changed: its hash is %s, the evidence log says %s", f.entry.Order, h, f.document).WithCure("run impound evidence verify, and restore the folder from a backup")
+	data, err := s.artefact(f.document, "the document of order "+f.entry.Order)
+	if err != nil {
+		return nil, err
 	}
 	o, err := orderdoc.Parse(f.entry.Order, data)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if o.ID != f.entry.Order || o.Hash() != f.hash {
-		return nil, nil, impound.Errorf(impound.KindInternal, "the entry of order %s names the document of another order (%s)", f.entry.Order, o.ID)
+		return nil, impound.Errorf(impound.KindInternal, "the entry of order %s names the document of another order (%s)", f.entry.Order, o.ID)
 	}
-	return o, data, nil
+	b, err := s.artefact(f.gates, "what the gates said of order "+f.entry.Order)
+	if err != nil {
+		return nil, err
+	}
+	var gr gateReport
+	if err := json.Unmarshal(b, &gr); err != nil || gr.Hash != f.hash {
+		return nil, impound.Errorf(impound.KindInternal, "what the gates said can't be read, or is of another order").At(f.gates)
+	}
+	said := make(map[impound.Name][]impound.GateVerdict, len(gr.Names))
+	for _, r := range gr.Names {
+		said[r.Name] = r.Verdicts
+	}
+	d = &filedOrder{order: o, data: data, stops: map[impound.Name][]impound.GateVerdict{}}
+	for _, on := range o.Names() {
+		d.names = append(d.names, on.Name)
+		vs, ok := said[on.Name]
+		if !ok {
+			vs = []impound.GateVerdict{{Gate: gate.G1, Outcome: impound.GateUnknown, Reason: "the gates were never run on it"}}
+		}
+		for _, v := range gate.Offline(on.Name, s.cfg.Gates) {
+			if !slices.ContainsFunc(vs, func(x impound.GateVerdict) bool { return x.Gate == v.Gate && x.Outcome == v.Outcome }) {
+				vs = append(slices.Clone(vs), v)
+			}
+		}
+		if bl := gate.Blocking(vs); len(bl) > 0 {
+			d.stops[on.Name] = bl
+		}
+	}
+	s.mu.Lock()
+	if len(s.docs) > 1000 {
+		clear(s.docs)
+	}
+	s.docs[key] = d
+	s.mu.Unlock()
+	return d, nil
+}
+
+// artefact reads an artefact and proves that it is what hash names.
+func (s *Service) artefact(hash, what string) ([]byte, error) {
+	data, err := s.cfg.Evidence.Read(hash)
+	if err != nil {
+		return nil, impound.Errorf(impound.KindOf(err), "couldn't read %s: %w", what, err)
+	}
+	if h := impound.HashBytes(data); h != hash {
+		return nil, impound.Errorf(impound.KindInternal, "%s was changed: its hash is %s, the evidence log says %s", what, h, hash).WithCure("run impound evidence verify, and restore the folder from a backup")
+	}
+	return data, nil
+}
+
+// blocked gives the verdicts that keep names out: those recorded when the order
+// was filed and those of the gates that need no facts, less the overrides.
+func (d *filedOrder) blocked(view ledgerView) map[impound.Name][]impound.GateVerdict {
+	out := make(map[impound.Name][]impound.GateVerdict, len(d.stops))
+	for n, vs := range d.stops {
+		if bl := gate.Blocking(vs, view.overridden(n)...); len(bl) > 0 {
+			out[n] = bl
+		}
+	}
+	return out
 }
 
 // Mandates proves every filed order anew, from the evidence log alone, and gives
@@ -568,12 +640,12 @@ func (s *Service) Mandates(ctx context.Context) ([]*impound.Mandate, error) {
 			bad = append(bad, fmt.Sprintf("order %s is out of effect: %v", id, err))
 			continue
 		}
-		o, f := m.Order(), view.orders[id]
-		blocked, err := s.blocked(view, f, &o)
+		d, err := s.filed(view.orders[id])
 		if err != nil {
 			bad = append(bad, fmt.Sprintf("order %s is out of effect: %v", id, err))
 			continue
 		}
+		blocked := d.blocked(view)
 		names := make([]impound.Name, 0, len(blocked))
 		for n := range blocked {
 			names = append(names, n)
@@ -608,10 +680,11 @@ func (s *Service) mandate(view ledgerView, id string, depth int) (*impound.Manda
 	if m != nil {
 		return m, nil
 	}
-	o, _, err := s.document(f)
+	d, err := s.filed(f)
 	if err != nil {
 		return nil, err
 	}
+	o := d.order
 	var parent *impound.Mandate
 	if o.Parent != nil {
 		if parent, err = s.mandate(view, o.Parent.ID, depth+1); err != nil {
@@ -630,40 +703,6 @@ func (s *Service) mandate(view ledgerView, id string, depth int) (*impound.Manda
 	return m, nil
 }
 
-// blocked gives the verdicts that keep names of o out: those recorded when it was
-// filed and those of the gates that need no facts, asked now, less the overrides.
-// It fails when the record can't be read: then nobody knows what was blocked.
-func (s *Service) blocked(view ledgerView, f filing, o *impound.Order) (map[impound.Name][]impound.GateVerdict, error) {
-	b, err := s.cfg.Evidence.Read(f.gates)
-	if err != nil {
-		return nil, impound.Errorf(impound.KindOf(err), "couldn't read what the gates said: %w", err)
-	}
-	var gr gateReport
-	if err := json.Unmarshal(b, &gr); err != nil || impound.HashBytes(b) != f.gates || gr.Hash != f.hash {
-		return nil, impound.Errorf(impound.KindInternal, "what the gates said can't be read, or is of another order").At(f.gates)
-	}
-	said := make(map[impound.Name][]impound.GateVerdict, len(gr.Names))
-	for _, r := range gr.Names {
-		said[r.Name] = r.Verdicts
-	}
-	out := map[impound.Name][]impound.GateVerdict{}
-	for _, on := range o.Names() {
-		vs, ok := said[on.Name]
-		if !ok {
-			vs = []impound.GateVerdict{{Gate: gate.G1, Outcome: impound.GateUnknown, Reason: "the gates were never run on it"}}
-		}
-		for _, v := range gate.Offline(on.Name, s.cfg.Gates) {
-			if !slices.ContainsFunc(vs, func(x impound.GateVerdict) bool { return x.Gate == v.Gate && x.Outcome == v.Outcome }) {
-				vs = append(slices.Clone(vs), v)
-			}
-		}
-		if bl := gate.Blocking(vs, view.overridden(on.Name)...); len(bl) > 0 {
-			out[on.Name] = bl
-		}
-	}
-	return out, nil
-}
-
 // Blocked says which names of a filed order gates keep out, and why. The mandates
 // that [Service.Mandates] gives have these names taken out already.
 func (s *Service) Blocked(ctx context.Context, m *impound.Mandate) (map[impound.Name][]impound.GateVerdict, error) {
@@ -675,8 +714,11 @@ func (s *Service) Blocked(ctx context.Context, m *impound.Mandate) (map[impound.
 	if !ok || f.hash != m.Hash() {
 		return nil, impound.Errorf(impound.KindNotFound, "no such order is filed").At(m.ID())
 	}
-	o := m.Order()
-	return s.blocked(view, f, &o)
+	d, err := s.filed(f)
+	if err != nil {
+		return nil, err
+	}
+	return d.blocked(view), nil
 }
 
 // differences says where the store's rows of orders tell another story than the
