@@ -137,17 +137,34 @@ func (e *Engine) applyProvider(ctx context.Context, m *impound.Mandate, p *Plan,
 			}
 		}
 	}
+	// Where the registry puts changes off, the others are not kept waiting: a
+	// second round waits for those.
+	var late []int
 	for i, np := range p.Names {
 		if np.Provider != provider || np.Blocked != "" || ctx.Err() != nil {
 			continue
 		}
-		out[i] = e.applyName(ctx, base, np, hostErr)
-		phase := map[string]string{Done: "done", Already: "done", Stale: "stale", Pending: "pending"}[out[i].Outcome]
-		if phase == "" {
-			phase = "failed"
+		if out[i] = e.applyName(ctx, base, np, hostErr); out[i].Outcome == Pending {
+			late = append(late, i)
+			continue
 		}
-		e.say(Event{Plan: p.ID, Provider: provider, Name: np.Name, Phase: phase, Text: out[i].Msg})
+		e.sayEnd(p.ID, out[i])
 	}
+	base.patient = true
+	for _, i := range late {
+		if ctx.Err() == nil {
+			out[i] = e.applyName(ctx, base, p.Names[i], hostErr)
+		}
+		e.sayEnd(p.ID, out[i])
+	}
+}
+
+func (e *Engine) sayEnd(plan string, r NameResult) {
+	phase := map[string]string{Done: "done", Already: "done", Stale: "stale", Pending: "pending"}[r.Outcome]
+	if phase == "" {
+		phase = "failed"
+	}
+	e.say(Event{Plan: plan, Provider: r.Provider, Name: r.Name, Phase: phase, Text: r.Msg})
 }
 
 // job is one step to be done.
@@ -164,7 +181,10 @@ type job struct {
 	no    int
 	gates string
 	what  string
-	look  func(ctx context.Context) (sight, string, error)
+	try   int // the number of this attempt; each has a transaction id of its own
+
+	patient bool // wait for what the registry puts off
+	look    func(ctx context.Context) (sight, string, error)
 }
 
 // sight is what looking before an act shows.
@@ -185,9 +205,17 @@ func stepID(hash string, n impound.Name, what string, no int) string {
 
 func (j *job) entry(part string) string { return "seize/act/" + j.id + "/" + part }
 
+// clTRID names attempt try at the registry: the same in every run.
+func (j *job) clTRID(try int) string {
+	if try == 1 {
+		return "IMP-" + j.id
+	}
+	return fmt.Sprintf("IMP-%s-%d", j.id, try)
+}
+
 func (e *Engine) applyHost(ctx context.Context, j job, s Step) (string, error) {
 	h := s.Change.CreateHost
-	j.name, j.step, j.what = s.Change.Name, s, "seize.host"
+	j.name, j.step, j.what, j.patient = s.Change.Name, s, "seize.host", true
 	j.id = stepID(j.hash, h, j.what, 0)
 	if vs, why := e.gates(ctx, j.m, j.name); why != "" {
 		return Blocked, impound.Errorf(impound.KindRefused, "%s", why)
@@ -327,16 +355,13 @@ func (e *Engine) runStep(ctx context.Context, j job) (string, error) {
 		}
 		if seen == sightReady {
 			// A registry that took the change and doesn't show pendingUpdate.
-			if p, _, err := e.cfg.Evidence.Entry(j.entry("pending")); err != nil {
+			if j.try, err = e.tries(&j); err != nil {
+				return Failed, err
+			}
+			if p, _, err := e.cfg.Evidence.Entry(j.entry(fmt.Sprintf("pending/%d", j.try))); err != nil {
 				return Failed, err
 			} else if p.ID != "" {
-				denied, err := e.denied(&j)
-				if err != nil {
-					return Failed, err
-				}
-				if !denied {
-					seen = sightPending
-				}
+				seen = sightPending
 			}
 		}
 		switch seen {
@@ -368,7 +393,7 @@ func (e *Engine) runStep(ctx context.Context, j job) (string, error) {
 		crash("intended")
 		e.say(Event{Plan: j.p.ID, Provider: j.conn.Provider(), Name: j.name, Phase: "act", Text: strings.Join(j.step.Lines, "; ")})
 		c := j.step.Change
-		c.ClTRID = "IMP-" + j.id
+		c.ClTRID = j.clTRID(j.try)
 		actx, cancel := context.WithTimeout(keep, actTime)
 		a, err := j.conn.Do(actx, permits, c)
 		cancel()
@@ -380,7 +405,7 @@ func (e *Engine) runStep(ctx context.Context, j job) (string, error) {
 		crash("framed")
 		switch {
 		case err == nil && a.Pending:
-			if err := e.note(keep, &j, "pending", Pending, a.Text, frames); err != nil {
+			if err := e.note(keep, &j, fmt.Sprintf("pending/%d", j.try), Pending, a.Text, frames); err != nil {
 				return Failed, err
 			}
 			return e.awaitPending(ctx, &j)
@@ -392,12 +417,8 @@ func (e *Engine) runStep(ctx context.Context, j job) (string, error) {
 			}
 			return e.record(keep, &j, Done, a.Text, frames)
 		}
-		n, nerr := e.tries(&j)
-		if nerr == nil {
-			nerr = e.note(keep, &j, fmt.Sprintf("try/%d", n), "failed", err.Error(), frames)
-		}
-		if nerr != nil {
-			return Failed, nerr
+		if err := e.note(keep, &j, fmt.Sprintf("try/%d", j.try), "failed", err.Error(), frames); err != nil {
+			return Failed, err
 		}
 		switch kind := impound.KindOf(err); {
 		case errors.Is(err, ErrUnknownOutcome), kind == impound.KindUnavailable:
@@ -442,7 +463,7 @@ func (e *Engine) intend(ctx context.Context, j *job) error {
 		ID: j.entry("intent"), Type: impound.EntryIntent, At: e.now(), By: e.cfg.By, What: j.what, Case: j.p.Case, Order: j.p.Order, Name: j.name,
 		Detail: map[string]string{
 			"plan": j.p.ID, "plan_hash": j.hash, "order_hash": j.m.Hash(), "provider": j.conn.Provider(), "step": fmt.Sprint(j.no + 1),
-			"acts": strings.Join(acts, " "), "change": strings.Join(j.step.Lines, "; "), "cltrid": "IMP-" + j.id, "gates": j.gates,
+			"acts": strings.Join(acts, " "), "change": strings.Join(j.step.Lines, "; "), "cltrid": j.clTRID(1), "gates": j.gates,
 		},
 	})
 	if err != nil {
@@ -451,11 +472,15 @@ func (e *Engine) intend(ctx context.Context, j *job) error {
 	return nil
 }
 
-// note appends a result entry to the step's intent.
-func (e *Engine) note(ctx context.Context, j *job, part, outcome, words string, frames []string) error {
+// note appends a result entry to the step's intent; more are details, key and
+// value in turn.
+func (e *Engine) note(ctx context.Context, j *job, part, outcome, words string, frames []string, more ...string) error {
+	d := map[string]string{"plan": j.p.ID, "provider": j.conn.Provider(), "step": fmt.Sprint(j.no + 1), "outcome": outcome, "answer": clip(words), "frames": strings.Join(frames, " ")}
+	for i := 0; i+1 < len(more); i += 2 {
+		d[more[i]] = more[i+1]
+	}
 	_, err := e.cfg.Evidence.Append(ctx, impound.Entry{
-		ID: j.entry(part), Type: impound.EntryResult, At: e.now(), By: e.cfg.By, What: j.what, Case: j.p.Case, Order: j.p.Order, Name: j.name, Intent: j.entry("intent"),
-		Detail: map[string]string{"plan": j.p.ID, "provider": j.conn.Provider(), "step": fmt.Sprint(j.no + 1), "outcome": outcome, "answer": clip(words), "frames": strings.Join(frames, " ")},
+		ID: j.entry(part), Type: impound.EntryResult, At: e.now(), By: e.cfg.By, What: j.what, Case: j.p.Case, Order: j.p.Order, Name: j.name, Intent: j.entry("intent"), Detail: d,
 	})
 	if err != nil {
 		return fmt.Errorf("couldn't record how it went: %w", err)
@@ -477,6 +502,7 @@ func (e *Engine) record(ctx context.Context, j *job, outcome, words string, fram
 	return outcome, nil
 }
 
+// tries gives the number of the attempt that is under way or comes next.
 func (e *Engine) tries(j *job) (int, error) {
 	for n := 1; ; n++ {
 		if _, ok, err := e.cfg.Evidence.Entry(j.entry(fmt.Sprintf("try/%d", n))); err != nil || !ok {
@@ -485,11 +511,35 @@ func (e *Engine) tries(j *job) (int, error) {
 	}
 }
 
-// denied says whether the registry has said that the pending change of j was
-// not done.
-func (e *Engine) denied(j *job) (bool, error) {
-	m, ok, err := e.cfg.Evidence.Entry("seize/pending/" + j.conn.Provider() + "/IMP-" + j.id)
-	return ok && m.Detail["done"] == "false", err
+// denied says whether the registry has said that an attempt which it put off
+// was not done, and that was not known before. The attempt is then over. Its
+// transaction id may be that of an earlier attempt, whose answer was lost.
+func (e *Engine) denied(ctx context.Context, j *job) (bool, error) {
+	now, err := e.tries(j)
+	if err != nil {
+		return false, err
+	}
+	for n := 1; n <= now; n++ {
+		m, ok, err := e.cfg.Evidence.Entry("seize/pending/" + j.conn.Provider() + "/" + j.clTRID(n))
+		if err != nil {
+			return false, err
+		}
+		if !ok || m.Detail["done"] != "false" {
+			continue
+		}
+		known := false
+		for k := 1; k < now; k++ {
+			t, _, err := e.cfg.Evidence.Entry(j.entry(fmt.Sprintf("try/%d", k)))
+			if err != nil {
+				return false, err
+			}
+			known = known || t.Detail["denied"] == j.clTRID(n)
+		}
+		if !known {
+			return true, e.note(ctx, j, fmt.Sprintf("try/%d", now), "denied", m.Detail["text"], nil, "denied", j.clTRID(n))
+		}
+	}
+	return false, nil
 }
 
 // awaitPending waits until the registry has done or denied a change that it
@@ -505,12 +555,12 @@ func (e *Engine) awaitPending(ctx context.Context, j *job) (string, error) {
 		case err == nil && seen == sightOther:
 			return Stale, impound.Errorf(impound.KindConflict, "while the change was pending, it became otherwise: %s", words).WithCure("plan again: impound seize plan " + j.p.Order)
 		}
-		if no, derr := e.denied(j); derr != nil {
+		if no, derr := e.denied(context.WithoutCancel(ctx), j); derr != nil {
 			return Failed, derr
 		} else if no {
 			return Failed, impound.Errorf(impound.KindRefused, "the registry took the change and then denied it").WithCure("ask the registry why; its message is in the evidence")
 		}
-		if waited >= e.cfg.Pending || e.cfg.Sleep(ctx, pause) != nil {
+		if !j.patient || waited >= e.cfg.Pending || e.cfg.Sleep(ctx, pause) != nil {
 			msg := "the registry took the change and has not done it yet"
 			if perr != nil {
 				msg += "; its messages could not be read: " + perr.Error()

@@ -387,6 +387,21 @@ func TestFailuresOfTheProvider(t *testing.T) {
 				return
 			}
 			asked := w.prov.asked
+			if strings.HasSuffix(name, "denied") {
+				// Asked for again, the registry puts it off again, and does it.
+				w.prov.later = func(seizure.Change) string { return "done" }
+				w.prov.shy = true
+				r, err := e.Apply(t.Context(), p.ID)
+				w.wantDone(r, err)
+				w.wantUpdates(1)
+				ids := map[string]bool{}
+				for _, c := range w.prov.done {
+					ids[c.ClTRID] = true
+				}
+				if len(ids) != len(w.prov.done) {
+					t.Error("two commands with one transaction id")
+				}
+			}
 			if tt.outcome == seizure.Pending {
 				// It may be done yet: another apply must not act again.
 				if r, _ := e.Apply(t.Context(), p.ID); r.Count(seizure.Pending) != 4 || w.prov.asked != asked {

@@ -362,6 +362,11 @@ func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, n impound.Name
 		}
 	}
 	np.Steps, np.Blocked, np.Warnings = planName(n, acts, np.Role, np.Former, np.HostAttr)
+	for _, v := range np.Verdicts {
+		if v.Outcome == impound.GateWarn {
+			np.Warnings = append(np.Warnings, v.Gate+" warns: "+v.Reason)
+		}
+	}
 	if len(np.Steps) > 0 {
 		if len(v.Hosts) > 0 {
 			np.Warnings = append(np.Warnings, "hosts under it that other names may use: "+strings.Join(defang(v.Hosts), ", "))
