@@ -13,7 +13,7 @@ CREATE TABLE span (
 ) STRICT, WITHOUT ROWID;
 
 -- at is in microseconds since 1970, day in days since 1970. web is 0 for DNS,
--- which is judged without looking around.
+-- and for contacts without an address, which are judged without looking around.
 CREATE TABLE contact (
   sensor TEXT NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL, day INTEGER NOT NULL,
   source TEXT NOT NULL, web INTEGER NOT NULL, proto TEXT NOT NULL,
@@ -27,7 +27,7 @@ CREATE INDEX contact_at ON contact (at, sensor, seq);
 CREATE INDEX contact_case ON contact (case_id, at, sensor, seq);
 CREATE INDEX contact_order ON contact (ord, at);
 CREATE INDEX contact_class ON contact (class, at);
-CREATE INDEX contact_source ON contact (source, day) WHERE web = 1 AND source <> '';
+CREATE INDEX contact_source ON contact (source, day) WHERE web = 1;
 
 -- step and at in seconds. No address: it may be kept.
 CREATE TABLE rollup (

@@ -195,23 +195,31 @@ func (e *sqliteEngine) Add(ctx context.Context, rows []Row, judge func(Window) [
 			sources = append(sources, s)
 		}
 		slices.Sort(sources)
+		c, err := newCourt(ctx, tx, judge, sums)
+		if err != nil {
+			return err
+		}
+		defer c.close()
 		for _, s := range sources {
 			days := make([]int64, 0, len(touched[s]))
 			for d := range touched[s] {
 				days = append(days, d)
 			}
 			slices.Sort(days)
-			for _, d := range days {
-				if err := rejudge(ctx, tx, s, d, judge, sums); err != nil {
-					return err
-				}
+			if err := c.source(ctx, s, days); err != nil {
+				return err
 			}
 		}
+		roll, err := tx.PrepareContext(ctx, "INSERT INTO rollup (step, at, case_id, ord, zone, class, n) VALUES (?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET n = n + excluded.n")
+		if err != nil {
+			return err
+		}
+		defer roll.Close()
 		for k, n := range sums {
 			if n == 0 {
 				continue
 			}
-			if _, err := tx.ExecContext(ctx, `INSERT INTO rollup (step, at, case_id, ord, zone, class, n) VALUES (?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET n = n + excluded.n`, k.step, k.at, k.caseID, k.order, k.zone, string(k.class), n); err != nil {
+			if _, err := roll.ExecContext(ctx, k.step, k.at, k.caseID, k.order, k.zone, string(k.class), n); err != nil {
 				return err
 			}
 		}
@@ -340,139 +348,186 @@ func verdictColumns(v Verdict) (impound.Class, float64, string, error) {
 	return v.Class, v.Confidence, string(b), nil
 }
 
-// rejudge judges what source did on day, and writes what changed.
-func rejudge(ctx context.Context, tx *sql.Tx, source string, day int64, judge func(Window) []Verdict, sums rolls) error {
-	type stored struct {
-		sensor              string
-		seq, at, day        int64
-		caseID, order, zone string
-		class               impound.Class
-		conf                float64
-		reasons             string
-	}
-	q, err := tx.QueryContext(ctx, `SELECT c.sensor, c.seq, c.at, c.day, c.case_id, c.ord, c.zone, c.class, c.confidence, c.reasons, c.event,
+// stored is a contact as it lies in the file, as far as judging needs it.
+type stored struct {
+	day     int64
+	caseID  string
+	class   impound.Class
+	conf    float64
+	reasons string
+	event   impound.Event
+	net     impound.Network
+	kind    NetworkKind
+}
+
+// court judges the sources that one Add touched.
+type court struct {
+	tx           *sql.Tx
+	judge        func(Window) []Verdict
+	sums         rolls
+	load, update *sql.Stmt
+}
+
+func newCourt(ctx context.Context, tx *sql.Tx, judge func(Window) []Verdict, sums rolls) (*court, error) {
+	c := &court{tx: tx, judge: judge, sums: sums}
+	var err error
+	if c.load, err = tx.PrepareContext(ctx, `SELECT c.day, c.case_id, c.class, c.confidence, c.reasons, c.event,
 		n.prefix, n.asn, n.name, n.country, n.abuse, n.sector, n.kind
 		FROM contact c JOIN network n ON n.id = c.network
-		WHERE c.source = ? AND c.web = 1 AND c.source <> '' AND c.day BETWEEN ? AND ?
-		ORDER BY c.at, c.sensor, c.seq LIMIT ?`, source, day-1, day+1, maxWindow+1)
+		WHERE c.source = ? AND c.web = 1 AND c.day BETWEEN ? AND ?
+		ORDER BY c.at, c.sensor, c.seq LIMIT ?`); err != nil {
+		return nil, err
+	}
+	c.update, err = tx.PrepareContext(ctx, "UPDATE contact SET class = ?, confidence = ?, reasons = ? WHERE sensor = ? AND seq = ?")
+	return c, err
+}
+
+func (c *court) close() {
+	c.load.Close()
+	if c.update != nil {
+		c.update.Close()
+	}
+}
+
+// source judges what source did on the given days, sorted, and writes what
+// changed. Almost always everything near those days fits in one look.
+func (c *court) source(ctx context.Context, source string, days []int64) error {
+	all, err := c.events(ctx, source, days[0]-1, days[len(days)-1]+1, 2*maxWindow+1)
 	if err != nil {
 		return err
 	}
+	for _, day := range days {
+		var near []stored
+		if len(all) > 2*maxWindow {
+			if near, err = c.events(ctx, source, day-1, day+1, maxWindow+1); err != nil {
+				return err
+			}
+		} else {
+			for _, s := range all {
+				if s.day >= day-1 && s.day <= day+1 {
+					near = append(near, s)
+				}
+			}
+		}
+		if err := c.day(ctx, source, day, near); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *court) events(ctx context.Context, source string, from, to int64, limit int) ([]stored, error) {
+	q, err := c.load.QueryContext(ctx, source, from, to, limit)
+	if err != nil {
+		return nil, err
+	}
 	defer q.Close()
-	var old []stored
-	var w Window
-	mine := false
+	var out []stored
 	for q.Next() {
 		var s stored
 		var class, ev, prefix, kind string
 		var asn int64
-		var n impound.Network
-		if err := q.Scan(&s.sensor, &s.seq, &s.at, &s.day, &s.caseID, &s.order, &s.zone, &class, &s.conf, &s.reasons, &ev, &prefix, &asn, &n.Name, &n.Country, &n.Abuse, &n.Sector, &kind); err != nil {
-			return err
+		if err := q.Scan(&s.day, &s.caseID, &class, &s.conf, &s.reasons, &ev, &prefix, &asn, &s.net.Name, &s.net.Country, &s.net.Abuse, &s.net.Sector, &kind); err != nil {
+			return nil, err
 		}
-		if len(old) == maxWindow {
-			w.Truncated = true
-			break
+		if err := json.Unmarshal([]byte(ev), &s.event); err != nil {
+			return nil, fmt.Errorf("a stored event of %s: %w", source, err)
 		}
-		var e impound.Event
-		if err := json.Unmarshal([]byte(ev), &e); err != nil {
-			return fmt.Errorf("stored event %d of %s: %w", s.seq, s.sensor, err)
-		}
-		s.class = impound.Class(class)
-		n.ASN = uint32(asn)
+		s.class, s.kind, s.net.ASN = impound.Class(class), NetworkKind(kind), uint32(asn)
 		if prefix != "" {
-			n.Prefix, _ = netip.ParsePrefix(prefix)
+			s.net.Prefix, _ = netip.ParsePrefix(prefix)
 		}
-		// What is known of the network now counts; events are in order of time.
-		w.Network, w.Kind = n, NetworkKind(kind)
-		w.Events = append(w.Events, e)
-		old = append(old, s)
+		out = append(out, s)
+	}
+	return out, q.Err()
+}
+
+// day judges one day on near, which are the events from the day before to the
+// day after, sorted.
+func (c *court) day(ctx context.Context, source string, day int64, near []stored) error {
+	var w Window
+	if len(near) > maxWindow {
+		near, w.Truncated = near[:maxWindow], true
+	}
+	mine := false
+	for _, s := range near {
+		// What the newest event knows of the network counts.
+		w.Network, w.Kind = s.net, s.kind
+		w.Events = append(w.Events, s.event)
 		mine = mine || s.day == day
 	}
-	if err := q.Err(); err != nil {
-		return err
-	}
-	q.Close()
 	if w.Truncated {
-		if err := rejudgeRest(ctx, tx, source, day, w, judge, sums); err != nil {
+		if err := c.rest(ctx, source, day, w); err != nil {
 			return err
 		}
 	}
 	if !mine {
 		return nil
 	}
-	for i, v := range judge(w) {
-		o := old[i]
-		if o.day != day {
-			continue
-		}
-		class, conf, reasons, err := verdictColumns(v)
-		if err != nil {
-			return err
-		}
-		if class == o.class && conf == o.conf && reasons == o.reasons {
-			continue
-		}
-		if _, err := tx.ExecContext(ctx, "UPDATE contact SET class = ?, confidence = ?, reasons = ? WHERE sensor = ? AND seq = ?", string(class), conf, reasons, o.sensor, o.seq); err != nil {
-			return err
-		}
-		if class != o.class {
-			sums.add(o.at, o.caseID, o.order, o.zone, o.class, -1)
-			sums.add(o.at, o.caseID, o.order, o.zone, class, 1)
+	for i, v := range c.judge(w) {
+		if near[i].day == day {
+			if err := c.pronounce(ctx, near[i], v); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// rejudgeRest judges, each alone, the events of day that have no verdict yet
-// because the source sent more than a window holds.
-func rejudgeRest(ctx context.Context, tx *sql.Tx, source string, day int64, w Window, judge func(Window) []Verdict, sums rolls) error {
-	loaded := map[[2]string]bool{}
-	for _, e := range w.Events {
-		loaded[[2]string{e.Sensor, fmt.Sprint(e.Seq)}] = true
+func (c *court) pronounce(ctx context.Context, s stored, v Verdict) error {
+	class, conf, reasons, err := verdictColumns(v)
+	if err != nil || class == s.class && conf == s.conf && reasons == s.reasons {
+		return err
 	}
-	q, err := tx.QueryContext(ctx, "SELECT sensor, seq, at, case_id, ord, zone, event FROM contact WHERE source = ? AND web = 1 AND source <> '' AND day = ? AND reasons = '[]'", source, day)
+	if _, err := c.update.ExecContext(ctx, string(class), conf, reasons, s.event.Sensor, int64(s.event.Seq)); err != nil {
+		return err
+	}
+	if class != s.class {
+		at := s.event.At.UnixMicro()
+		c.sums.add(at, s.caseID, s.event.Order, s.event.Zone, s.class, -1)
+		c.sums.add(at, s.caseID, s.event.Order, s.event.Zone, class, 1)
+	}
+	return nil
+}
+
+// rest judges, each alone, the events of day that have no verdict yet because
+// the source sent more than a window holds.
+func (c *court) rest(ctx context.Context, source string, day int64, w Window) error {
+	type key struct {
+		sensor string
+		seq    uint64
+	}
+	loaded := map[key]bool{}
+	for _, e := range w.Events {
+		loaded[key{e.Sensor, e.Seq}] = true
+	}
+	q, err := c.tx.QueryContext(ctx, "SELECT case_id, event FROM contact WHERE source = ? AND web = 1 AND day = ? AND reasons = '[]'", source, day)
 	if err != nil {
 		return err
 	}
 	defer q.Close()
-	type row struct {
-		sensor              string
-		seq, at             int64
-		caseID, order, zone string
-		event               impound.Event
-	}
-	var rest []row
+	var rest []stored
 	for q.Next() {
-		var r row
+		s := stored{class: impound.ClassUnclear, reasons: "[]"}
 		var ev string
-		if err := q.Scan(&r.sensor, &r.seq, &r.at, &r.caseID, &r.order, &r.zone, &ev); err != nil {
+		if err := q.Scan(&s.caseID, &ev); err != nil {
 			return err
 		}
-		if loaded[[2]string{r.sensor, fmt.Sprint(r.seq)}] {
-			continue
-		}
-		if err := json.Unmarshal([]byte(ev), &r.event); err != nil {
+		if err := json.Unmarshal([]byte(ev), &s.event); err != nil {
 			return err
 		}
-		rest = append(rest, r)
+		if !loaded[key{s.event.Sensor, s.event.Seq}] {
+			rest = append(rest, s)
+		}
 	}
 	if err := q.Err(); err != nil {
 		return err
 	}
 	q.Close()
-	for _, r := range rest {
-		v := judge(Window{Network: w.Network, Kind: w.Kind, Events: []impound.Event{r.event}, Truncated: true})[0]
-		class, conf, reasons, err := verdictColumns(v)
-		if err != nil {
+	for _, s := range rest {
+		v := c.judge(Window{Network: w.Network, Kind: w.Kind, Events: []impound.Event{s.event}, Truncated: true})[0]
+		if err := c.pronounce(ctx, s, v); err != nil {
 			return err
-		}
-		if _, err := tx.ExecContext(ctx, "UPDATE contact SET class = ?, confidence = ?, reasons = ? WHERE sensor = ? AND seq = ?", string(class), conf, reasons, r.sensor, r.seq); err != nil {
-			return err
-		}
-		if class != impound.ClassUnclear {
-			sums.add(r.at, r.caseID, r.order, r.zone, impound.ClassUnclear, -1)
-			sums.add(r.at, r.caseID, r.order, r.zone, class, 1)
 		}
 	}
 	return nil

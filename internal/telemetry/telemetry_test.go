@@ -2,9 +2,11 @@ package telemetry_test
 
 import (
 	"context"
+	"database/sql"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -80,5 +82,82 @@ func TestFile(t *testing.T) {
 	}
 	if len(files) == 0 {
 		t.Error("no file")
+	}
+}
+
+// Several writers, as a server and a command on one folder, with the same
+// events: each event is there once, and the sums agree.
+func TestWritersAtOnce(t *testing.T) {
+	ctx := context.Background()
+	path := filepath.Join(t.TempDir(), "t.db")
+	const n, writers = 300, 3
+	var wg sync.WaitGroup
+	var added atomic.Int64
+	for w := range writers {
+		wg.Go(func() {
+			db, err := telemetry.Open(ctx, path, telemetry.Options{})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer db.Close()
+			for i := range n / 10 {
+				k := (i*7 + w*11) % (n / 10) // each in an order of its own
+				var evs []impound.Event
+				for j := range 10 {
+					evs = append(evs, telemetrytest.Event(uint64(k*10+j+1), telemetrytest.T0.Add(time.Duration(k)*time.Hour), "198.51.100.7", "a.example", "/", telemetrytest.Browser))
+				}
+				got, err := db.Ingest(ctx, evs)
+				if err != nil {
+					t.Error(err)
+				}
+				added.Add(int64(got))
+			}
+		})
+	}
+	wg.Wait()
+	db, err := telemetry.Open(ctx, path, telemetry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	cs, err := db.Contacts(ctx, telemetry.Filter{Limit: 10 * n})
+	if err != nil || len(cs) != n || added.Load() != n {
+		t.Errorf("%d contacts, %d added, %v", len(cs), added.Load(), err)
+	}
+	counts, err := db.Counts(ctx, telemetry.Filter{})
+	sum := 0
+	for _, v := range counts {
+		sum += v
+	}
+	if err != nil || sum != n {
+		t.Errorf("%v %v", counts, err)
+	}
+}
+
+func TestNewerSchema(t *testing.T) {
+	ctx := context.Background()
+	path := filepath.Join(t.TempDir(), "t.db")
+	db, err := telemetry.Open(ctx, path, telemetry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	raw, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := raw.Exec("PRAGMA user_version = 99"); err != nil {
+		t.Fatal(err)
+	}
+	raw.Close()
+	if _, err := telemetry.Open(ctx, path, telemetry.Options{}); impound.KindOf(err) != impound.KindRefused {
+		t.Errorf("%v", err)
+	}
+	if err := os.WriteFile(path+"2", []byte(strings.Repeat("this is no database ", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := telemetry.Open(ctx, path+"2", telemetry.Options{}); err == nil {
+		t.Error("opened a file that is no database")
 	}
 }
