@@ -699,9 +699,6 @@ func readUpdate(n, ext *epp.Node) (u update, f *fault) {
 		if n.First(ns, "contact") != nil {
 			return no(2306, "the practice registry keeps no contacts")
 		}
-		if len(n.Kids) == 0 {
-			return no(2003, "an empty %s", n.Local)
-		}
 		if servers := n.First(ns, "ns"); servers != nil {
 			if servers.First(ns, "hostAttr") != nil {
 				return no(2306, "name servers are host objects here")
@@ -739,8 +736,11 @@ func readUpdate(n, ext *epp.Node) (u update, f *fault) {
 		if chg.First(ns, "authInfo") != nil {
 			return u, no(2102, "the practice registry keeps no authInfo")
 		}
-		if u.Registrant = chg.First(ns, "registrant").Token(); len(u.Registrant) < 3 || len(u.Registrant) > 16 {
-			return u, no(2005, "a registrant has 3 to 16 characters")
+		// The schema allows an empty chg, and Net::EPP always sends one.
+		if reg := chg.First(ns, "registrant"); reg != nil {
+			if u.Registrant = reg.Token(); len(u.Registrant) < 3 || len(u.Registrant) > 16 {
+				return u, no(2005, "a registrant has 3 to 16 characters")
+			}
 		}
 	}
 	sec := ext.First(epp.NSSecDNS, "update")
