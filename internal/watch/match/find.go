@@ -1,0 +1,272 @@
+package match
+
+import "math/bits"
+
+// fill folds name into s; false when it holds an octet that no host name has,
+// or is empty, or longer than 254 octets. A wildcard in front, a trailing dot
+// and upper case are taken as they are meant.
+func (s *scan) fill(name []byte) bool {
+	if len(name) > 2 && name[0] == '*' && name[1] == '.' {
+		name = name[2:]
+	}
+	if n := len(name); n > 0 && name[n-1] == '.' {
+		name = name[:n-1]
+	}
+	if len(name) == 0 || len(name) > 253 {
+		return false
+	}
+	lastDot := -1
+	for i, c := range name {
+		cl := class[c]
+		if cl == clsBad {
+			return false
+		}
+		if cl == clsDot {
+			if i == lastDot+1 {
+				return false // an empty label
+			}
+			lastDot = i
+		}
+		s.raw[i] = lower[c]
+	}
+	s.allN = len(name)
+	s.rawN = lastDot
+	if lastDot < 0 {
+		s.rawN = len(name) // a single label
+	}
+	n := 0
+	var prev uint8
+	for i := 0; i < s.rawN; i++ {
+		c := s.raw[i]
+		f := foldCode[c]
+		if f == codeSep {
+			if c == '-' && prev == '-' && i >= 3 && s.raw[i-3] == 'x' && s.raw[i-2] == 'n' {
+				s.hasA = true
+			}
+			prev = c
+			continue
+		}
+		if c == prev && c == 'v' || c == 'n' && prev == 'r' {
+			s.digraph = true
+		}
+		prev = c
+		s.code[padLeft+n] = f
+		s.pos[n] = uint8(i)
+		n++
+	}
+	s.pos[n] = uint8(s.rawN)
+	s.n = n
+	return n > 0
+}
+
+// merge replaces rn by m and vv by w where the two stand side by side.
+func (s *scan) merge() {
+	w := 0
+	r, nn, v, m, ww := letterCode('r'), letterCode('n'), letterCode('v'), letterCode('m'), letterCode('w')
+	for i := 0; i < s.n; i++ {
+		c := s.code[padLeft+i]
+		p := s.pos[i]
+		if i+1 < s.n && s.pos[i+1] == p+1 {
+			d := s.code[padLeft+i+1]
+			if c == r && d == nn {
+				c = m
+				i++
+			} else if c == v && d == v {
+				c = ww
+				i++
+			}
+		}
+		s.code[padLeft+w] = c
+		s.pos[w] = p
+		w++
+	}
+	for i := w; i < s.n; i++ {
+		s.code[padLeft+i] = 0
+	}
+	s.pos[w] = uint8(s.rawN)
+	s.n = w
+	s.merged = true
+}
+
+// rawEnd gives the position in raw behind letter i-1 of code.
+func (s *scan) rawEnd(i int) int {
+	p := int(s.pos[i-1]) + 1
+	if s.merged && p < s.rawN {
+		c := s.code[padLeft+i-1]
+		a, b := s.raw[p-1], s.raw[p]
+		if c == letterCode('m') && a == 'r' && b == 'n' || c == letterCode('w') && a == 'v' && b == 'v' {
+			p++
+		}
+	}
+	return p
+}
+
+// wordStart and wordEnd say whether a word (hyphen or dot separated) begins at
+// letter i or ends before it.
+func (s *scan) wordStart(i int) bool {
+	p := s.pos[i]
+	return p == 0 || class[s.raw[p-1]] >= clsHyphen
+}
+
+func (s *scan) wordEnd(i int) bool {
+	p := s.rawEnd(i)
+	return p >= s.rawN || class[s.raw[p]] >= clsHyphen
+}
+
+// find appends each token's occurrences to fs, at most cap(fs).
+func (ix *index) find(s *scan, fs []found) []found {
+	n := s.n
+	c := s.code[padLeft : padLeft+n+4]
+	for i := 0; i+1 < n; i++ {
+		a, b := uint32(c[i]), uint32(c[i+1])
+		if i+2 < n {
+			code := a<<10 | b<<5 | uint32(c[i+2])
+			if ix.near.has(code) {
+				fs = ix.check(s, fs, &ix.near, code, i)
+			}
+			code = a<<10 | b<<5 | uint32(c[i+3])
+			if ix.gap.has(code) {
+				fs = ix.check(s, fs, &ix.gap, code, i)
+			}
+		}
+		if t := ix.two[a<<5|b]; t >= 0 && (s.wordStart(i) || s.wordEnd(i+2)) {
+			fs = add(fs, found{tok: t, at: i, end: i + 2})
+		}
+	}
+	return fs
+}
+
+func add(fs []found, f found) []found {
+	for i := range fs {
+		if g := &fs[i]; g.tok == f.tok && f.at < g.end && g.at < f.end {
+			if f.dist < g.dist {
+				*g = f
+			}
+			return fs
+		}
+	}
+	if len(fs) == cap(fs) {
+		return fs
+	}
+	return append(fs, f)
+}
+
+func (ix *index) check(s *scan, fs []found, t *table, code uint32, i int) []found {
+	for _, e := range t.entries[t.start[code]:t.start[code+1]] {
+		n := int(e.n)
+		switch e.kind {
+		case anchorHead:
+			if d, l, how := head1(s, i, e.head, uint(n)); d <= 1 && i+l <= s.n {
+				fs = add(fs, found{e.tok, i, i + l, d, how})
+			}
+		case anchorTail:
+			if d, l, how := tail1(s, i+3, e.head, uint(n)); d <= 1 && i+3-l >= 0 {
+				fs = add(fs, found{e.tok, i + 3 - l, i + 3, d, how})
+			}
+		case anchorExact:
+			if i+n > s.n {
+				continue
+			}
+			if n <= 8 {
+				if (load8(&s.code, padLeft+i)^e.head)<<(64-8*uint(n)) != 0 {
+					continue
+				}
+			} else if string(s.code[padLeft+i:padLeft+i+n]) != string(ix.tokens[e.tok].codes) {
+				continue
+			}
+			if n == 3 && !s.wordStart(i) && !s.wordEnd(i+3) {
+				continue
+			}
+			fs = add(fs, found{tok: e.tok, at: i, end: i + n})
+		case anchorLong:
+			tk := &ix.tokens[e.tok]
+			if d, at, end, ok := long(s, i, tk.codes, int(e.off), tk.edits); ok {
+				f := found{tok: e.tok, at: at, end: end, dist: d}
+				switch {
+				case d >= 2:
+					f.edit = editMany
+				case d == 1:
+					f.edit = [3]edit{editDel, editSub, editIns}[end-at-n+1]
+				}
+				fs = add(fs, f)
+			}
+		}
+	}
+	return fs
+}
+
+// findLoose gives the nearest garbled word: one that begins with the same
+// letter as a token and can be turned into it by edits of 2 in 5 of its
+// letters.
+func (ix *index) findLoose(s *scan) (best found, ok bool) {
+	bestRatio := 1.0
+	for i := 0; i < s.n; {
+		// A word: to the next separator.
+		j := i
+		var mask uint32
+		for j < s.n {
+			mask |= 1 << s.code[padLeft+j]
+			j++
+			if s.wordEnd(j) {
+				break
+			}
+		}
+		n := j - i
+		if n >= 3 {
+			for _, t := range ix.loose[s.code[padLeft+i]] {
+				tn, k := int(t.n), int(t.max)
+				if n > tn+k || n < tn-k || bits.OnesCount32(t.mask&^mask) > k {
+					continue
+				}
+				if float64(1)/float64(tn) >= bestRatio {
+					continue
+				}
+				d, l := sideEditsWhole(s, ix.tokens[t.tok].codes, i, n, k)
+				if d > k || l != n {
+					continue
+				}
+				if r := float64(d) / float64(tn); r < bestRatio {
+					bestRatio, ok = r, true
+					best = found{tok: t.tok, at: i, end: j, dist: d, edit: editMany}
+				}
+			}
+		}
+		i = j
+	}
+	return best, ok
+}
+
+// sideEditsWhole is the distance between tok and the n letters at i, k+1 when it
+// is above k.
+func sideEditsWhole(s *scan, tok []uint8, i, n, k int) (int, int) {
+	var rows [3][maxToken*2 + 4]uint8
+	if n >= len(rows[0]) {
+		return k + 1, 0
+	}
+	c := s.code[padLeft+i : padLeft+i+n]
+	prev2, prev, cur := &rows[0], &rows[1], &rows[2]
+	for j := range n + 1 {
+		prev[j] = uint8(j)
+	}
+	for a := 1; a <= len(tok); a++ {
+		cur[0] = uint8(a)
+		low := cur[0]
+		for b := 1; b <= n; b++ {
+			v := prev[b-1]
+			if c[b-1] != tok[a-1] {
+				v++
+			}
+			v = min(v, prev[b]+1, cur[b-1]+1)
+			if a > 1 && b > 1 && c[b-1] == tok[a-2] && c[b-2] == tok[a-1] {
+				v = min(v, prev2[b-2]+1)
+			}
+			cur[b] = v
+			low = min(low, v)
+		}
+		if int(low) > k {
+			return k + 1, 0
+		}
+		prev2, prev, cur = prev, cur, prev2
+	}
+	return int(prev[n]), n
+}

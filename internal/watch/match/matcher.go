@@ -1,0 +1,300 @@
+// Package match finds names that imitate a brand: exact tokens in a wrong
+// place, look-alike characters, typing errors, and lure words; and says why.
+//
+// What lives here: brands, folding, the index that finds tokens within one or
+// two edits at millions of names a second, the score, and twist, which makes
+// the variants instead of finding them. It is importable alone. What must not:
+// I/O other than on a reader or writer that the caller hands over, and anything
+// that decides: a score is a reason to look.
+package match
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+	"unsafe"
+
+	"github.com/impound/impound"
+)
+
+// How says in which way a name imitates.
+type How string
+
+// The ways.
+const (
+	HowExact         How = "exact"         // the token as a whole word
+	HowCombo         How = "combo"         // the token with a lure word
+	HowInside        How = "inside"        // the token glued to other letters
+	HowSubdomain     How = "sub-domain"    // the token in a label in front of the registrable name
+	HowHomoglyph     How = "homoglyph"     // look-alike ASCII characters
+	HowIDN           How = "idn"           // look-alike characters of other scripts
+	HowBitflip       How = "bit-flip"      // one letter that differs in one bit
+	HowOmission      How = "omission"      // a letter left out
+	HowInsertion     How = "insertion"     // a letter added
+	HowRepetition    How = "repetition"    // a letter doubled
+	HowTransposition How = "transposition" // neighbours changed places
+	HowReplacement   How = "replacement"   // another letter
+	HowVowel         How = "vowel-swap"    // another vowel
+	HowHyphen        How = "hyphen"        // a hyphen inside the token
+	HowDot           How = "dot"           // a dot inside the token
+	HowEdits         How = "edits"         // two edits
+	HowGarbled       How = "garbled"       // a word that is further off, with the same first letter
+	HowTLD           How = "tld-swap"      // a brand's own name under another suffix
+	HowLures         How = "lures"         // two lure words and no brand
+)
+
+// Options of a Matcher.
+type Options struct {
+	// NoTLD leaves the top-level domain out of the score. Which suffixes are
+	// misused changes from year to year, and lists of new registrations hold
+	// some and lack others.
+	NoTLD bool
+	// NoFuzzy finds tokens without typing errors only.
+	NoFuzzy bool
+	// NoLoose leaves out garbled words.
+	NoLoose bool
+}
+
+// Hit is what a Matcher found in a name.
+type Hit struct {
+	Brand    string           `json:"brand,omitempty"` // "" for lure words alone
+	How      How              `json:"how"`
+	Token    string           `json:"token,omitempty"`
+	Distance int              `json:"distance"` // edits between the token and what stands in the name, after folding
+	Score    float64          `json:"score"`    // above 0, below 1
+	Reasons  []impound.Reason `json:"reasons"`  // their weights add up to the score before it is squashed
+}
+
+// Matcher finds brands in names. It never changes after [New] and is safe for
+// concurrent use.
+type Matcher struct {
+	brands []Brand
+	ix     *index
+	own    map[string]bool // the brands' domains
+	opt    Options
+}
+
+// New builds a Matcher. Brands are cleaned as [LoadBrands] does; a brand that
+// can't be is an [impound.Error] of KindInvalid.
+func New(brands []Brand, opt Options) (*Matcher, error) {
+	if len(brands) == 0 {
+		return nil, impound.Errorf(impound.KindInvalid, "no brands to match").WithCure("give a brands file")
+	}
+	m := &Matcher{opt: opt, own: map[string]bool{}}
+	users := map[string][]int32{}
+	for i, b := range brands {
+		b.Domains, b.Tokens = slices.Clone(b.Domains), slices.Clone(b.Tokens)
+		if err := b.clean(); err != nil {
+			return nil, err
+		}
+		m.brands = append(m.brands, b)
+		for _, d := range b.Domains {
+			m.own[d] = true
+		}
+		for _, t := range b.Tokens {
+			users[t] = append(users[t], int32(i))
+		}
+	}
+	var tokens []token
+	seen := map[string]bool{} // folded forms
+	texts := make([]string, 0, len(users))
+	for t := range users {
+		texts = append(texts, t)
+	}
+	slices.Sort(texts)
+	for _, text := range texts {
+		us := users[text]
+		// A token that two brands list belongs to the one that is called so, then
+		// to the one that lists it earlier.
+		slices.SortStableFunc(us, func(a, b int32) int {
+			return cmp.Or(cmp.Compare(rank(brands[a], text), rank(brands[b], text)), cmp.Compare(a, b))
+		})
+		t := token{text: text, codes: foldToken(text), brands: us, rarity: rarity(text)}
+		switch n := len(t.codes); {
+		case opt.NoFuzzy || n <= 4:
+		case n <= 8:
+			t.edits = 1
+		default:
+			t.edits = 2
+		}
+		if seen[string(t.codes)] {
+			continue
+		}
+		seen[string(t.codes)] = true
+		tokens = append(tokens, t)
+		if mc := mergeDigraphs(t.codes); len(mc) != len(t.codes) && len(mc) >= 3 && !seen[string(mc)] {
+			seen[string(mc)] = true
+			t.codes, t.merged = mc, true
+			if t.edits > 0 && len(mc) <= 4 {
+				t.edits = 0
+			} else if t.edits == 2 && len(mc) <= 8 {
+				t.edits = 1
+			}
+			tokens = append(tokens, t)
+		}
+	}
+	m.ix = newIndex(tokens)
+	return m, nil
+}
+
+func rank(b Brand, token string) int {
+	if b.ID == token {
+		return -1
+	}
+	return slices.Index(b.Tokens, token)
+}
+
+// Brands gives the brands in the order in which they were given.
+func (m *Matcher) Brands() []Brand { return slices.Clone(m.brands) }
+
+// maxFound bounds how many occurrences are looked at in one name.
+const maxFound = 24
+
+type verdict struct {
+	logit float64
+	found found
+	ok    bool
+	idn   bool
+}
+
+// Score gives how suspicious name is: above 0 and below 1, or 0 when nothing
+// was seen or name is no host name; and which brand it imitates ("" for none).
+// It does not allocate for names in ASCII without A-labels.
+func (m *Matcher) Score(name []byte) (float64, string) {
+	var s scan
+	v := m.look(&s, name)
+	if !v.ok {
+		return 0, ""
+	}
+	return squash(v.logit), m.brandOf(v.found.tok)
+}
+
+func (m *Matcher) brandOf(tok int32) string {
+	if tok < 0 {
+		return ""
+	}
+	return m.brands[m.ix.tokens[tok].brands[0]].ID
+}
+
+// squash maps a logit to 0..1, never quite reaching either.
+func squash(x float64) float64 {
+	return 1 / (1 + math.Exp(-min(max(x, -20), 20)))
+}
+
+// look is the fast path: nothing here allocates unless name has A-labels.
+func (m *Matcher) look(s *scan, name []byte) verdict {
+	if !s.fill(name) {
+		if nonASCII(name) && len(name) < 1024 {
+			if n, err := impound.ParseName(string(name)); err == nil {
+				return m.look(s, []byte(n.String()))
+			}
+		}
+		return verdict{}
+	}
+	best := m.best(s, false)
+	if s.hasA {
+		if u, ok := unIDN(string(s.raw[:s.allN])); ok {
+			var t scan
+			if len(u) <= 253 && t.fill([]byte(u)) {
+				t.idn = true
+				if v := m.best(&t, true); v.ok && (!best.ok || v.logit > best.logit) {
+					if !m.isOwn(s) {
+						*s, best = t, v
+						best.idn = true
+					}
+				}
+			}
+		}
+	}
+	return best
+}
+
+func nonASCII(b []byte) bool {
+	for _, c := range b {
+		if c >= 0x80 {
+			return true
+		}
+	}
+	return false
+}
+
+// best finds the occurrence with the highest score.
+func (m *Matcher) best(s *scan, idn bool) verdict {
+	var fs [maxFound]found
+	n := m.ix.find(s, fs[:0:maxFound])
+	if s.digraph {
+		// The same name again with rn and vv merged; positions stay those of raw.
+		t := *s
+		t.merge()
+		if k := m.ix.find(&t, fs[:0:maxFound]); len(k) > 0 {
+			if v := m.weigh(&t, k, idn); v.ok {
+				n = m.ix.find(s, fs[:0:maxFound])
+				if w := m.weigh(s, n, idn); w.ok && w.logit >= v.logit {
+					return w
+				}
+				*s = t
+				return v
+			}
+		}
+		n = m.ix.find(s, fs[:0:maxFound])
+	}
+	if len(n) > 0 {
+		if v := m.weigh(s, n, idn); v.ok {
+			return v
+		}
+	}
+	if !m.opt.NoLoose {
+		if f, ok := m.ix.findLoose(s); ok {
+			return m.weigh(s, append(fs[:0], f), idn)
+		}
+	}
+	return verdict{}
+}
+
+func (m *Matcher) weigh(s *scan, fs []found, idn bool) verdict {
+	var best verdict
+	own, checked := false, false
+	for _, f := range fs {
+		var x features
+		if !m.ix.features(s, f, &x, m.opt.NoTLD) {
+			continue
+		}
+		if !checked {
+			own, checked = !idn && m.isOwn(s), true // the look-alike of an own domain is the best of imitations
+		}
+		if own {
+			return verdict{}
+		}
+		if l := x.logit(); !best.ok || l > best.logit {
+			best = verdict{logit: l, found: f, ok: true, idn: idn}
+		}
+	}
+	return best
+}
+
+// isOwn says whether the name is at or below a brand's own domain.
+func (m *Matcher) isOwn(s *scan) bool {
+	name := unsafe.String(&s.raw[0], s.allN) // a map look-up only; nothing keeps it
+	for {
+		if m.own[name] {
+			return true
+		}
+		i := strings.IndexByte(name, '.')
+		if i < 0 {
+			return false
+		}
+		name = name[i+1:]
+	}
+}
+
+// Match says what name imitates, with reasons; false when nothing was seen,
+// when name is no host name, or when it belongs to a brand.
+func (m *Matcher) Match(name string) (Hit, bool) {
+	var s scan
+	v := m.look(&s, []byte(name))
+	if !v.ok {
+		return m.lureOnly(&s)
+	}
+	return m.explain(&s, v), true
+}

@@ -1,0 +1,33 @@
+package match
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"strconv"
+
+	"github.com/impound/impound/internal/watch/stream"
+)
+
+// Scores reads a name a line from r and writes "name<TAB>score[<TAB>brand]" to
+// w for every line, in order: higher is more suspicious, 0 means that nothing
+// was seen or that the line is no name. Of a line with tabs the first column is
+// the name. It uses every core. Lure words without a brand, for which
+// [Matcher.Match] gives a low score, count as nothing here.
+func Scores(ctx context.Context, m *Matcher, r io.Reader, w io.Writer) error {
+	return stream.Map(ctx, r, w, 0, func(dst, line []byte, _ int) []byte {
+		if i := bytes.IndexByte(line, '\t'); i >= 0 {
+			line = line[:i]
+		}
+		dst = append(append(dst, line...), '\t')
+		p, brand := m.Score(line)
+		if p == 0 {
+			return append(dst, '0', '\n')
+		}
+		dst = strconv.AppendFloat(dst, p, 'g', 9, 64)
+		if brand != "" {
+			dst = append(append(dst, '\t'), brand...)
+		}
+		return append(dst, '\n')
+	})
+}

@@ -1,0 +1,60 @@
+package match
+
+// lures are words that names of phishing pages carry beside the brand: in
+// English and in the languages that we have met, romanised. Ordinary names use
+// them too: each only adds to a score. Kept by hand.
+var lureList = []string{
+	// signing in, accounts
+	"login", "logon", "signin", "signon", "sign", "log", "account", "accounts", "myaccount", "acct", "auth", "authenticate", "authentication", "authorize",
+	"password", "passwd", "reset", "recover", "recovery", "unlock", "locked", "user", "users", "userid", "username", "member", "members", "id", "sso", "mfa", "otp", "session", "profile", "portal", "access", "credential", "identity",
+	// checking, warning, safety
+	"verify", "verified", "verification", "verifications", "verif", "validate", "validation", "confirm", "confirmation", "secure", "secured", "security", "securities", "safe", "safety", "protect", "protection", "alert", "alerts", "notice", "notify", "notification", "notifications", "warning", "suspended", "suspend", "limited", "restricted", "restore", "resolve", "unusual", "activity", "review", "check", "update", "updates", "updating", "upgrade", "renew", "renewal", "expire", "expired", "activate", "activation", "reactivate",
+	// service and support
+	"service", "services", "servicing", "support", "supports", "help", "helpdesk", "assist", "assistance", "customer", "customers", "client", "clients", "care", "center", "centre", "desk", "team", "admin", "staff", "official", "info", "information", "infos", "contact", "online", "web", "www", "mobile", "app", "apps", "site", "page", "home", "my", "net", "com", "co", "jp", "org", "cloud", "drive", "docs", "document", "documents", "file", "files", "share", "shared", "download", "view", "live", "mail", "email", "webmail", "inbox", "message", "messages", "meeting", "invite", "calendar",
+	// money, post
+	"bank", "banking", "card", "cards", "credit", "debit", "pay", "payment", "payments", "bill", "billing", "invoice", "refund", "tax", "wallet", "transfer", "transaction", "order", "orders", "shop", "store", "point", "points", "bonus", "reward", "rewards", "gift", "prime", "campaign", "delivery", "track", "tracking", "parcel", "package", "post", "express", "ticket", "reservation", "claim", "win",
+	// Japanese, romanised
+	"kaiin", "kakunin", "ninsho", "ninshou", "hogo", "anzen", "toroku", "touroku", "henko", "koushin", "kousin", "shiharai", "seikyu", "meisai", "kanri", "jimukyoku", "madoguchi", "yoyaku", "haitatsu", "saihaitatsu", "nimotsu", "henkin", "kyufu", "kyufukin", "japan", "nihon", "nippon", "tokyo", "ginko", "direct", "kojin", "houjin", "entry", "mypage", "koukai", "sinsei", "shinsei",
+	// German, French, Spanish, Portuguese, Italian, Turkish, Russian, Chinese, romanised
+	"anmelden", "anmeldung", "konto", "sicherheit", "kunde", "kunden", "kundenservice", "bestatigung", "aktualisieren", "connexion", "compte", "securite", "mise", "cuenta", "seguridad", "verificar", "iniciar", "sesion", "acceso", "cliente", "clientes", "soporte", "ayuda", "conta", "seguranca", "acesso", "atendimento", "suporte", "accesso", "verifica", "sicurezza", "assistenza", "clienti", "hesap", "giris", "guvenlik", "vhod", "zhanghu", "denglu", "anquan", "kefu", "yanzheng",
+}
+
+// strongLures are those that few ordinary names hold: two of them make a
+// candidate without any brand.
+var strongLures = func() map[string]bool {
+	m := map[string]bool{}
+	for _, w := range []string{
+		"login", "logon", "signin", "signon", "account", "accounts", "myaccount", "auth", "authenticate", "authentication", "password", "reset", "recover", "recovery", "unlock",
+		"verify", "verified", "verification", "verifications", "validate", "validation", "confirm", "confirmation", "secure", "secured", "security", "alert", "alerts", "notification", "notifications", "suspended", "update", "updates", "activate", "activation", "reactivate",
+		"service", "services", "support", "helpdesk", "webmail", "mail", "email", "inbox", "session", "identity", "identifier", "customer", "live", "online", "user", "users",
+	} {
+		m[w] = true
+	}
+	return m
+}()
+
+const maxLure = 16
+
+var lures = func() map[string]bool {
+	m := map[string]bool{}
+	for _, w := range lureList {
+		if len(w) <= maxLure {
+			m[w] = true
+		}
+	}
+	return m
+}()
+
+// lureWord gives the longest lure word at the start of b, 0 for none. Words of
+// up to three letters count as whole words only.
+func lureWord(b []byte) int {
+	for n := min(len(b), maxLure); n >= 2; n-- {
+		if n <= 3 && n < len(b) && class[b[n]] == clsLetter {
+			continue
+		}
+		if lures[string(b[:n])] {
+			return n
+		}
+	}
+	return 0
+}
