@@ -1,0 +1,294 @@
+package sinkhole
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/impound/impound"
+	"github.com/impound/impound/internal/sinkhole/policy"
+)
+
+// answerer makes the answer to one DNS message: a pure function of the message
+// and what surrounds it. The plain one is built on a DNS library; a faster one
+// must give the same answers.
+type answerer interface {
+	// answer adds the answer to out, which is empty, and fills in q. An empty
+	// answer is not sent.
+	answer(out, req []byte, env *dnsEnv, q *question) []byte
+}
+
+// dnsEnv is what surrounds a message.
+type dnsEnv struct {
+	policy *policy.Policy
+	now    time.Time
+	src    netip.Addr
+	tcp    bool
+	slip   bool // over the rate limit: answer TC only
+}
+
+// question is what an answerer found out.
+type question struct {
+	name    string // lower case, escaped as in RFC 1035 5.1, no final dot; "." for the root
+	qtype   uint16
+	rcode   uint8
+	outcome string
+	about   about
+}
+
+const (
+	opQuery  = 0
+	opNotify = 4
+	opUpdate = 5
+
+	rcodeFormErr = 1
+	rcodeNotImp  = 4
+	rcodeRefused = 5
+
+	maxUDP   = 1232 // DNS flag day 2020: what passes without fragments
+	dnsTTL   = 60   // seconds; less when the order ends sooner
+	maxReply = 65535
+)
+
+// listenDNS binds UDP and TCP to the same port.
+func (s *Sinkhole) listenDNS(addr string) (start func(), err error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	var udp *net.UDPConn
+	var tcp net.Listener
+	for try := 0; ; try++ {
+		pc, err := net.ListenPacket("udp", addr)
+		if err != nil {
+			return nil, err
+		}
+		udp = pc.(*net.UDPConn)
+		tcp, err = net.Listen("tcp", net.JoinHostPort(host, portOf(udp.LocalAddr())))
+		if err == nil {
+			break
+		}
+		udp.Close()
+		if port != "0" || try > 20 { // the port that the kernel chose is taken in TCP
+			return nil, err
+		}
+	}
+	udp.SetReadBuffer(4 << 20) // as far as the kernel lets
+	t := s.newTracker(tcp)
+	s.addrs["dns"] = append(s.addrs["dns"], tcp.Addr().String())
+	done := make(chan struct{})
+	s.stops = append(s.stops, t.close, func(context.Context) error {
+		// Unblock the readers; what was read is answered.
+		udp.SetReadDeadline(time.Unix(1, 0))
+		if t.served != nil {
+			<-done
+		}
+		return udp.Close()
+	})
+	return func() {
+		t.served = make(chan struct{})
+		s.wg.Go(func() { t.serve(s.serveDNSTCP) })
+		s.wg.Go(func() {
+			defer close(done)
+			s.serveDNSUDP(udp)
+		})
+	}, nil
+}
+
+func portOf(a net.Addr) string {
+	_, port, _ := net.SplitHostPort(a.String())
+	return port
+}
+
+func (s *Sinkhole) serveDNSUDP(c *net.UDPConn) {
+	local := addrPort(c.LocalAddr())
+	// On a wildcard address the answer must come from where the question went.
+	wild := local.Addr().IsUnspecified()
+	if wild {
+		wantPktInfo(c)
+	}
+	n := max(1, runtime.GOMAXPROCS(0))
+	end := make(chan struct{}, n)
+	for range n {
+		go func() {
+			defer func() { end <- struct{}{} }()
+			s.udpLoop(c, local, wild)
+		}()
+	}
+	for range n {
+		<-end
+	}
+}
+
+func (s *Sinkhole) udpLoop(c *net.UDPConn, local netip.AddrPort, wild bool) {
+	req := make([]byte, 4096)
+	out := make([]byte, 0, 4096)
+	var oob []byte
+	if wild {
+		oob = make([]byte, 128)
+	}
+	var env dnsEnv
+	var q question
+	var ev impound.Event
+	for {
+		n, oobn, flags, src, err := c.ReadMsgUDPAddrPort(req, oob)
+		if err != nil {
+			var ne net.Error
+			if errors.Is(err, net.ErrClosed) || errors.As(err, &ne) && ne.Timeout() {
+				return
+			}
+			continue // an ICMP error of an earlier answer
+		}
+		if flags&unix.MSG_TRUNC != 0 {
+			n = 0 // longer than any question is: it is malformed
+		}
+		from := netip.AddrPortFrom(src.Addr().Unmap().WithZone(""), src.Port())
+		dst := local
+		if wild {
+			dst = dstOf(oob[:oobn], local)
+		}
+		now := s.cfg.Now()
+		env = dnsEnv{policy: s.policy.Load(), now: now, src: from.Addr()}
+		over := s.rrl.take(from.Addr(), now)
+		env.slip = over%2 == 1
+		out = out[:0]
+		q = question{}
+		out = s.dns.answer(out, req[:n], &env, &q)
+		if over > 0 {
+			q.outcome = limited
+			if !env.slip {
+				out = out[:0]
+			}
+		}
+		s.dnsEvent(&ev, impound.ProtoDNS, from, dst, now, &q)
+		if len(out) == 0 {
+			continue
+		}
+		c.WriteMsgUDPAddrPort(out, oob[:oobn], src)
+	}
+}
+
+// dnsEvent records a question. It must come before the answer is sent.
+func (s *Sinkhole) dnsEvent(ev *impound.Event, proto impound.Proto, src, dst netip.AddrPort, now time.Time, q *question) {
+	*ev = contact(proto, src, dst, now)
+	ev.Name, ev.QType, ev.RCode, ev.Outcome = q.name, q.qtype, q.rcode, q.outcome
+	s.record(ev, q.about)
+}
+
+func (s *Sinkhole) serveDNSTCP(c net.Conn) {
+	src, dst := addrPort(c.RemoteAddr()), addrPort(c.LocalAddr())
+	req := make([]byte, 0, 512)
+	out := make([]byte, 0, 1024)
+	var head [2]byte
+	var ev impound.Event
+	for range 1000 { // then they may connect again
+		c.SetReadDeadline(time.Now().Add(s.cfg.Limits.HeadTimeout))
+		if _, err := io.ReadFull(c, head[:]); err != nil {
+			return
+		}
+		n := int(binary.BigEndian.Uint16(head[:]))
+		if n > 4096 { // no question is that long
+			q := question{outcome: malformed}
+			s.dnsEvent(&ev, impound.ProtoDNST, src, dst, s.cfg.Now(), &q)
+			return
+		}
+		if cap(req) < n {
+			req = make([]byte, n)
+		}
+		req = req[:n]
+		if _, err := io.ReadFull(c, req); err != nil {
+			return
+		}
+		now := s.cfg.Now()
+		env := dnsEnv{policy: s.policy.Load(), now: now, src: src.Addr(), tcp: true}
+		var q question
+		out = s.dns.answer(append(out[:0], 0, 0), req, &env, &q)
+		s.dnsEvent(&ev, impound.ProtoDNST, src, dst, now, &q)
+		if len(out) <= 2 || len(out)-2 > maxReply {
+			return
+		}
+		binary.BigEndian.PutUint16(out, uint16(len(out)-2))
+		c.SetWriteDeadline(time.Now().Add(s.cfg.Limits.HeadTimeout))
+		if _, err := c.Write(out); err != nil {
+			return
+		}
+	}
+}
+
+func wantPktInfo(c *net.UDPConn) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return
+	}
+	raw.Control(func(fd uintptr) {
+		unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
+		unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+	})
+}
+
+// dstOf finds in the control messages the address that a packet was sent to.
+// The same messages, sent back, make the answer leave from it.
+func dstOf(oob []byte, local netip.AddrPort) netip.AddrPort {
+	msgs, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return local
+	}
+	for _, m := range msgs {
+		switch {
+		case m.Header.Level == unix.IPPROTO_IP && m.Header.Type == unix.IP_PKTINFO && len(m.Data) >= 12:
+			return netip.AddrPortFrom(netip.AddrFrom4([4]byte(m.Data[8:12])), local.Port())
+		case m.Header.Level == unix.IPPROTO_IPV6 && m.Header.Type == unix.IPV6_PKTINFO && len(m.Data) >= 16:
+			return netip.AddrPortFrom(netip.AddrFrom16([16]byte(m.Data[:16])).Unmap(), local.Port())
+		}
+	}
+	return local
+}
+
+// replyLimit is how long an answer over UDP may be: 1.5 times the question,
+// both with their IP and UDP heads, so that a forged source makes nobody a
+// target worth the trouble. A source that showed a valid cookie is not forged.
+func replyLimit(req int, src netip.Addr) int {
+	heads := 28
+	if !src.Is4() {
+		heads = 48
+	}
+	return (req+heads)*3/2 - heads
+}
+
+// ttlOf is how long an answer may be cached: never beyond the order.
+func ttlOf(m policy.Match, now time.Time) uint32 {
+	left := m.Until().Sub(now) / time.Second
+	return uint32(max(0, min(left, dnsTTL)))
+}
+
+// firstLabels gives the two labels that say whether a name has a meaning in mail.
+func firstLabels(wire []byte) (first, second string) {
+	if len(wire) == 0 || wire[0] == 0 {
+		return "", ""
+	}
+	n := int(wire[0])
+	first = string(wire[1 : 1+n])
+	if rest := wire[1+n:]; len(rest) > 0 && rest[0] != 0 {
+		second = string(rest[1 : 1+int(rest[0])])
+	}
+	return first, second
+}
+
+func txtNotice(contact string) string {
+	t := "This name was seized and is a sinkhole: it belongs to its former users no more."
+	if contact != "" {
+		t += " Contact: " + strings.ToValidUTF8(contact, "?")
+	}
+	if len(t) > 255 {
+		t = t[:255]
+	}
+	return t
+}

@@ -1,0 +1,106 @@
+package sinkhole
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/impound/impound"
+	"github.com/impound/impound/internal/sinkhole/policy"
+)
+
+// The outcomes of an event.
+const (
+	answered  = "answered"
+	refused   = "refused"
+	malformed = "malformed"
+	limited   = "limited"
+)
+
+// about says what an event may rest on.
+type about struct {
+	match policy.Match
+	ok    bool // match is in force
+	named bool // the contact named a domain
+}
+
+// record cuts the event down to what may be kept, and hands it to the recorder.
+// It must be called before the answer leaves. A recorder that fails must not
+// stop the answer: that is counted, and logged once a minute.
+func (s *Sinkhole) record(ev *impound.Event, a about) {
+	level := impound.CaptureCount
+	switch {
+	case a.ok:
+		ev.Zone, ev.Order = a.match.Zone, a.match.Order.ID
+		level = a.match.Order.Capture
+	case a.named:
+		// Somebody else's name, or an order that lapsed: nobody ordered that
+		// more than the count be kept. A lapsed name's labels may say who came.
+		if a.match.Zone != "" {
+			ev.Name = a.match.Zone
+		}
+	default:
+		// No name: what every order in force allows may be kept.
+		if floor, ok := s.policy.Load().Floor(ev.At); ok {
+			level = floor
+		}
+	}
+	cut(ev, level)
+	n := &s.n
+	switch ev.Proto {
+	case impound.ProtoDNS:
+		n.dns.Add(1)
+	case impound.ProtoDNST:
+		n.dnsTCP.Add(1)
+	case impound.ProtoHTTP:
+		n.http.Add(1)
+	case impound.ProtoTLS:
+		n.https.Add(1)
+	case impound.ProtoSMTP:
+		n.smtp.Add(1)
+	case impound.ProtoTCP:
+		n.tcp.Add(1)
+	}
+	switch ev.Outcome {
+	case answered:
+		n.answered.Add(1)
+	case refused:
+		n.refused.Add(1)
+	case malformed:
+		n.malformed.Add(1)
+	case limited:
+		n.limited.Add(1)
+	}
+	if err := s.cfg.Recorder.Append(ev); err != nil {
+		n.recordFailed.Add(1)
+		now := time.Now().Unix()
+		if last := s.failedAt.Load(); now-last >= 60 && s.failedAt.CompareAndSwap(last, now) {
+			s.cfg.Log.Error("sinkhole: contacts are answered but NOT RECORDED", "err", err, "so far", n.recordFailed.Load())
+		}
+	}
+}
+
+// cut removes from an event what its capture level does not allow. It is the
+// one place that decides it.
+func cut(ev *impound.Event, level impound.CaptureLevel) {
+	ev.Capture = level
+	ev.At = ev.At.UTC().Truncate(time.Microsecond)
+	switch level {
+	case impound.CaptureLure:
+	case impound.CaptureContact:
+		ev.LureHash, ev.Lure = "", ""
+	default:
+		name := ev.Name
+		if ev.Zone != "" { // the labels below it may say who came
+			name = ev.Zone
+		}
+		*ev = impound.Event{
+			At: ev.At.Truncate(time.Minute), Proto: ev.Proto, Name: name, Zone: ev.Zone, Order: ev.Order,
+			Capture: impound.CaptureCount, Outcome: ev.Outcome,
+		}
+	}
+}
+
+// contact is who came, where, and when.
+func contact(proto impound.Proto, src, dst netip.AddrPort, now time.Time) impound.Event {
+	return impound.Event{Proto: proto, Src: src, Dst: dst, At: now}
+}
