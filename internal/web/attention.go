@@ -63,7 +63,7 @@ func attention(now time.Time, cases []impound.Case, orders []OrderView, plans []
 		left := o.Until.Truncate(time.Minute).Sub(now.Truncate(time.Minute))
 		switch {
 		case o.Unproven != "":
-			add("warn", href, "", cliLine("order", "sign", o.ID, "--as", "PERSON"), "order %s is no mandate yet: %s", o.ID, o.Unproven)
+			add("warn", href, "", cliLine("order", "sign", "FILE", "--as", "PERSON"), "order %s is no mandate yet: %s", o.ID, o.Unproven)
 		case o.InForce && left < 24*time.Hour:
 			add("bad", href, "ask the court for an extension, or plan what happens at its end: "+o.AtEnd, "", "order %s lapses in %s: its names will no longer be answered", o.ID, span(left))
 		case o.InForce && left < lapseSoon:

@@ -33,7 +33,7 @@ func quote(a string) string {
 func cliFilter(verb []string, q url.Values) string {
 	args := append([]string{}, verb...)
 	for _, k := range sorted(q) {
-		if k == "offset" || k == "limit" {
+		if k == "offset" || k == "limit" || k == "type" { // the command has them all, and no flag for a type
 			continue
 		}
 		v := q.Get(k)

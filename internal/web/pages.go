@@ -406,7 +406,7 @@ func (s *server) casePage(ctx context.Context, r *http.Request) (*page, error) {
 	barsSVG := bars.SVG()
 	d.Bars = template.HTML(barsSVG) // the plot escapes what it is given
 	d.Newest = s.contactTable(newest, n, "newest", "Newest contacts", ContactQuery{Case: id, Limit: pageRows}, true)
-	d.Timeline = s.logTable(lines, "timeline", "Timeline", cliLine("evidence", "log", "--case", id))
+	d.Timeline = s.logTable(lines, "timeline", "Timeline", cliLine("evidence", "list", "--case", id))
 	d.Timeline.Total, d.Timeline.Live = nLines, true
 	d.Artefact = s.artefactTable(arts, id)
 	d.Artefact.Total, d.Artefact.Live = nArts, true
@@ -515,7 +515,7 @@ func prefix(n impound.Network) string {
 }
 
 func (s *server) victimTable(victims []NetworkCount, id string) *table {
-	t := &table{ID: "victims", Title: "Victims by network", Live: true, CLI: cliLine("contacts", "networks", "--case", id), Empty: "No victim has been seen yet.",
+	t := &table{ID: "victims", Title: "Victims by network", Live: true, CLI: cliLine("contacts", "victims", "--case", id), Empty: "No victim has been seen yet.",
 		Cols: []col{num("asn", "AS"), txt("network", "network"), txt("prefix", "prefix"), txt("country", "country"), txt("sector", "sector"), num("victims", "victims"), num("contacts", "contacts"), txt("first", "first"), txt("last", "last"), txt("abuse", "reports go to")}}
 	for _, v := range victims {
 		t.Rows = append(t.Rows, row{Key: fmt.Sprint(v.Network.ASN, " ", prefix(v.Network), " ", v.Network.Name), Cells: []cell{
@@ -526,7 +526,7 @@ func (s *server) victimTable(victims []NetworkCount, id string) *table {
 }
 
 func (s *server) artefactTable(arts []LogEntry, id string) *table {
-	t := &table{ID: "evidence", Title: "Evidence", CLI: cliLine("evidence", "list", "--case", id), Empty: "No evidence is captured yet.",
+	t := &table{ID: "evidence", Title: "Evidence", CLI: cliLine("evidence", "list", "--case", id, "--what", "capture."), Empty: "No evidence is captured yet.",
 		Cols: []col{txt("hash", "SHA-256"), txt("kind", "kind"), txt("name", "of"), txt("source", "source"), txt("media", "media type"), num("size", "octets"), txt("tool", "tool"), txt("by", "by"), txt("at", "captured (UTC)"), num("log", "log line")}}
 	for _, a := range arts {
 		x := a.Entry.Artefact
@@ -541,7 +541,7 @@ func (s *server) artefactTable(arts []LogEntry, id string) *table {
 }
 
 func (s *server) reportTable(reports []ReportView, id string) *table {
-	t := &table{ID: "reports", Title: "Reports and messages", Live: true, CLI: cliLine("notify", "list", "--case", id), Empty: "No report is prepared yet. Write them: " + cliLine("notify", "report", "--case", id),
+	t := &table{ID: "reports", Title: "Reports and messages", Live: true, CLI: cliLine("notify", "list", "--case", id), Empty: "No report is prepared yet.",
 		Cols: []col{txt("recipient", "for"), txt("format", "format"), num("rows", "rows"), txt("state", "state"), txt("file", "file"), txt("hash", "SHA-256"), txt("at", "made (UTC)")}}
 	for _, x := range reports {
 		tone := ""
@@ -640,13 +640,13 @@ func (s *server) namePage(ctx context.Context, r *http.Request) (*page, error) {
 			d.Looks = append(d.Looks, namedLook{l.title, s.lookCell(l.look), Look{Verdict: l.look.Verdict, Detail: defangHosts(l.look.Detail), At: l.look.At}})
 		}
 	}
-	cli := cliLine("case", "show", id, "--name", n.Defanged())
+	cli := cliLine("case", "show", id)
 	d.History = &table{ID: "history", Title: "History", Live: true, CLI: cli, Empty: "Nothing has happened to it yet.",
 		Cols: []col{txt("at", "when (UTC)"), txt("state", "state"), txt("by", "who"), txt("why", "why")}}
 	for j, h := range slices.Backward(dom.History) {
 		d.History.Rows = append(d.History.Rows, row{Key: fmt.Sprint(j), Cells: []cell{s.timeCell(h.At), stateCell(h.State), text(h.By), text(defangHosts(h.Why))}})
 	}
-	d.Gates = &table{ID: "gates", Title: "Gates", Live: true, CLI: cliLine("order", "check", dom.Order), Empty: "The gates have not been run.",
+	d.Gates = &table{ID: "gates", Title: "Gates", Live: true, CLI: cli, Empty: "The gates have not been run.",
 		Cols: []col{txt("gate", "gate"), txt("outcome", "outcome"), txt("reason", "reason"), txt("data", "rests on"), txt("as_of", "as of (UTC)")}}
 	for _, v := range dom.Verdicts {
 		tone := outcomeTone[v.Outcome]
@@ -656,7 +656,7 @@ func (s *server) namePage(ctx context.Context, r *http.Request) (*page, error) {
 		d.Gates.Rows = append(d.Gates.Rows, row{Key: v.Gate, Cells: []cell{text(v.Gate), {Value: string(v.Outcome), Kind: "badge", Tone: tone}, text(defangHosts(v.Reason)), text(defangHosts(v.Data)), s.timeCell(v.AsOf)}})
 	}
 	d.Newest = s.contactTable(contacts, total, "newest", "Newest contacts", ContactQuery{Case: id, Zone: n, Limit: pageRows}, true)
-	d.Timeline = s.logTable(lines, "timeline", "In the evidence log", cliLine("evidence", "log", "--case", id, "--name", n.Defanged()))
+	d.Timeline = s.logTable(lines, "timeline", "In the evidence log", cliLine("evidence", "list", "--case", id, "--name", n.Defanged()))
 	d.Timeline.Total, d.Timeline.Live = nLines, true
 	return &page{Tmpl: "name.html", Title: n.Defanged(), Nav: "/cases", Data: d, Plots: map[string]string{"over-time": svg},
 		Tables: []*table{d.History, d.Gates, d.Newest, d.Timeline}}, nil
@@ -669,7 +669,7 @@ func (s *server) namePage(ctx context.Context, r *http.Request) (*page, error) {
 func (s *server) contactTable(cs []impound.Contact, total int, id, title string, q ContactQuery, brief bool) *table {
 	ua := txt("user_agent", "user agent")
 	ua.Hide, ua.Wrap = brief, true
-	t := &table{ID: id, Title: title, Total: total, Live: true, CLI: cliFilter([]string{"contacts"}, q.encode()), Empty: "No contact yet.",
+	t := &table{ID: id, Title: title, Total: total, Live: true, CLI: cliFilter([]string{"contacts", "list"}, q.encode()), Empty: "No contact yet.",
 		Note: "Sources are cut to /24 and /48 here.",
 		Cols: []col{txt("at", "when (UTC)"), txt("class", "class"), hidden("confidence", ""), txt("name", "asked for"), hidden("proto", ""), hidden("what", ""),
 			txt("source", "source"), hidden("network", ""), hidden("country", ""), ua, txt("reasons", "why this class"), hidden("case", ""), hidden("sensor", ""), hidden("seq", "")}}
@@ -829,7 +829,7 @@ func (s *server) orderPage(ctx context.Context, r *http.Request) (*page, error) 
 		d.Names.Rows = append(d.Names.Rows, row{Key: on.Name.String(), Cells: []cell{
 			nameCell(on.Name, "/cases/"+url.PathEscape(o.Case)+"/names/"+url.PathEscape(on.Name.String())), {Value: acts, Kind: "inline"}, stateCell(on.State), gate, reason}})
 	}
-	d.Plans = &table{ID: "plans", Title: "Plans", Live: true, CLI: cliLine("seize", "plan", id), Empty: "No plan yet.",
+	d.Plans = &table{ID: "plans", Title: "Plans", Live: true, CLI: cliLine("seize", "list", id), Empty: "No plan yet.",
 		Cols: []col{txt("id", "plan"), txt("state", "state"), txt("approvals", "approved by"), num("needed", "needed"), num("names", "names"), txt("made", "made (UTC)"), txt("hash", "hash")}}
 	for _, p := range plans {
 		by := []string{}
@@ -839,7 +839,7 @@ func (s *server) orderPage(ctx context.Context, r *http.Request) (*page, error) 
 		d.Plans.Rows = append(d.Plans.Rows, row{Key: p.ID, Cells: []cell{
 			link(p.ID, "/plans/"+url.PathEscape(p.ID)), {Value: p.State, Kind: "badge", Tone: planTone[p.State]}, {Value: by, Kind: "lines"}, number(p.Needed), number(len(p.Names)), s.timeCell(p.Made), hashCell(p.Hash)}})
 	}
-	d.Log = s.logTable(lines, "timeline", "In the evidence log", cliLine("evidence", "log", "--order", id))
+	d.Log = s.logTable(lines, "timeline", "In the evidence log", cliLine("evidence", "list", "--order", id))
 	d.Log.Total, d.Log.Live = n, true
 	return &page{Tmpl: "order.html", Title: "Order " + id, Nav: "/orders", Data: d, Tables: []*table{d.Names, d.Plans, d.Log}}, nil
 }
@@ -904,7 +904,7 @@ func (s *server) candidates(ctx context.Context, r *http.Request) (*page, error)
 	if err != nil {
 		return nil, err
 	}
-	t := &table{ID: "candidates", Title: "Candidates", Live: true, CLI: cliFilter([]string{"watch", "list"}, url.Values(filterOf("status", status))), Empty: "No candidate fits.",
+	t := &table{ID: "candidates", Title: "Candidates", Live: true, CLI: cliLine("watch", "list", "--status", status), Empty: "No candidate fits.",
 		Cols: []col{txt("name", "name"), num("score", "score"), txt("brand", "imitates"), txt("reasons", "why"), txt("source", "source"), txt("status", "status"), txt("case", "case"), txt("seen", "seen (UTC)")}}
 	for _, c := range cs {
 		cs := text("")
@@ -928,13 +928,6 @@ func (s *server) candidates(ctx context.Context, r *http.Request) (*page, error)
 	return &page{Tmpl: "table-page.html", Title: "Candidates", Nav: "/candidates", Tables: []*table{t},
 		Data: listData{Table: t, Intro: "Names that watch found worth a look, with why. A person promotes one to a case; nothing does that alone.",
 			Filters: []filter{{"status", "status", status, candidateStatuses}}}}, nil
-}
-
-func filterOf(k, v string) map[string][]string {
-	if v == "" {
-		return nil
-	}
-	return map[string][]string{k: {v}}
 }
 
 // ---- evidence log
@@ -986,7 +979,7 @@ func (s *server) logPage(ctx context.Context, r *http.Request) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := s.logTable(lines, "log", "Evidence log", cliFilter([]string{"evidence", "log"}, lq.encode()))
+	t := s.logTable(lines, "log", "Evidence log", cliFilter([]string{"evidence", "list"}, lq.encode()))
 	t.Total, t.Live, t.Empty = n, true, "No line fits."
 	var types []string
 	for _, x := range entryTypes {

@@ -134,6 +134,7 @@ func TestWords(t *testing.T) {
 		{impound.Entry{Type: impound.EntryResult, What: "seize.update", Name: n, Detail: map[string]string{"error": "2304 status prohibits"}}, "change the name at the registry: 2304 status prohibits (outlook-verify[.]net)"},
 		{impound.Entry{Type: impound.EntrySystem, What: "never.heard-of"}, "never: heard of"},
 		{impound.Entry{Type: impound.EntrySystem}, "system"},
+		{impound.Entry{Type: impound.EntrySystem, What: "serve.start", Detail: map[string]string{"text": "on sink.example"}}, "start serving: on sink[.]example"},
 		{impound.Entry{Type: impound.EntryDecision, What: "case.state", Name: n, Detail: map[string]string{"from": "seized", "to": "sinkholed"}}, "state seized → sinkholed (outlook-verify[.]net)"},
 		{impound.Entry{Type: impound.EntryArtefact, What: "x", Artefact: &impound.Artefact{Kind: "rdap", Name: n, Source: "rdap.example"}}, "captured rdap of outlook-verify[.]net from rdap[.]example"},
 		{impound.Entry{Type: impound.EntryArtefact, What: "evidence.torn"}, "keep a torn line of the log"},
@@ -147,8 +148,8 @@ func TestWords(t *testing.T) {
 // The page says what a person reads; the export has all of it.
 func TestBrief(t *testing.T) {
 	h := "sha256:" + strings.Repeat("ab", 32)
-	e := impound.Entry{Type: impound.EntryResult, What: "seize.update", Detail: map[string]string{"outcome": "done", "answer": "1000 command completed", "frames": h + " " + h, "hash": h, "text": strings.Repeat("ö", 300)}}
-	want := []string{"answer: 1000 command completed", "hash: sha256:abababababab…", "text: " + strings.Repeat("ö", 240) + "…"}
+	e := impound.Entry{Type: impound.EntryResult, What: "seize.update", Detail: map[string]string{"outcome": "done", "answer": "1000 command completed", "frames": h + " " + h, "hash": h, "note": strings.Repeat("ö", 300)}}
+	want := []string{"answer: 1000 command completed", "hash: sha256:abababababab…", "note: " + strings.Repeat("ö", 240) + "…"}
 	if diff := cmp.Diff(want, brief(e)); diff != "" {
 		t.Error(diff)
 	}
@@ -157,6 +158,16 @@ func TestBrief(t *testing.T) {
 	}
 	if got := brief(impound.Entry{Detail: map[string]string{"sig": "x", "key": "y"}}); len(got) != 1 || got[0] != "2 particulars in the export" {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestBriefIsShown(t *testing.T) {
+	h := handler(newFixture())
+	if body := get(t, h, "/log?type=result").Body.String(); strings.Contains(body, "frames: sha256:") || !strings.Contains(body, "answer: 1000 command completed") {
+		t.Error("the page shows what only a machine reads, or not what a person does")
+	}
+	if body := get(t, h, "/log?type=result&format=csv").Body.String(); !strings.Contains(body, "frames: sha256:") {
+		t.Error("the export doesn't hold it all")
 	}
 }
 

@@ -78,6 +78,9 @@ func words(e impound.Entry) string {
 			what += ": done"
 		}
 	}
+	if t := e.Detail["text"]; t != "" && e.Type != impound.EntryResult {
+		what += ": " + defangHosts(t)
+	}
 	if !e.Name.IsZero() {
 		what += " (" + e.Name.Defanged() + ")"
 	}
@@ -123,7 +126,7 @@ var longHash = regexp.MustCompile(`\b(sha256:[0-9a-f]{12})[0-9a-f]{52}\b`)
 // brief is details for the page: hashes shortened, long texts cut, what only a
 // machine reads left out, and what the sentence says already.
 func brief(e impound.Entry) []string {
-	said := ""
+	said := "text"
 	if e.Type == impound.EntryResult {
 		said, _ = resultOf(e)
 	}
