@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -801,33 +802,67 @@ func TestConcurrentEdits(t *testing.T) {
 	}
 }
 
-// crash is an evidence log that fails at the n-th write from now on.
-type crash struct {
+// faulty is an evidence log that can be made to misbehave.
+type faulty struct {
 	*evidence.Log
-	left int
+	left   int  // writes until the crash; negative: none
+	after  bool // the crash comes when the write is done
+	before func(impound.Entry)
+	read   func(hash string, b []byte) []byte
 }
 
 var errCrash = errors.New("crash")
 
-func (c *crash) Append(ctx context.Context, e impound.Entry) (int64, error) {
-	if c.left--; c.left < 0 {
-		return 0, errCrash
+func (c *faulty) die(write func() error) error {
+	c.left--
+	if c.left == -1 && !c.after {
+		return errCrash
 	}
-	return c.Log.Append(ctx, e)
+	if err := write(); err != nil {
+		return err
+	}
+	if c.left == -1 {
+		return errCrash
+	}
+	return nil
 }
 
-func (c *crash) Capture(ctx context.Context, a impound.Artefact, b []byte) (impound.Artefact, error) {
-	if c.left--; c.left < 0 {
-		return a, errCrash
+func (c *faulty) Append(ctx context.Context, e impound.Entry) (i int64, err error) {
+	if c.before != nil {
+		c.before(e)
 	}
-	return c.Log.Capture(ctx, a, b)
+	err = c.die(func() (err error) { i, err = c.Log.Append(ctx, e); return err })
+	return i, err
 }
 
-// A run that dies at any write and is run again ends as one that didn't, with
-// each decision once in the log.
+func (c *faulty) Capture(ctx context.Context, a impound.Artefact, b []byte) (out impound.Artefact, err error) {
+	err = c.die(func() (err error) { out, err = c.Log.Capture(ctx, a, b); return err })
+	return out, err
+}
+
+func (c *faulty) Read(hash string) ([]byte, error) {
+	b, err := c.Log.Read(hash)
+	if c.read != nil && err == nil {
+		b = c.read(hash, b)
+	}
+	return b, err
+}
+
+func (d *desk) faulty(f *faulty) *casework.Service {
+	d.t.Helper()
+	f.Log = d.log
+	cfg := d.cfg
+	cfg.Evidence = f
+	s, err := casework.New(cfg)
+	d.ok(err)
+	return s
+}
+
+// A run that dies at any write, before it or just after it, and is run again
+// ends as one that didn't, with each decision once in the log.
 func TestCrashAtEveryWrite(t *testing.T) {
 	ctx := t.Context()
-	run := func(d *desk, s *casework.Service, doc []byte) error {
+	run := func(s *casework.Service, doc []byte) error {
 		if err := s.OpenCase(ctx, "ann", impound.Case{ID: "C-1", Title: "Practice", Actor: "APT35"}); err != nil {
 			return err
 		}
@@ -842,31 +877,95 @@ func TestCrashAtEveryWrite(t *testing.T) {
 	}
 	src := newDesk(t)
 	doc := sign(t, src.draft("O-1", "outlook-verify.net", "mooo.com"), "alice", "bob")
-	done := false
-	for n := 0; !done; n++ {
-		if n > 50 {
-			t.Fatal("no end")
-		}
-		d := newDesk(t)
-		cfg := d.cfg
-		cfg.Evidence = &crash{d.log, n}
-		s, err := casework.New(cfg)
-		d.ok(err)
-		err = run(d, s, doc)
-		done = err == nil
-		if !done && !errors.Is(err, errCrash) {
-			t.Fatalf("crash at %d: %v", n, err)
-		}
-		d.ok(run(d, d.Service, doc))
-		ms, err := d.Mandates(ctx)
-		d.ok(err)
-		if len(ms) != 1 || len(ms[0].Names()) != 1 || d.state("mooo.com") != impound.StateBlocked || d.state("outlook-verify.net") != impound.StateOrdered {
-			t.Fatalf("crash at %d: another end", n)
-		}
-		for _, what := range []string{"case.open", "case.names", "case.state", casework.WhatOrderFile} {
-			if got := d.entries(what); got != 1 {
-				t.Fatalf("crash at %d: %d entries of %s", n, got, what)
+	for _, after := range []bool{false, true} {
+		done := false
+		for n := 0; !done; n++ {
+			if n > 50 {
+				t.Fatal("no end")
+			}
+			d := newDesk(t)
+			err := run(d.faulty(&faulty{left: n, after: after}), doc)
+			done = err == nil
+			if !done && !errors.Is(err, errCrash) {
+				t.Fatalf("crash at %d: %v", n, err)
+			}
+			d.ok(run(d.Service, doc))
+			ms, err := d.Mandates(ctx)
+			d.ok(err)
+			if len(ms) != 1 || len(ms[0].Names()) != 1 || d.state("mooo.com") != impound.StateBlocked || d.state("outlook-verify.net") != impound.StateOrdered {
+				t.Fatalf("crash at %d: another end", n)
+			}
+			for _, what := range []string{"case.open", "case.names", "case.state", casework.WhatOrderFile} {
+				if got := d.entries(what); got != 1 {
+					t.Fatalf("crash at %d (after: %v): %d entries of %s", n, after, got, what)
+				}
 			}
 		}
+	}
+}
+
+// Two processes file different orders under one id: the log says who was first,
+// and the other is told.
+func TestTwoFileAtOnce(t *testing.T) {
+	ctx := t.Context()
+	d := newDesk(t)
+	doc := d.draft("O-1", "outlook-verify.net")
+	first, second := sign(t, doc, "alice", "bob"), sign(t, []byte(strings.Replace(string(doc), "retention_days: 30", "retention_days: 31", 1)), "alice", "bob")
+	once := false
+	s := d.faulty(&faulty{left: -10, before: func(e impound.Entry) {
+		if e.What == casework.WhatOrderFile && !once {
+			once = true
+			_, err := d.FileOrder(ctx, "carl", "first.yaml", first)
+			d.ok(err)
+		}
+	}})
+	_, err := s.FileOrder(ctx, "ann", "second.yaml", second)
+	d.refuses(err, impound.KindConflict, "second.yaml:", "filed as O-1 (by carl")
+	_, _, data, err := s.Order(ctx, "O-1")
+	d.ok(err)
+	if !once || string(data) != string(first) {
+		t.Error("the second replaced the first")
+	}
+}
+
+// Whatever the log's folder gives back is held against the hash in the entry.
+func TestArtefactsAreProven(t *testing.T) {
+	ctx := t.Context()
+	d := newDesk(t)
+	_, err := d.FileOrder(ctx, "ann", "o.yaml", sign(t, d.draft("O-1", "outlook-verify.net", "mooo.com"), "alice", "bob"))
+	d.ok(err)
+	for name, change := range map[string][2]string{
+		"document": {"# An order", "# An Order"},
+		"gates":    {`"outcome":"block"`, `"outcome":"pass"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := d.faulty(&faulty{left: -10, read: func(_ string, b []byte) []byte {
+				return []byte(strings.ReplaceAll(string(b), change[0], change[1]))
+			}})
+			ms, err := s.Mandates(ctx)
+			d.refuses(err, impound.KindPartial, "was changed")
+			if len(ms) != 0 {
+				t.Error("a changed artefact is in effect")
+			}
+		})
+	}
+}
+
+// An override slipped into the log counts as little as one that is handed in.
+func TestOverrideSlippedIn(t *testing.T) {
+	ctx := t.Context()
+	d := newDesk(t)
+	_, err := d.FileOrder(ctx, "ann", "o.yaml", sign(t, d.draft("O-1", "outlook-verify.net", "mooo.com"), "alice", "bob"))
+	d.ok(err)
+	o := impound.Override{Name: impound.MustName("mooo.com"), Gate: gate.G1, Reason: "because"}
+	o.Signatures = []impound.Signature{impound.Sign(key("alice"), impound.SignOverride, o.Hash(), "alice", t0)}
+	b, err := json.Marshal(o)
+	d.ok(err)
+	_, err = d.log.Append(ctx, impound.Entry{Type: impound.EntryDecision, By: "alice", What: casework.WhatOverride, Name: o.Name, Detail: map[string]string{"override": string(b)}})
+	d.ok(err)
+	ms, err := d.Mandates(ctx)
+	d.ok(err)
+	if len(ms[0].Withheld()) != 1 {
+		t.Error("an override by one person let a name through")
 	}
 }

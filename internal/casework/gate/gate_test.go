@@ -42,7 +42,7 @@ func TestSharedSuffix(t *testing.T) {
 		"google.com": impound.GateBlock, "mail.google.com": impound.GateBlock, "github.io": impound.GateBlock, "bit.ly": impound.GateBlock,
 		"co.uk": impound.GateBlock, "com": impound.GateBlock, "amazonaws.com": impound.GateBlock, "s3.amazonaws.com": impound.GateBlock,
 		// no list of ours holds it: the public suffix list has rules below it
-		"nic.in": impound.GateBlock,
+		"nic.in": impound.GateBlock, "0emm.com": impound.GateBlock,
 		// lookalikes are nobody's service
 		"outlook-verify.net": impound.GatePass, "google-verify.com": impound.GatePass, "mooo.co": impound.GatePass, "amooo.com": impound.GatePass,
 		"xn--google-yri.com": impound.GatePass, "verification-live.com": impound.GatePass,
