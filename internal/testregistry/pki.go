@@ -176,3 +176,21 @@ func writeOnce(path string, b []byte, mode os.FileMode) error {
 	}
 	return os.Rename(path+".new", path)
 }
+
+// LoadClientTLS gives what a client needs to talk to the registry whose folder
+// is dir, which may run in another process.
+func LoadClientTLS(dir string) (*tls.Config, error) {
+	ca, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
+	if err != nil {
+		return nil, fmt.Errorf("couldn't read the practice registry's CA: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(ca) {
+		return nil, fmt.Errorf("%s holds no certificate", filepath.Join(dir, "ca.pem"))
+	}
+	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, "client.pem"), filepath.Join(dir, "client.key"))
+	if err != nil {
+		return nil, fmt.Errorf("couldn't read the practice client's certificate: %w", err)
+	}
+	return &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{cert}, ServerName: "localhost", MinVersion: tls.VersionTLS12}, nil
+}
