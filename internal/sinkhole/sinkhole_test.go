@@ -229,3 +229,5 @@ func names(events []impound.Event) []string {
 	slices.Sort(out)
 	return out
 }
+
+func policyOptions() policy.Options { return policy.Options{} }
