@@ -110,6 +110,7 @@ func TestClassify(t *testing.T) {
 		{"told by the operator", &telemetry.Classifier{Agents: map[string]impound.Class{"ourprobe": impound.ClassResearcher}}, window(telemetry.KindUnknown, step{path: "/", agent: "OurProbe curl/8"}), impound.ClassResearcher, "agent-research", 1},
 
 		{"DNS", nil, window(telemetry.KindAccess, step{edit: dns(1, "a.example")}), impound.ClassResolver, "dns", 1},
+		{"DNS over TCP", nil, window(telemetry.KindAccess, step{edit: func(e *impound.Event) { dns(1, "a.example")(e); e.Proto = impound.ProtoDNST }}), impound.ClassResolver, "dns", 1},
 		{"DNS ANY", nil, window(telemetry.KindAccess, step{edit: dns(255, "a.example")}), impound.ClassScanner, "dns-probe", 1},
 		{"DNS for a name that isn't ours", nil, window(telemetry.KindAccess, step{edit: dns(1, "")}), impound.ClassResolver, "dns-outside", 0.7},
 		{"no DNS at all", nil, window(telemetry.KindAccess, step{edit: func(e *impound.Event) { dns(0, "")(e); e.Outcome = "malformed" }}), impound.ClassScanner, "dns-malformed", 1},
