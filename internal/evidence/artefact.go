@@ -60,7 +60,11 @@ func (l *Log) Capture(ctx context.Context, a impound.Artefact, body []byte) (imp
 	if err != nil {
 		return a, err
 	}
-	if !have {
+	if have { // kept already: but is it still there?
+		if _, err := l.Read(hash); err != nil {
+			return a, err
+		}
+	} else {
 		if p.staged, err = l.stage(body); err != nil {
 			return a, err
 		}

@@ -29,3 +29,6 @@ func (l *Log) SignCheckpoint(h Head) []byte {
 	}
 	return b
 }
+
+// Dir gives the folder.
+func (l *Log) Dir() string { return l.dir }

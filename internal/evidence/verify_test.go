@@ -121,9 +121,9 @@ func TestEveryFlippedBit(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, old := range body {
-			bits := []int{0, 1, 2, 3, 4, 5, 6, 7}
-			if len(body) > 1000 { // entries.jsonl: one bit of each octet, another one in each run
-				bits = []int{rand.IntN(8)}
+			bits := []int{rand.IntN(8)} // one of each octet, another one in each run
+			if rel == "checkpoint" || rel == "log.vkey" {
+				bits = []int{0, 1, 2, 3, 4, 5, 6, 7} // some decode to the same: the spelling must count
 			}
 			for _, bit := range bits {
 				f.WriteAt([]byte{old ^ 1<<bit}, int64(i))
