@@ -95,15 +95,13 @@ func Compose(id string, from Reporter, network impound.Network, cs []impound.Con
 	m.Subject = oneLine(fmt.Sprintf("[%s] Visits to seized phishing sites from your network, %s, ref %s", tlpMark(m.TLP), first.UTC().Format("2006-01-02"), id))
 
 	var b strings.Builder
-	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	p := func(format string, args ...any) { b.WriteString(wrap(fmt.Sprintf(format, args...)) + "\n") }
 	p("%s", tlpMark(m.TLP))
 	p("Reference: %s", id)
 	p("")
 	p("To the security or abuse desk of %s", oneLine(defang(who)))
 	p("")
-	p("Names that were used for targeted phishing have been taken over by order")
-	p("of a court or by agreement with the registry. They now lead to servers of")
-	p("%s that record who still comes. From your network came:", oneLine(defang(from.Org)))
+	p("Names that were used for targeted phishing have been taken over by order of a court or by agreement with the registry. They now lead to servers of %s that record who still comes. From your network came:", oneLine(defang(from.Org)))
 	p("")
 	p("  addresses that followed a lure:  %d", len(victims))
 	if len(unclear) > 0 {
@@ -150,15 +148,13 @@ func Compose(id string, from Reporter, network impound.Network, cs []impound.Con
 	p("3. Look for forwarding rules, delegates and connected apps that its owner")
 	p("   did not set, and remove them.")
 	p("4. Revoke app passwords and tokens.")
-	p("5. Turn on passkeys or security keys. Codes by text message do not stop this")
-	p("   kind of phishing.")
+	p("5. Turn on passkeys or security keys. Codes by text message do not stop")
+	p("   this kind of phishing.")
 	p("6. Warn the people whom the account wrote to.")
 	p("7. Tell us what you found, also if it was nothing: it helps us to judge.")
 	p("")
 	p("HOW TO CHECK THAT THIS IS AUTHENTIC")
-	p("Do not trust this message by itself, and do not use a number that stands in")
-	p("it alone. Look up %s where you look up other CSIRTs, call,", oneLine(defang(from.Org)))
-	p("and give the reference above.")
+	p("Do not trust this message by itself, and do not use a number that stands in it alone. Look up %s where you look up other CSIRTs, call, and give the reference above.", oneLine(defang(from.Org)))
 	if from.Phone != "" {
 		p("Our desk is at %s.", oneLine(from.Phone))
 	}
@@ -184,6 +180,23 @@ func Compose(id string, from Reporter, network impound.Network, cs []impound.Con
 	}
 	m.Text = b.String()
 	return m
+}
+
+// wrap breaks a long line at spaces, so that a mail needs no soft breaks.
+func wrap(s string) string {
+	const width = 74
+	var b strings.Builder
+	for len(s) > width {
+		i := strings.LastIndexByte(s[:width+1], ' ')
+		if i <= 0 {
+			if i = strings.IndexByte(s, ' '); i <= 0 {
+				break
+			}
+		}
+		b.WriteString(strings.TrimRight(s[:i], " ") + "\n")
+		s = strings.TrimLeft(s[i:], " ")
+	}
+	return b.String() + s
 }
 
 // marking gives the level of a report: it holds people's addresses, so it is

@@ -201,7 +201,7 @@ func TestMessage(t *testing.T) {
 		}
 	}
 	for i, line := range strings.Split(m.Text, "\n") {
-		if len(line) > 160 {
+		if len(line) > 76 {
 			t.Errorf("line %d is %d octets long", i+1, len(line))
 		}
 	}
@@ -448,7 +448,7 @@ func TestPrepare(t *testing.T) {
 		}
 		names = append(names, f.Name)
 	}
-	if d := cmp.Diff([]string{"2026-11-21-event4_sinkhole_http-example_access-as64500-c_1.csv", "2026-11-21-event6_sinkhole_http-example_access-as64500-c_1.csv", "xarf.jsonl", "message.eml"}, names); d != "" {
+	if d := cmp.Diff([]string{"2026-11-21-event4_sinkhole_http-example_access-as64500-r" + a.ID[len(a.ID)-12:] + ".csv", "2026-11-21-event6_sinkhole_http-example_access-as64500-r" + a.ID[len(a.ID)-12:] + ".csv", "xarf.jsonl", "message.eml"}, names); d != "" {
 		t.Error(d)
 	}
 	// The log has intent before result, hashes, and no address.
@@ -616,5 +616,27 @@ func TestRole(t *testing.T) {
 	}
 	if _, err := notify.New(notify.Options{Dir: "x", Source: &memSource{}, Log: &memLog{}}); impound.KindOf(err) != impound.KindInvalid {
 		t.Errorf("no reporter: %v", err)
+	}
+}
+
+// A case's id may name the actor: neither the message nor a file's name tells it.
+func TestCaseIDStaysIn(t *testing.T) {
+	s, src, _, _, _ := service(t)
+	src.f.Case.ID = "Charming-Kitten 2019"
+	c := contact(1, "198.51.100.7", accessNet)
+	c.Case = src.f.Case.ID
+	src.cs = []impound.Contact{c}
+	got, err := s.Prepare(context.Background(), "nora", src.f.Case.ID)
+	if err != nil || len(got) != 1 {
+		t.Fatal(got, err)
+	}
+	for _, f := range got[0].Files {
+		b, err := os.ReadFile(filepath.Join(got[0].Dir, f.Name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if low := strings.ToLower(f.Name + string(b)); strings.Contains(low, "kitten") || strings.Contains(low, "charming") {
+			t.Errorf("%s tells the case's id", f.Name)
+		}
 	}
 }

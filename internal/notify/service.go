@@ -98,8 +98,9 @@ type Prepared struct {
 	Covers   []string        `json:"covers"`             // event ids
 	Problems []string        `json:"problems,omitempty"` // why it can't be sent as it is
 	Sent     *Sent           `json:"sent,omitempty"`
-	Purged   bool            `json:"purged,omitempty"` // its files are gone: retention ended
-	Dir      string          `json:"-"`                // its folder
+	Sending  bool            `json:"sending,omitempty"` // a try to send it broke off: it may have arrived
+	Purged   bool            `json:"purged,omitempty"`  // its files are gone: retention ended
+	Dir      string          `json:"-"`                 // its folder
 }
 
 // Sent says how a report went out.
@@ -169,7 +170,7 @@ func (s *Service) may(by string) error {
 // message says so. A case marked TLP:RED is refused.
 //
 // It is idempotent: the same contacts give the same id, whose files are kept as
-// they are. A waiting report that the new one holds is replaced. Files are
+// they are. A waiting report that does not come out again is deleted. Files are
 // written in a folder of their own (0700), fsynced and renamed into place, after the
 // intent and before the result were appended to the evidence log. The log gets
 // the network's name, numbers and the files' hashes; no address.
@@ -201,7 +202,7 @@ func (s *Service) Prepare(ctx context.Context, by, caseID string) ([]Prepared, e
 	}
 	covered := map[string]bool{}
 	for _, p := range have {
-		if p.Sent != nil {
+		if p.Sent != nil || p.Sending { // or it may have been sent
 			for _, id := range p.Covers {
 				covered[id] = true
 			}
@@ -261,20 +262,18 @@ func (s *Service) Prepare(ctx context.Context, by, caseID string) ([]Prepared, e
 			out = append(out, p)
 		}
 	}
-	// A waiting report whose contacts are all in the new ones has had its day:
-	// it goes, after the new ones are safe.
+	// A waiting report that did not come out again has had its day: it lacks a
+	// contact, or holds one that is no victim by what is known now. It goes,
+	// after the new ones are safe.
 	fresh := map[string]bool{}
 	for _, p := range out {
 		fresh[p.ID] = true
-		for _, id := range p.Covers {
-			covered[id] = true
-		}
 	}
 	for _, p := range have {
-		if p.Sent != nil || fresh[p.ID] || slices.ContainsFunc(p.Covers, func(id string) bool { return !covered[id] }) {
+		if p.Sent != nil || p.Sending || fresh[p.ID] {
 			continue
 		}
-		if err := s.drop(ctx, p, by, "replaced by a newer report"); err != nil {
+		if err := s.drop(ctx, p, by, "replaced by what is known now"); err != nil {
 			return out, err
 		}
 	}
@@ -318,18 +317,29 @@ func (s *Service) prepare(ctx context.Context, by string, f Facts, n impound.Net
 		orders[c.Order] = true
 	}
 	p.Victims, p.Names, p.Orders = len(victims), sortedKeys(names), sortedKeys(orders)
-	for _, info := range []ReportInfo{v4, v6} {
+	var sum bytes.Buffer
+	fmt.Fprintf(&sum, "%s\x00%s\x00", f.Case.ID, n.Abuse)
+	infos := []ReportInfo{v4, v6}
+	bodies := make([][]byte, len(infos))
+	for i, info := range infos {
 		var b bytes.Buffer
 		rows, err := Report(&b, cs, info)
 		if err != nil {
 			return p, err
 		}
 		if rows > 0 {
-			files = append(files, Attachment{info.FileName(p.Last, p.Network.Name, as, f.Case.ID), "text/csv", b.Bytes()})
+			bodies[i] = b.Bytes()
+			sum.Write(bodies[i])
 		}
 	}
-	h := impound.HashBytes(bytes.Join([][]byte{files[0].Data, files[len(files)-1].Data, []byte(n.Abuse), []byte(f.Case.ID)}, []byte{0}))
-	p.ID = strings.Join(slices.DeleteFunc([]string{"R", slug(f.Case.ID), as, strings.TrimPrefix(h, "sha256:")[:12]}, func(x string) bool { return x == "" }), "-")
+	// Neither id nor file name tells the case: its id may name the actor.
+	h := strings.TrimPrefix(impound.HashBytes(sum.Bytes()), "sha256:")[:12]
+	p.ID = strings.Join(slices.DeleteFunc([]string{"R", as, h}, func(x string) bool { return x == "" }), "-")
+	for i, info := range infos {
+		if bodies[i] != nil {
+			files = append(files, Attachment{info.FileName(p.Last, p.Network.Name, as, "r"+h), "text/csv", bodies[i]})
+		}
+	}
 	p.Dir = filepath.Join(s.opt.Dir, folder(f.Case.ID), p.ID)
 	for _, old := range have {
 		if old.ID == p.ID && s.whole(old) {
@@ -513,6 +523,9 @@ func (s *Service) list(caseID string) ([]Prepared, error) {
 				return nil, impound.Errorf(impound.KindInvalid, "the note of sending is damaged: %w", err).At(filepath.Join(p.Dir, "sent.json")).WithCure("find out whether it was sent, and mark it again")
 			}
 		}
+		if _, err := os.Stat(filepath.Join(p.Dir, sendingNote)); err == nil {
+			p.Sending = p.Sent == nil
+		}
 		if _, err := os.Stat(filepath.Join(p.Dir, purgedNote)); err == nil {
 			p.Purged = true
 		}
@@ -615,7 +628,7 @@ func (s *Service) Purge(ctx context.Context, now time.Time, days func(order stri
 			continue
 		}
 		drop := s.drop
-		if p.Sent != nil {
+		if p.Sent != nil || p.Sending {
 			drop = s.strip
 		}
 		if err := drop(ctx, p, "system", "retention ended"); err != nil {
