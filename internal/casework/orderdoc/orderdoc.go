@@ -98,7 +98,17 @@ func (d *Document) line(path string) int {
 
 func (d *Document) at(line int) string { return d.File + ":" + strconv.Itoa(line) }
 
+// maxProblems bounds a report: whoever has that many has another kind of file.
+const maxProblems = 1000
+
+func (d *Document) full() bool { return len(d.ps) > maxProblems }
+
 func (d *Document) bad(line int, cure, format string, args ...any) {
+	if len(d.ps) == maxProblems {
+		cure, format, args = "correct these first", "more than %d problems: the rest is not listed", []any{maxProblems}
+	} else if d.full() {
+		return
+	}
 	d.ps = append(d.ps, impound.Errorf(impound.KindInvalid, format, args...).At(d.at(line)).WithCure(cure))
 	d.atLine = append(d.atLine, line)
 }
@@ -145,13 +155,12 @@ func (d *Document) read(data []byte) {
 	}
 	d.decode(root.Content[0], reflect.ValueOf(d.Order).Elem(), "")
 	for _, e := range d.Order.Validate() {
-		if d.isConsequence(e.Where) {
-			continue
+		if d.full() {
+			break
 		}
-		line := d.line(e.Where)
-		c := *e
-		c.Where = d.at(line)
-		d.ps, d.atLine = append(d.ps, &c), append(d.atLine, line)
+		if !d.isConsequence(e.Where) {
+			d.bad(d.line(e.Where), e.Cure, "%s", e.Msg)
+		}
 	}
 }
 
@@ -331,7 +340,7 @@ func (d *Document) mapping(n *yaml.Node, v reflect.Value, path string) {
 		}
 	}
 	seen := map[string]int{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
+	for i := 0; i+1 < len(n.Content) && !d.full(); i += 2 {
 		k, c := n.Content[i], n.Content[i+1]
 		if k.Kind != yaml.ScalarNode || k.Anchor != "" {
 			d.bad(k.Line, "write key: value", "a key must be a plain word")

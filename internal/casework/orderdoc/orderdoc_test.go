@@ -241,6 +241,17 @@ func TestAllProblemsAtOnce(t *testing.T) {
 	}
 }
 
+func TestProblemsAreBounded(t *testing.T) {
+	var b strings.Builder
+	for i := range 5000 {
+		fmt.Fprintf(&b, "k%d: x\n", i)
+	}
+	_, ps := Read("o.yaml", []byte(b.String()+"...\n"))
+	if len(ps) != maxProblems+1 {
+		t.Errorf("%d problems", len(ps))
+	}
+}
+
 // A document that was cut must never pass for a whole one, wherever the cut is.
 func TestCutAtEveryOctet(t *testing.T) {
 	for _, doc := range []string{good, signAs(t, signAs(t, good, "alice", "alice"), "bob", "bob"), strings.ReplaceAll(good, "\n", "\r\n")} {
