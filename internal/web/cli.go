@@ -33,12 +33,12 @@ func quote(a string) string {
 func cliFilter(verb []string, q url.Values) string {
 	args := append([]string{}, verb...)
 	for _, k := range sorted(q) {
-		if k == "offset" || k == "limit" || k == "type" { // the command has them all, and no flag for a type
-			continue
-		}
 		v := q.Get(k)
-		if k == "zone" || k == "name" { // these lines are read by people, too
-			v = defang(v)
+		switch k {
+		case "offset", "limit", "type", "proto": // the command gives them all, and has no such flag
+			continue
+		case "zone", "name":
+			k, v = "name", defang(v) // people read these lines, too
 		}
 		args = append(args, "--"+k, v)
 	}

@@ -541,7 +541,7 @@ func (s *server) artefactTable(arts []LogEntry, id string) *table {
 }
 
 func (s *server) reportTable(reports []ReportView, id string) *table {
-	t := &table{ID: "reports", Title: "Reports and messages", Live: true, CLI: cliLine("notify", "list", "--case", id), Empty: "No report is prepared yet.",
+	t := &table{ID: "reports", Title: "Reports and messages", Live: true, CLI: cliLine("notify", "list", id), Empty: "No report is prepared yet. Write them: " + cliLine("notify", "prepare", id),
 		Cols: []col{txt("recipient", "for"), txt("format", "format"), num("rows", "rows"), txt("state", "state"), txt("file", "file"), txt("hash", "SHA-256"), txt("at", "made (UTC)")}}
 	for _, x := range reports {
 		tone := ""

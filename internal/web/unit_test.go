@@ -255,6 +255,13 @@ func TestQuote(t *testing.T) {
 	}
 }
 
+func TestCLIFilter(t *testing.T) {
+	q := ContactQuery{Case: "PHOS 1", Class: impound.ClassVictim, Zone: names[0], Proto: impound.ProtoDNS, Limit: 7, Offset: 3}.encode()
+	if got, want := cliFilter([]string{"contacts", "list"}, q), "impound contacts list --case 'PHOS 1' --class victim --name 'outlook-verify[.]net'"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 func TestWindow(t *testing.T) {
 	for age, want := range map[time.Duration]string{0: "15m", 10 * time.Minute: "15m", 16 * time.Minute: "1h", 40 * time.Hour: "7d", 10000 * time.Hour: "1y", -time.Hour: "15m"} {
 		w, err := pickWindow(url.Values{}, now.Add(-age), now)
