@@ -296,7 +296,13 @@ func TestRealWebClients(t *testing.T) {
 		{"421 1.1", []string{"http://127.0.0.1:" + r.port("http") + "/"}},
 	} {
 		r.rec.take()
-		if got := run(t, "", curl, append(base[:len(base):len(base)], tt.args...)...); got != tt.want {
+		got := run(t, "", curl, append(base[:len(base):len(base)], tt.args...)...)
+		// We end a stream whose body we don't read with NO_ERROR (RFC 9113 8.1);
+		// curl before 8 sometimes calls that an error, after it has the answer.
+		if _, rest, ok := strings.Cut(got, "framing layer\n"); ok {
+			got = strings.TrimSuffix(rest, "\n[exit 92]")
+		}
+		if got != tt.want {
 			t.Errorf("curl %v: %s, want %s", tt.args, got, tt.want)
 		}
 		if es := r.rec.take(); len(es) == 0 {
@@ -401,4 +407,21 @@ func FuzzScrubPath(f *testing.F) {
 		queryLure(s)
 		hostName(s)
 	})
+}
+
+// A request that announces a body is answered, and its connection ended, though
+// not one octet of the body was sent: nobody waits for it.
+func TestBodyIsNotWaitedFor(t *testing.T) {
+	r := start(t, usual(t), func(c *Config) { c.Limits.HeadTimeout = time.Hour })
+	c, err := net.Dial("tcp", r.addr("http"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(5 * time.Second))
+	io.WriteString(c, "POST / HTTP/1.1\r\nHost: outlook-verify.net\r\nContent-Length: 1000\r\n\r\n")
+	b, err := io.ReadAll(c)
+	if err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 200") {
+		t.Errorf("%.40q, %v", b, err)
+	}
 }
