@@ -111,11 +111,24 @@ func TestKilledRegistryLosesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprint(f, `{"seq":999,"at":"2026-11-21T10:00:00Z","host":{"name":"half.inva`)
+	fmt.Fprint(f, `{"seq":998,"at":"2026-11-21T10:00:00Z","host":{"name":"whole.invalid","roid":"H1-X","sponsor":"registry","created":"2026-11-21T10:00:00Z"},"more":true}`+"\n"+
+		`{"seq":999,"at":"2026-11-21T10:00:00Z","host":{"name":"half.inva`)
 	f.Close()
 	cfg := config(t)
 	cfg.Dir = dir
 	r := start(t, cfg)
+	if _, err := dial(t, r, cfg, "registry").InfoHost(ctx, impound.MustName("whole.invalid")); impound.KindOf(err) != impound.KindNotFound {
+		t.Errorf("the whole line of a commit that was cut off: %v", err)
+	}
+	// What comes after it is read back again.
+	if err := r.Notify("registry", "After the cut."); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	r = start(t, cfg)
+	if m, ok, err := dial(t, r, cfg, "registry").Poll(ctx); !ok || m.Text != "After the cut." {
+		t.Errorf("%+v %v", m, err)
+	}
 	var got []acked
 	seen := map[string]bool{}
 	for _, op := range r.History() {
