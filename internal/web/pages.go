@@ -299,7 +299,7 @@ type caseData struct {
 	Counters []counter
 	Classes  []counter
 	Last     time.Time
-	States   []counter
+	States   []stateCount
 	Plot     *picture
 	Bars     template.HTML
 	Names    *table
@@ -393,6 +393,7 @@ func (s *server) casePage(ctx context.Context, r *http.Request) (*page, error) {
 		{N: totals.All(), Label: pluralWord(totals.All(), "contact in all", "contacts in all"), Href: "/contacts?" + base.Encode()},
 	}
 	d.Classes = classCounters(totals, base)
+	d.States = stateCounts(c)
 	d.Names = s.nameTable(c, orders, plans, path)
 	d.OrderTab = s.orderTable(orders, "orders", "Orders", "No order is filed in this case: nothing may be done to its names.")
 	d.Victims = s.victimTable(victims, id)
@@ -415,6 +416,36 @@ func (s *server) casePage(ctx context.Context, r *http.Request) (*page, error) {
 	return &page{Tmpl: "case.html", Title: c.ID + ": " + defangHosts(c.Title), Nav: "/cases", Data: d,
 		Plots:  map[string]string{"over-time": svg, "by-network": barsSVG},
 		Tables: []*table{d.Names, d.OrderTab, d.Victims, d.Newest, d.Timeline, d.Artefact, d.Reports}}, nil
+}
+
+type stateCount struct {
+	Cell cell
+	N    int
+}
+
+// states in the order of the way, with what needs a look in front.
+var states = []impound.DomainState{impound.StateContested, impound.StateBlocked, impound.StateCandidate, impound.StateEvidenced, impound.StateProposed, impound.StateOrdered, impound.StateSeized, impound.StateHeld, impound.StateSinkholed, impound.StateReleased}
+
+// stateCounts sums the names of a case up by state; a state that is new to this
+// list stands at its end.
+func stateCounts(c impound.Case) (out []stateCount) {
+	n := map[impound.DomainState]int{}
+	for _, d := range c.Domains {
+		n[d.State]++
+	}
+	add := func(st impound.DomainState) {
+		if n[st] > 0 {
+			out = append(out, stateCount{stateCell(st), n[st]})
+			delete(n, st)
+		}
+	}
+	for _, st := range states {
+		add(st)
+	}
+	for _, st := range sorted(n) {
+		add(st)
+	}
+	return out
 }
 
 // timeline reads what was decided and done. Captured artefacts, of which each

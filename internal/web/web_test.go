@@ -590,6 +590,38 @@ func TestAPI(t *testing.T) {
 	}
 }
 
+// The numbers on the case page are the desk's own.
+func TestCaseHead(t *testing.T) {
+	f := newFixture()
+	doc := parse(t, get(t, handler(f), "/cases/PHOS-2019").Body)
+	head := ""
+	walk(doc, func(n *html.Node) {
+		if attr(n, "id") == "case-head" {
+			head = strings.Join(strings.Fields(textOf(n)), " ")
+		}
+	})
+	totals, _ := f.Totals(t.Context(), "PHOS-2019")
+	for _, want := range []string{
+		"TLP:AMBER", "Magic Hound also APT35, Phosphorus, Mint Sandstorm", "PHOS-WDC-1 in force until in 9 days 2026-11-30 10:00:30",
+		fmt.Sprintf("%d victims", totals.Victims), fmt.Sprintf("%d contacts in all", totals.All()), fmt.Sprintf("victim %d", totals.ByClass["victim"]), fmt.Sprintf("mail gateway %d", totals.ByClass["mail-gateway"]),
+		"6 names: 1 blocked 1 evidenced 4 sinkholed", "order DRAFT-2 is no mandate yet", "1 more order not in force",
+	} {
+		if !strings.Contains(head, want) {
+			t.Errorf("the head doesn't say %q: %s", want, head)
+		}
+	}
+}
+
+func BenchmarkCasePoll(b *testing.B) {
+	h := handler(newFixture())
+	etag := get(b, h, "/cases/PHOS-2019?live=1").Header().Get("ETag")
+	for b.Loop() {
+		if w := get(b, h, "/cases/PHOS-2019?live=1", "If-None-Match", etag); w.Code != 304 {
+			b.Fatal(w.Code)
+		}
+	}
+}
+
 func TestSVG(t *testing.T) {
 	h := handler(newFixture())
 	w := get(t, h, "/cases/PHOS-2019?format=svg&plot=over-time&window=1h")
