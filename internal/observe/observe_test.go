@@ -371,7 +371,10 @@ func TestHTTPStaysOutside(t *testing.T) {
 		return new(dns.Msg)
 	})
 	o := newObserver(t, observe.Config{Resolvers: []string{res}, Routes: map[string]string{evil.String() + ":80": lure.Listener.Addr().String()}})
-	o.HTTP(t.Context(), evil)
+	v := o.HTTP(t.Context(), evil)
+	if l := v.Looks[0]; len(l.Hops) != 1 || l.Err != "" {
+		t.Errorf("a redirect to another port is recorded and not followed: %+v", l)
+	}
 	if hit {
 		t.Error("a redirect led into our own network")
 	}

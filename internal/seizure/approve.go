@@ -205,7 +205,7 @@ func (e *Engine) prove(ctx context.Context, r record) (*impound.Mandate, string,
 	for _, hp := range p.Hosts {
 		c := hp.Step.Change
 		acts, ok := m.Acts(c.Name)
-		if !ok || !seen[c.Name] || !slices.Contains(acts.Nameservers, c.CreateHost) || !same(hostStep(c.Name, c.CreateHost, c.HostAddrs), hp.Step) {
+		if !ok || !seen[c.Name] || !slices.Contains(acts.Nameservers, c.CreateHost) || !same(hostStep(c.Name, c.CreateHost, e.cfg.HostAddrs[c.CreateHost]), hp.Step) {
 			return nil, "", foreign(c.Name)
 		}
 	}

@@ -3,6 +3,7 @@ package seizure_test
 import (
 	"context"
 	"encoding/json"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -164,6 +165,12 @@ func TestNothingWithoutOrderAndApprovals(t *testing.T) {
 		"host not ordered, with approvals": {impound.KindRefused, func(t *testing.T, w *world, e *seizure.Engine) string {
 			return w.forge(w.planned(e), func(p *seizure.Plan) {
 				p.Hosts[0].Step.Change.CreateHost = n("ns1.thief.test")
+				p.Hosts[0].Step.Lines = p.Hosts[0].Step.Change.Lines()
+			}, "anna", "bert")
+		}},
+		"host with another address, with approvals": {impound.KindRefused, func(t *testing.T, w *world, e *seizure.Engine) string {
+			return w.forge(w.planned(e), func(p *seizure.Plan) {
+				p.Hosts[0].Step.Change.HostAddrs = []netip.Addr{netip.MustParseAddr("192.0.2.66")}
 				p.Hosts[0].Step.Lines = p.Hosts[0].Step.Change.Lines()
 			}, "anna", "bert")
 		}},
@@ -355,6 +362,11 @@ func TestFailuresOfTheProvider(t *testing.T) {
 				return nil
 			}
 		}, seizure.Stale, 0},
+		"somebody else's change is pending": {func(w *world) {
+			for _, x := range w.names {
+				w.prov.names[x].Status = []string{"pendingUpdate"}
+			}
+		}, seizure.Stale, 0},
 		"changed since the plan": {func(w *world) {
 			for _, x := range w.names {
 				w.prov.names[x].NS = ns("ns1.elsewhere.test")
@@ -490,6 +502,24 @@ func TestDrain(t *testing.T) {
 	r, err = e.Apply(t.Context(), p.ID)
 	w.wantDone(r, err)
 	w.wantUpdates(1)
+}
+
+// When the context ends while looking, nothing is begun.
+func TestDrainBeforeTheAct(t *testing.T) {
+	w := newWorld(t)
+	w.authorize(w.order())
+	ctx, cancel := context.WithCancel(t.Context())
+	e := w.engine(func(c *seizure.Config) {
+		c.Progress = func(ev seizure.Event) {
+			if ev.Phase == "look" {
+				cancel()
+			}
+		}
+	})
+	p := w.planned(e, "anna", "bert")
+	if r, err := e.Apply(ctx, p.ID); err == nil || r.Count(seizure.Skipped) != 4 || w.prov.asked != 0 {
+		t.Errorf("%v %+v, %d acts asked for", err, r.Names, w.prov.asked)
+	}
 }
 
 // A plan reads back from the store with the hash that was signed.
