@@ -30,6 +30,7 @@ Examples:
   testregistry --tld example --tld bank.example --dir /tmp/reg --epp 127.0.0.1:7000
   testregistry --route 127.0.0.53:53=127.0.0.1:5300
                                                  let the resolver find the sinkhole on port 5300
+  testregistry --dnssec                          with signed parent zones, for resolvers that validate
 
 State lies in --dir and survives kill -9. Stop with Ctrl-C.
 
@@ -68,6 +69,7 @@ func run(ctx context.Context, args []string, out, diag io.Writer) error {
 	fs.StringVar(&cfg.ActorDNS, "actor-dns", "127.0.0.1:7755", "the actor's name server, UDP and TCP")
 	fs.StringVar(&cfg.ActorHTTP, "actor-http", "127.0.0.1:7756", "the actor's web host")
 	fs.BoolVar(&cfg.RequireClientCert, "client-cert", false, "turn away EPP clients without a certificate")
+	fs.BoolVar(&cfg.Sign, "dnssec", false, "sign the parent zones; DIR/trust-anchors is for validating resolvers")
 	fs.IntVar(&cfg.SessionLimit, "sessions", 0, "EPP sessions an account may have at once; 0 for any number")
 	fs.Var(&tlds, "tld", "top-level domain; repeat for more (default example and test)")
 	fs.Var(&users, "user", "EPP account as id:password, or id:password:registry for one that may set server statuses; repeat for more")

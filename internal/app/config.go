@@ -101,9 +101,10 @@ type ReportConfig struct {
 	// Organisation is our name; From our mailbox.
 	Organisation string `yaml:"organisation,omitempty" json:"organisation,omitempty"`
 	From         string `yaml:"from,omitempty" json:"from,omitempty"`
-	// CallBack tells how a recipient checks that we are who we say, by
-	// something found elsewhere than in the message.
-	CallBack string `yaml:"call_back,omitempty" json:"call_back,omitempty"`
+	// Phone and Domain are how a recipient checks that we are who we say: the
+	// number as published elsewhere, and our own domain.
+	Phone  string `yaml:"phone,omitempty" json:"phone,omitempty"`
+	Domain string `yaml:"domain,omitempty" json:"domain,omitempty"`
 }
 
 // ConfigFile is the file in the state folder that holds the configuration.

@@ -62,7 +62,7 @@ func TestConfigRoundTrip(t *testing.T) {
 
 func TestReferenceNamesEveryKey(t *testing.T) {
 	r := ConfigReference()
-	for _, key := range []string{"web:", "  listen:", "    password_file:", "routes:", "  call_back:"} {
+	for _, key := range []string{"web:", "  listen:", "    password_file:", "routes:", "  domain:"} {
 		if !strings.Contains(r, "\n"+key) {
 			t.Errorf("the reference lacks %q", key)
 		}

@@ -99,6 +99,7 @@ sinkhole:
 report:
   organisation: your unit
   from: reports@unit.example
-  call_back: the switchboard number on your public page
+  phone: the switchboard number on your public page
+  domain: unit.example
 `
 }

@@ -1,0 +1,79 @@
+// Command evalwatch trains and measures what watch knows, on a folder of data
+// that is no part of the project (see its README for the files). It prints the
+// figures of detection split by time: learnt on the earlier part, measured on
+// the later one. With -train it writes the weights that are built in, learnt
+// from the whole folder.
+//
+//	evalwatch -data FOLDER                      figures of everything
+//	evalwatch -data FOLDER -only match          of one part: match, profile, dga
+//	evalwatch -data FOLDER -train match -out internal/watch/match
+package main
+
+import (
+	"bufio"
+	"compress/gzip"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+func main() {
+	data := flag.String("data", "", "folder with the data")
+	train := flag.String("train", "", "write built-in weights instead: background, match, profile, dga")
+	out := flag.String("out", "", "folder for -train")
+	only := flag.String("only", "", "measure one part alone: match, profile, dga")
+	flag.Parse()
+	if err := run(*data, *train, *out, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "evalwatch:", err)
+		os.Exit(1)
+	}
+}
+
+func run(data, train, out, only string) error {
+	if data == "" {
+		return fmt.Errorf("no data: give -data FOLDER (make eval-watch DATA=FOLDER)")
+	}
+	d := folder(data)
+	switch train {
+	case "":
+	case "background":
+		return trainBackground(d, out)
+	case "match":
+		return trainMatch(d, out)
+	default:
+		return fmt.Errorf("-train %s: there is background, match", train)
+	}
+	if only == "" || only == "match" {
+		if err := evalMatch(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type folder string
+
+// rows reads a gzipped tab-separated file.
+func (d folder) rows(name string) ([][]string, error) {
+	f, err := os.Open(filepath.Join(string(d), name))
+	if err != nil {
+		return nil, fmt.Errorf("couldn't open the data: %w", err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return nil, fmt.Errorf("couldn't read %s: %w", name, err)
+	}
+	var out [][]string
+	sc := bufio.NewScanner(z)
+	sc.Buffer(nil, 1<<20)
+	for sc.Scan() {
+		out = append(out, strings.Split(sc.Text(), "\t"))
+	}
+	if err := sc.Err(); err != nil {
+		return nil, fmt.Errorf("couldn't read %s: %w", name, err)
+	}
+	return out, nil
+}

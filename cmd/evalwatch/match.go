@@ -1,0 +1,333 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/impound/impound/internal/watch/match"
+)
+
+const (
+	phishSplit = "2022-07" // names before it teach, later ones are measured
+	nrdSplit   = "2024-06"
+)
+
+func (d folder) brands() ([]match.Brand, error) {
+	f, err := os.Open(filepath.Join(string(d), "brands105.json"))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return match.LoadBrands(f)
+}
+
+func trainBackground(d folder, out string) error {
+	benign, err := d.rows("benign_hosts_tb0hdan.txt.gz")
+	if err != nil {
+		return err
+	}
+	popular, err := d.rows("popular_tranco100k.tsv.gz")
+	if err != nil {
+		return err
+	}
+	b := match.TrainBackground(func(yield func(string) bool) {
+		for i, r := range benign {
+			// Host names of one domain come in long runs: every third is enough.
+			if i%3 == 0 && !yield(r[0]) {
+				return
+			}
+		}
+		for _, r := range popular {
+			for range 4 {
+				if !yield(r[1]) {
+					return
+				}
+			}
+		}
+	})
+	return os.WriteFile(filepath.Join(out, "background.bin"), b, 0o644)
+}
+
+type phish struct{ date, name, brand, tier string }
+
+type matchData struct {
+	brands     []match.Brand
+	reg, hosts []phish
+	nrd        []phish // brand and tier empty
+	benign     []string
+	popular    []string
+}
+
+func loadMatch(d folder) (*matchData, error) {
+	var m matchData
+	var err error
+	if m.brands, err = d.brands(); err != nil {
+		return nil, err
+	}
+	for _, f := range []struct {
+		file string
+		col  [4]int
+		to   *[]phish
+	}{
+		{"phish_jpcert_regdomains.tsv.gz", [4]int{0, 1, 2, 3}, &m.reg},
+		{"phish_jpcert_hosts.tsv.gz", [4]int{0, 1, 2, 3}, &m.hosts},
+		{"nrd_shreshta.tsv.gz", [4]int{0, 1, -1, -1}, &m.nrd},
+	} {
+		rows, err := d.rows(f.file)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rows {
+			p := phish{date: r[0], name: r[1]}
+			if f.col[2] >= 0 {
+				p.brand, p.tier = r[2], r[3]
+			}
+			*f.to = append(*f.to, p)
+		}
+	}
+	rows, err := d.rows("benign_hosts_tb0hdan.txt.gz")
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range rows {
+		m.benign = append(m.benign, r[0])
+	}
+	if rows, err = d.rows("popular_tranco100k.tsv.gz"); err != nil {
+		return nil, err
+	}
+	for _, r := range rows {
+		m.popular = append(m.popular, r[1])
+	}
+	return &m, nil
+}
+
+// examples gives what may be learnt from: all, or what lies before the splits.
+func (m *matchData) examples(all bool) []match.Example {
+	var out []match.Example
+	for _, p := range m.reg {
+		if (all || p.date < phishSplit) && p.tier != "none" {
+			w := float32(6)
+			if p.tier == "loose" {
+				w = 2
+			}
+			out = append(out, match.Example{Name: p.name, Brand: p.brand, Weight: w})
+		}
+	}
+	for _, p := range m.hosts {
+		if (all || p.date < phishSplit) && p.tier != "none" {
+			w := float32(1.5)
+			if p.tier == "loose" {
+				w = 0.5
+			}
+			out = append(out, match.Example{Name: p.name, Brand: p.brand, Weight: w})
+		}
+	}
+	for _, p := range m.nrd {
+		if all || p.date < nrdSplit {
+			out = append(out, match.Example{Name: p.name, Weight: 1})
+		}
+	}
+	for i, h := range m.benign {
+		if all || i/1000%2 == 0 {
+			out = append(out, match.Example{Name: h, Weight: 0.5})
+		}
+	}
+	return out
+}
+
+func trainMatch(d folder, out string) error {
+	md, err := loadMatch(d)
+	if err != nil {
+		return err
+	}
+	ex := md.examples(true)
+	var all []byte
+	for _, noTLD := range []bool{false, true} {
+		m, err := match.New(md.brands, match.Options{NoTLD: noTLD})
+		if err != nil {
+			return err
+		}
+		all = append(all, m.Train(ex, epochs, 1)...)
+	}
+	return os.WriteFile(filepath.Join(out, "weights.bin"), all, 0o644)
+}
+
+const epochs = 12
+
+type scored struct {
+	p     float64
+	brand string
+}
+
+func scoreAll[T any](m *match.Matcher, in []T, name func(T) string) []scored {
+	out := make([]scored, len(in))
+	var wg sync.WaitGroup
+	n := runtime.GOMAXPROCS(0)
+	for w := range n {
+		wg.Go(func() {
+			for i := len(in) * w / n; i < len(in)*(w+1)/n; i++ {
+				out[i].p, out[i].brand = m.Score([]byte(name(in[i])))
+			}
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// threshold gives the least score above which no more than rate of s lie.
+func threshold(s []scored, rate float64) float64 {
+	p := make([]float64, len(s))
+	for i := range s {
+		p[i] = s[i].p
+	}
+	slices.Sort(p)
+	k := len(p) - int(rate*float64(len(p)))
+	return p[min(k, len(p)-1)]
+}
+
+var rates = []float64{0.01, 0.001, 0.0001}
+
+func evalMatch(d folder) error {
+	md, err := loadMatch(d)
+	if err != nil {
+		return err
+	}
+	var nrd []phish
+	for _, p := range md.nrd {
+		if p.date >= nrdSplit {
+			nrd = append(nrd, p)
+		}
+	}
+	var benign []string
+	for i, h := range md.benign {
+		if i/1000%2 == 1 {
+			benign = append(benign, h)
+		}
+	}
+	later := func(in []phish, tiers ...string) (out []phish) {
+		for _, p := range in {
+			if p.date >= phishSplit && slices.Contains(tiers, p.tier) {
+				out = append(out, p)
+			}
+		}
+		return out
+	}
+	ex := md.examples(false)
+	for _, noTLD := range []bool{false, true} {
+		base, err := match.New(md.brands, match.Options{NoTLD: noTLD})
+		if err != nil {
+			return err
+		}
+		learnt, err := base.With(base.Train(ex, epochs, 1))
+		if err != nil {
+			return err
+		}
+		for _, v := range []struct {
+			what string
+			m    *match.Matcher
+		}{{"learnt before the split", learnt}, {"built in (has seen this data)", base}} {
+			label := "with TLD"
+			if noTLD {
+				label = "without TLD"
+			}
+			fmt.Printf("\nmatch, %s, %s: phishing from %s, new registrations from %s\n", label, v.what, phishSplit, nrdSplit)
+			sn := scoreAll(v.m, nrd, func(p phish) string { return p.name })
+			sb := scoreAll(v.m, benign, func(s string) string { return s })
+			hits := 0
+			for _, s := range sn {
+				if s.p > 0 {
+					hits++
+				}
+			}
+			fmt.Printf("  %d new registrations, %.1f %% with any hit\n", len(sn), 100*float64(hits)/float64(len(sn)))
+			if f := os.Getenv("EVALWATCH_DUMP"); f != "" && v.m == learnt {
+				dump(f, noTLD, nrd, sn, later(md.reg, "exact", "fuzzy"), v.m)
+			}
+			for _, set := range []struct {
+				what string
+				in   []phish
+				neg  []scored
+			}{
+				{"registrable exact+fuzzy | new registrations", later(md.reg, "exact", "fuzzy"), sn},
+				{"registrable exact       | new registrations", later(md.reg, "exact"), sn},
+				{"registrable fuzzy       | new registrations", later(md.reg, "fuzzy"), sn},
+				{"registrable loose       | new registrations", later(md.reg, "loose"), sn},
+				{"hosts exact+fuzzy       | new registrations", later(md.hosts, "exact", "fuzzy"), sn},
+				{"hosts exact+fuzzy       | ordinary hosts   ", later(md.hosts, "exact", "fuzzy"), sb},
+				{"hosts loose             | new registrations", later(md.hosts, "loose"), sn},
+			} {
+				report(set.what, v.m, set.in, set.neg)
+			}
+		}
+	}
+	return nil
+}
+
+func report(what string, m *match.Matcher, in []phish, neg []scored) {
+	sp := scoreAll(m, in, func(p phish) string { return p.name })
+	fmt.Printf("  %s n=%-6d", what, len(in))
+	for _, r := range rates {
+		t := threshold(neg, r)
+		n := 0
+		by := map[string][2]int{}
+		for i, s := range sp {
+			c := by[in[i].brand]
+			c[1]++
+			if s.p > t {
+				n++
+				c[0]++
+			}
+			by[in[i].brand] = c
+		}
+		macro, k := 0.0, 0
+		for _, b := range slices.Sorted(maps.Keys(by)) {
+			if c := by[b]; c[1] >= 5 {
+				macro += float64(c[0]) / float64(c[1])
+				k++
+			}
+		}
+		fmt.Printf("  %g%%: %.3f (by brand %.3f)", r*100, float64(n)/float64(max(1, len(in))), macro/float64(max(1, k)))
+	}
+	found, right := 0, 0
+	for i, s := range sp {
+		if s.p > 0 {
+			found++
+			if s.brand == in[i].brand {
+				right++
+			}
+		}
+	}
+	fmt.Printf("  right brand %.3f\n", float64(right)/float64(max(1, found)))
+}
+
+// dump writes what an eye should see: the highest new registrations, and where
+// the phishing names lie among them.
+func dump(dir string, noTLD bool, nrd []phish, sn []scored, pos []phish, m *match.Matcher) {
+	name := "tld"
+	if noTLD {
+		name = "notld"
+	}
+	f, err := os.Create(filepath.Join(dir, name+".txt"))
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	order := make([]int, len(nrd))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(sn[b].p, sn[a].p) })
+	for _, i := range order[:2000] {
+		fmt.Fprintf(f, "N %.6f %s %s %s\n", sn[i].p, nrd[i].date, nrd[i].name, sn[i].brand)
+	}
+	for _, p := range pos {
+		s, b := m.Score([]byte(p.name))
+		fmt.Fprintf(f, "P %.6f %s %s %s %s %s\n", s, p.date, p.name, p.brand, p.tier, b)
+	}
+}

@@ -1,0 +1,451 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/impound/impound"
+	"github.com/impound/impound/internal/casework"
+	"github.com/impound/impound/internal/evidence"
+	"github.com/impound/impound/internal/seizure"
+	"github.com/impound/impound/internal/telemetry"
+	"github.com/impound/impound/internal/web"
+)
+
+// desk is the system as the pages read it. It changes nothing.
+type desk struct{ s *System }
+
+var _ web.Desk = desk{}
+
+// Desk gives what the pages read, for other faces than the pages.
+func (s *System) Desk() web.Desk { return desk{s} }
+
+func (d desk) Cases(ctx context.Context) ([]impound.Case, error) {
+	heads, err := d.s.Casework.Cases(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]impound.Case, 0, len(heads))
+	for _, h := range heads {
+		k, err := d.s.Casework.Case(ctx, h.ID)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, k)
+	}
+	slices.SortStableFunc(out, func(a, b impound.Case) int { return b.Opened.Compare(a.Opened) })
+	return out, nil
+}
+
+func (d desk) Case(ctx context.Context, id string) (impound.Case, error) {
+	return d.s.Casework.Case(ctx, id)
+}
+
+func (d desk) Actor(ctx context.Context, id string) (impound.Actor, error) {
+	actors, err := d.s.Casework.Actors(ctx)
+	if err != nil {
+		return impound.Actor{}, err
+	}
+	for _, a := range actors {
+		if a.ID == id {
+			return a, nil
+		}
+	}
+	return impound.Actor{}, impound.Errorf(impound.KindNotFound, "no actor %s", id)
+}
+
+func (d desk) Candidates(ctx context.Context, status string) ([]impound.Candidate, error) {
+	return d.s.Casework.Candidates(ctx, casework.CandidateFilter{Status: status})
+}
+
+func (d desk) Orders(ctx context.Context, caseID string) ([]web.OrderView, error) {
+	rows, err := d.s.Casework.Orders(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ms, err := d.s.Casework.Mandates(ctx)
+	unproven := ""
+	if err != nil {
+		if impound.KindOf(err) != impound.KindPartial {
+			return nil, err
+		}
+		unproven = err.Error()
+	}
+	out := []web.OrderView{}
+	for _, r := range rows {
+		if caseID != "" && r.Case != caseID {
+			continue
+		}
+		v, err := d.orderView(ctx, r, ms, unproven)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	slices.SortStableFunc(out, func(a, b web.OrderView) int { return b.Issued.Compare(a.Issued) })
+	return out, nil
+}
+
+func (d desk) orderView(ctx context.Context, r casework.OrderRow, ms []*impound.Mandate, unproven string) (web.OrderView, error) {
+	_, o, _, err := d.s.Casework.Order(ctx, r.ID)
+	if err != nil {
+		return web.OrderView{}, err
+	}
+	court := o.Authority.Court
+	if court == "" {
+		court = o.Authority.Agreement
+	}
+	v := web.OrderView{
+		ID: o.ID, Hash: o.Hash(), Case: o.Case, Kind: string(o.Kind), Court: court, Docket: o.Authority.Docket, Issued: o.Issued, From: o.From, Until: o.Until,
+		Signers: r.Signers, Needed: impound.MinSigners, Capture: string(o.Sinkhole.Capture), AtEnd: o.AtEnd, TLP: o.TLP, Unproven: unproven,
+	}
+	if v.Unproven == "" {
+		v.Unproven = "the evidence log does not prove it"
+	}
+	if o.Parent != nil {
+		v.Parent = o.Parent.ID
+	}
+	blocked := map[impound.Name][]impound.GateVerdict{}
+	for _, m := range ms {
+		if m.ID() == o.ID {
+			v.Unproven, v.InForce = "", m.InForce(d.s.now())
+			v.From, v.Until = m.Window()
+			if blocked, err = d.s.Casework.Blocked(ctx, m); err != nil {
+				return v, err
+			}
+		}
+	}
+	states := map[impound.Name]impound.DomainState{}
+	if k, err := d.s.Casework.Case(ctx, o.Case); err == nil {
+		for _, x := range k.Domains {
+			states[x.Name] = x.State
+		}
+	}
+	for _, on := range o.Names() {
+		a, _ := o.ActsFor(on.Name)
+		n := web.OrderName{Name: on.Name, State: states[on.Name], Acts: actWords(a)}
+		if vs := blocked[on.Name]; len(vs) > 0 {
+			n.Blocked = &vs[0]
+		}
+		v.Names = append(v.Names, n)
+	}
+	return v, nil
+}
+
+func actWords(a impound.Acts) []string {
+	var out []string
+	for _, act := range a.List() {
+		switch act {
+		case impound.ActNameservers:
+			var ns []string
+			for _, n := range a.Nameservers {
+				ns = append(ns, n.Defanged())
+			}
+			out = append(out, "name servers to "+strings.Join(ns, ", "))
+		case impound.ActLock:
+			out = append(out, "lock: "+strings.Join(a.Lock, ", "))
+		case impound.ActRemoveDS:
+			out = append(out, "remove DS")
+		case impound.ActRegistrant:
+			out = append(out, "registrant to "+a.Registrant)
+		default:
+			out = append(out, string(act))
+		}
+	}
+	return out
+}
+
+func (d desk) Order(ctx context.Context, id string) (web.OrderView, error) {
+	all, err := d.Orders(ctx, "")
+	if err != nil {
+		return web.OrderView{}, err
+	}
+	for _, o := range all {
+		if o.ID == id {
+			return o, nil
+		}
+	}
+	return web.OrderView{}, impound.Errorf(impound.KindNotFound, "no order %s", id)
+}
+
+func (d desk) Plans(ctx context.Context, caseID, orderID string) ([]web.PlanView, error) {
+	infos, err := d.s.Seizure.Plans(ctx, orderID)
+	if err != nil {
+		return nil, err
+	}
+	status := map[string][]seizure.Seizure{}
+	out := []web.PlanView{}
+	for _, p := range infos {
+		if caseID != "" && p.Plan.Case != caseID {
+			continue
+		}
+		st, ok := status[p.Plan.Order]
+		if !ok {
+			if st, err = d.s.Seizure.Status(ctx, p.Plan.Order); err != nil {
+				return nil, err
+			}
+			status[p.Plan.Order] = st
+		}
+		v, err := d.planView(ctx, p, st)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+func (d desk) Plan(ctx context.Context, id string) (web.PlanView, error) {
+	p, err := d.s.Seizure.Get(ctx, id)
+	if err != nil {
+		return web.PlanView{}, err
+	}
+	st, err := d.s.Seizure.Status(ctx, p.Plan.Order)
+	if err != nil {
+		return web.PlanView{}, err
+	}
+	return d.planView(ctx, p, st)
+}
+
+func (d desk) planView(ctx context.Context, p seizure.PlanInfo, status []seizure.Seizure) (web.PlanView, error) {
+	v := web.PlanView{ID: p.Plan.ID, Hash: p.Hash, Order: p.Plan.Order, Case: p.Plan.Case, Made: p.Plan.Made, Needed: impound.MinSigners, State: "proposed"}
+	switch {
+	case !p.Applied.IsZero():
+		v.State = "applied"
+	case p.Expired:
+		v.State = "expired"
+	case p.Approved:
+		v.State = "approved"
+	}
+	approved, err := d.s.Evidence.Select(ctx, evidence.Filter{Order: p.Plan.Order, What: "seize.approve"})
+	if err != nil {
+		return v, err
+	}
+	for _, who := range p.Approvers {
+		a := web.Approval{Person: who}
+		for _, x := range approved {
+			if x.Entry.By == who && x.Entry.Detail["plan"] == p.Plan.ID {
+				a.At = x.Entry.At
+			}
+		}
+		v.Approvals = append(v.Approvals, a)
+	}
+	for _, n := range p.Plan.Names {
+		pn := web.PlanName{Name: n.Name, Provider: n.Provider}
+		if n.Blocked != "" {
+			pn.Diff = []string{"  blocked: " + n.Blocked}
+		} else if len(n.Steps) == 0 {
+			pn.Diff = []string{"  nothing to do: it is as ordered"}
+		}
+		for _, st := range n.Steps {
+			pn.Diff = append(pn.Diff, st.Lines...)
+		}
+		for _, look := range []*web.Look{&pn.Parent, &pn.RDAP, &pn.Resolver} {
+			look.Verdict = web.Unknown
+		}
+		for _, z := range status {
+			if z.Name != n.Name {
+				continue
+			}
+			if z.Plan == p.Plan.ID {
+				pn.Result = z.Outcome
+				if z.Msg != "" {
+					pn.Result += ": " + z.Msg
+				}
+			}
+			if z.Status != nil {
+				for _, view := range z.Status.Views {
+					l := web.Look{Verdict: view.State, Detail: view.Why, At: z.Status.At}
+					switch view.View {
+					case "parent":
+						pn.Parent = l
+					case "rdap":
+						pn.RDAP = l
+					case "resolver":
+						pn.Resolver = l
+					}
+				}
+			}
+		}
+		v.Names = append(v.Names, pn)
+	}
+	return v, nil
+}
+
+// maxOffset bounds how deep a page of contacts may lie.
+const maxOffset = 100_000
+
+func (d desk) Contacts(ctx context.Context, q web.ContactQuery) ([]impound.Contact, int, error) {
+	f := telemetry.Filter{Case: q.Case, Class: q.Class, Zone: q.Zone.String(), Desc: true, Limit: min(q.Offset+q.Limit, maxOffset)}
+	if q.Proto != "" { // telemetry has no index on it: look through what a page can reach
+		f.Limit = maxOffset
+		cs, err := d.s.Telemetry.Contacts(ctx, f)
+		if err != nil {
+			return nil, 0, err
+		}
+		cs = slices.DeleteFunc(cs, func(c impound.Contact) bool { return c.Proto != q.Proto })
+		page := cs[min(q.Offset, len(cs)):]
+		return page[:min(q.Limit, len(page))], len(cs), nil
+	}
+	cs, err := d.s.Telemetry.Contacts(ctx, f)
+	if err != nil {
+		return nil, 0, err
+	}
+	counts, err := d.s.Telemetry.Counts(ctx, f)
+	if err != nil {
+		return nil, 0, err
+	}
+	n := 0
+	for class, c := range counts {
+		if q.Class == "" || class == q.Class {
+			n += c
+		}
+	}
+	return cs[min(q.Offset, len(cs)):], n, nil
+}
+
+func (d desk) Totals(ctx context.Context, caseID string) (web.Totals, error) {
+	t := web.Totals{}
+	var err error
+	if t.ByClass, err = d.s.Telemetry.Counts(ctx, telemetry.Filter{Case: caseID}); err != nil {
+		return t, err
+	}
+	nets, err := d.s.Telemetry.Victims(ctx, telemetry.Filter{Case: caseID})
+	if err != nil {
+		return t, err
+	}
+	for _, n := range nets {
+		t.Victims += n.Victims
+	}
+	for _, desc := range []bool{false, true} {
+		cs, err := d.s.Telemetry.Contacts(ctx, telemetry.Filter{Case: caseID, Limit: 1, Desc: desc})
+		if err != nil {
+			return t, err
+		}
+		if len(cs) == 1 {
+			if desc {
+				t.Last = cs[0].At
+			} else {
+				t.First = cs[0].At
+			}
+		}
+	}
+	return t, nil
+}
+
+func (d desk) Series(ctx context.Context, q web.SeriesQuery) ([]web.SeriesPoint, error) {
+	bs, err := d.s.Telemetry.Series(ctx, telemetry.Filter{Case: q.Case, Zone: q.Zone.String(), From: q.From, To: q.Until}, q.Step)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]web.SeriesPoint, len(bs))
+	for i, b := range bs {
+		out[i] = web.SeriesPoint{At: b.At, Count: b.Counts}
+	}
+	return out, nil
+}
+
+func (d desk) Victims(ctx context.Context, caseID string) ([]web.NetworkCount, error) {
+	nets, err := d.s.Telemetry.Victims(ctx, telemetry.Filter{Case: caseID})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]web.NetworkCount, len(nets))
+	for i, n := range nets {
+		out[i] = web.NetworkCount{Network: n.Network, Victims: n.Victims, Contacts: n.Contacts, First: n.First, Last: n.Last}
+	}
+	return out, nil
+}
+
+func (d desk) Reports(ctx context.Context, caseID string) ([]web.ReportView, error) {
+	out := []web.ReportView{}
+	if d.s.Notify == nil {
+		return out, nil
+	}
+	reps, err := d.s.Notify.List(ctx, caseID)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range reps {
+		state := "prepared"
+		if p.Sent != nil {
+			state = "sent"
+		}
+		for _, f := range p.Files {
+			format := "message"
+			if strings.HasSuffix(f.Name, ".csv") {
+				format = "Shadowserver CSV"
+			} else if strings.HasSuffix(f.Name, ".json") {
+				format = "XARF"
+			}
+			out = append(out, web.ReportView{ID: p.ID, Case: p.Case, Recipient: fmt.Sprintf("%s (AS%d)", p.Network.Name, p.Network.ASN), Format: format, Rows: p.Contacts, Hash: f.Hash, File: f.Name, State: state, At: p.Made})
+		}
+	}
+	return out, nil
+}
+
+func (d desk) Log(ctx context.Context, q web.LogQuery) ([]web.LogEntry, int, error) {
+	es, err := d.s.Evidence.Select(ctx, evidence.Filter{Case: q.Case, Order: q.Order, Name: q.Name, Type: q.Type})
+	if err != nil {
+		return nil, 0, err
+	}
+	n := len(es)
+	slices.Reverse(es)
+	es = es[min(q.Offset, n):]
+	es = es[:min(q.Limit, len(es))]
+	out := make([]web.LogEntry, len(es))
+	for i, e := range es {
+		out[i] = web.LogEntry{Index: e.Index, Entry: e.Entry}
+	}
+	return out, n, nil
+}
+
+func (d desk) Checkpoint(context.Context) (string, error) {
+	return string(d.s.Evidence.Checkpoint()), nil
+}
+
+func (d desk) Sensors(ctx context.Context) ([]web.SensorView, error) {
+	d.s.servingMu.Lock()
+	v := d.s.serving
+	d.s.servingMu.Unlock()
+	if v == nil || v.sink == nil {
+		return []web.SensorView{}, nil
+	}
+	view := web.SensorView{ID: d.s.sensorID(), Seen: d.s.now()}
+	for scheme, addrs := range v.sink.Addrs() {
+		for _, a := range addrs {
+			view.Listeners = append(view.Listeners, scheme+" "+a)
+		}
+	}
+	slices.Sort(view.Listeners)
+	if p := v.sink.Policy(); p != nil {
+		view.Serial = p.Serial()
+		now := d.s.now()
+		for _, t := range p.Orders() {
+			if !now.Before(t.From) && now.Before(t.Until) && now.Before(p.NotAfter()) {
+				view.Orders = append(view.Orders, t.ID)
+			}
+		}
+	}
+	st := v.spool.Stats()
+	view.SpoolSeq, view.Missing = st.Last, st.Dropped
+	var err error
+	if view.Read, err = d.s.Telemetry.Cursor(ctx, view.ID); err != nil {
+		return nil, err
+	}
+	v.mu.Lock()
+	view.Fault = v.fault
+	v.mu.Unlock()
+	if st.Gap {
+		view.Fault = strings.TrimPrefix(view.Fault+"; recording stopped at "+st.GapSince.UTC().Format(time.RFC3339)+": the spool is full", "; ")
+	}
+	return []web.SensorView{view}, nil
+}
+
+func (d desk) Ready(ctx context.Context) error {
+	_, err := d.s.Store.Version(ctx)
+	return err
+}

@@ -1,0 +1,266 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/impound/impound"
+	"github.com/impound/impound/internal/casework"
+	"github.com/impound/impound/internal/casework/gate"
+	"github.com/impound/impound/internal/casework/orderdoc"
+	"github.com/impound/impound/internal/seizure"
+)
+
+// Mandate proves an order anew and gives its mandate, without the names that a
+// gate keeps out.
+func (s *System) Mandate(ctx context.Context, orderID string) (*impound.Mandate, error) {
+	ms, err := s.Casework.Mandates(ctx)
+	for _, m := range ms {
+		if m.ID() == orderID {
+			return m, nil
+		}
+	}
+	if err != nil {
+		return nil, impound.Errorf(impound.KindRefused, "order %s is not proven: %w", orderID, err)
+	}
+	return nil, impound.Errorf(impound.KindNotFound, "no order %s is filed here", orderID).WithCure("impound order list shows those that are; impound order file FILE files one")
+}
+
+// caseOf gives the case of an order, for contacts.
+func (s *System) caseOf(order string) string {
+	rows, err := s.Casework.Orders(context.Background())
+	if err != nil {
+		return ""
+	}
+	for _, r := range rows {
+		if r.ID == order {
+			return r.Case
+		}
+	}
+	return ""
+}
+
+// SignOrderFile adds the person's signature to the order document in file, which
+// is replaced whole or not at all.
+func (s *System) SignOrderFile(me Identity, file string) error {
+	if !me.Has(impound.RoleApprover) {
+		return impound.Errorf(impound.KindAuth, "%s is no approver", me.ID)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return impound.Errorf(impound.KindInvalid, "couldn't read the order: %w", err)
+	}
+	o, err := orderdoc.Parse(file, data)
+	if err != nil {
+		return err
+	}
+	out, err := orderdoc.Sign(file, data, me.Sign(impound.SignOrder, o.Hash(), s.now()))
+	if err != nil {
+		return err
+	}
+	return replaceFile(file, out)
+}
+
+func replaceFile(file string, data []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(file), ".new-*")
+	if err != nil {
+		return impound.Errorf(impound.KindUnavailable, "couldn't write: %w", err)
+	}
+	defer os.Remove(tmp.Name())
+	if _, err := tmp.Write(data); err != nil {
+		tmp.Close()
+		return impound.Errorf(impound.KindUnavailable, "couldn't write: %w", err)
+	}
+	if err := tmp.Sync(); err != nil {
+		tmp.Close()
+		return impound.Errorf(impound.KindUnavailable, "couldn't write: %w", err)
+	}
+	if err := tmp.Close(); err != nil {
+		return impound.Errorf(impound.KindUnavailable, "couldn't write: %w", err)
+	}
+	if err := os.Rename(tmp.Name(), file); err != nil {
+		return impound.Errorf(impound.KindUnavailable, "couldn't write: %w", err)
+	}
+	d, err := os.Open(filepath.Dir(file))
+	if err != nil {
+		return nil // the file is there; only a power cut now could undo the rename
+	}
+	defer d.Close()
+	_ = d.Sync() // not every file system lets a folder be synced
+	return nil
+}
+
+// gateRuns keeps the gates' answers on whole orders for a moment: a plan asks
+// name by name.
+type gateRuns struct {
+	mu   sync.Mutex
+	runs map[string]*gateRun // by order hash
+}
+
+type gateRun struct {
+	once sync.Once
+	at   time.Time
+	rep  casework.OrderReport
+	err  error
+}
+
+// gatesAge is for how long one run of an order's gates is used again.
+const gatesAge = 10 * time.Second
+
+var observed = []string{gate.G5, gate.G9}
+
+// gates runs the gates on one name of an order, now, for seizure. There a name
+// is touched only when every verdict is pass or warn. So an unknown stays an
+// unknown where looking would tell (G5, G9): the name waits until somebody could
+// look. On the others it is shown as a warning: no look can settle it.
+func (s *System) gates(ctx context.Context, m *impound.Mandate, n impound.Name) ([]impound.GateVerdict, error) {
+	s.gateRuns.mu.Lock()
+	if s.gateRuns.runs == nil {
+		s.gateRuns.runs = map[string]*gateRun{}
+	}
+	run := s.gateRuns.runs[m.Hash()]
+	if now := s.now(); run == nil || now.Sub(run.at) > gatesAge || now.Before(run.at) {
+		run = &gateRun{at: now}
+		s.gateRuns.runs[m.Hash()] = run
+	}
+	s.gateRuns.mu.Unlock()
+	run.once.Do(func() {
+		_, _, data, err := s.Casework.Order(ctx, m.ID())
+		if err != nil {
+			run.err = err
+			return
+		}
+		run.rep, run.err = s.Casework.CheckOrder(ctx, m.ID()+".yaml", data)
+	})
+	if run.err != nil {
+		s.gateRuns.mu.Lock()
+		delete(s.gateRuns.runs, m.Hash())
+		s.gateRuns.mu.Unlock()
+		return nil, run.err
+	}
+	for _, r := range run.rep.Names {
+		if r.Name != n {
+			continue
+		}
+		out := slices.Clone(r.Verdicts)
+		for i := range out {
+			v := &out[i]
+			switch {
+			case v.Outcome == impound.GateBlock && slices.Contains(r.Overridden, v.Gate):
+				v.Outcome, v.Reason = impound.GateWarn, "overridden by two approvers: "+v.Reason
+			case v.Outcome == impound.GateUnknown && gate.Overridable(v.Gate) && (!slices.Contains(observed, v.Gate) || slices.Contains(r.Overridden, v.Gate)) && v.Gate != gate.G1:
+				v.Outcome, v.Reason = impound.GateWarn, "not known: "+v.Reason
+			}
+		}
+		return out, nil
+	}
+	return nil, impound.Errorf(impound.KindInternal, "the gates said nothing of %s", n.Defanged())
+}
+
+// Plan makes a plan for an order, in the name of by.
+func (s *System) Plan(ctx context.Context, by, orderID string) (*seizure.Plan, error) {
+	m, err := s.Mandate(ctx, orderID)
+	if err != nil {
+		return nil, err
+	}
+	return s.Seizure.As(by).Plan(ctx, m)
+}
+
+// Apply applies a plan in the name of by, who must be an operator, and notes in
+// the case what was seized.
+func (s *System) Apply(ctx context.Context, by Identity, planID string) (seizure.Result, error) {
+	if !by.Has(impound.RoleOperator) {
+		return seizure.Result{}, impound.Errorf(impound.KindAuth, "%s is no operator", by.ID).WithCure("applying a plan takes that role")
+	}
+	res, err := s.Seizure.As(by.ID).Apply(ctx, planID)
+	if res.Plan == "" {
+		return res, err
+	}
+	if nerr := s.noteSeized(ctx, res.Order, res); err == nil {
+		err = nerr
+	}
+	return res, err
+}
+
+func (s *System) noteSeized(ctx context.Context, orderID string, res seizure.Result) error {
+	m, err := s.Mandate(ctx, orderID)
+	if err != nil {
+		return err
+	}
+	for _, r := range res.Names {
+		if r.Outcome != seizure.Done && r.Outcome != seizure.Already {
+			continue
+		}
+		a, _ := m.Acts(r.Name)
+		state := impound.StateSeized
+		if a.Hold {
+			state = impound.StateHeld
+		}
+		if err := s.noteState(ctx, m.Case(), r.Name, state, "plan "+res.Plan); err != nil {
+			return err
+		}
+		if r.Status != nil && r.Status.Done && a.Sinkhole {
+			if err := s.noteState(ctx, m.Case(), r.Name, impound.StateSinkholed, "all three views show the order"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// noteState sets the state of a name unless it is further on its way already.
+func (s *System) noteState(ctx context.Context, caseID string, n impound.Name, state impound.DomainState, why string) error {
+	k, err := s.Casework.Case(ctx, caseID)
+	if err != nil {
+		return err
+	}
+	for _, d := range k.Domains {
+		if d.Name == n {
+			if d.State == state || state == impound.StateSeized && d.State == impound.StateSinkholed {
+				return nil
+			}
+			if err := s.Casework.SetState(context.WithoutCancel(ctx), casework.System, caseID, n, state, why); err != nil {
+				return fmt.Errorf("couldn't note the state of %s: %w", n.Defanged(), err)
+			}
+		}
+	}
+	return nil
+}
+
+// Verify looks at every name of an order in the three views and notes in the
+// case which are sinkholed.
+func (s *System) Verify(ctx context.Context, orderID string) ([]seizure.NameStatus, error) {
+	m, err := s.Mandate(ctx, orderID)
+	if err != nil {
+		return nil, err
+	}
+	st, err := s.Seizure.Verify(ctx, m)
+	if err != nil {
+		return st, err
+	}
+	for _, n := range st {
+		if a, ok := m.Acts(n.Name); ok && n.Done && a.Sinkhole {
+			if err := s.noteState(ctx, m.Case(), n.Name, impound.StateSinkholed, "all three views show the order"); err != nil {
+				return st, err
+			}
+		}
+	}
+	return st, nil
+}
+
+// Approve adds me's signature to a plan. Approving again changes nothing.
+func (s *System) Approve(ctx context.Context, me Identity, planID string) (seizure.PlanInfo, error) {
+	info, err := s.Seizure.Get(ctx, planID)
+	if err != nil {
+		return info, err
+	}
+	if slices.Contains(info.Approvers, me.ID) {
+		return info, nil
+	}
+	return s.Seizure.As(me.ID).Approve(ctx, planID, me.Sign(impound.SignPlan, info.Hash, s.now()))
+}

@@ -1,0 +1,408 @@
+package app
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/impound/impound"
+	"github.com/impound/impound/internal/sinkhole"
+	"github.com/impound/impound/internal/sinkhole/policy"
+	"github.com/impound/impound/internal/spool"
+	"github.com/impound/impound/internal/web"
+)
+
+const (
+	// policyEvery bounds how long a filed order takes to reach the sinkhole.
+	// That it stops at its date needs no timer: every answer asks the date.
+	policyEvery = 250 * time.Millisecond
+	// ingestEvery bounds how long a contact takes to reach the pages.
+	ingestEvery = 200 * time.Millisecond
+	// policyValid is how long the sensor goes on when the hub is gone.
+	policyValid = 24 * time.Hour
+	ingestBatch = 4096
+	drainTime   = 5 * time.Second
+)
+
+// serving is what runs between Start and Close.
+type serving struct {
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	spool *spool.Spool
+	sink  *sinkhole.Sinkhole
+	kept  *policy.Kept
+	hub   ed25519.PrivateKey
+	web   *http.Server
+	webAt string
+
+	mu          sync.Mutex
+	fingerprint string    // of what the newest bundle was made from
+	renew       time.Time // when it needs a successor, whatever else happens
+	seen        int64     // how long the evidence log was when we looked
+	next        time.Time // when an order begins or ends next
+	fault       string
+}
+
+// Start begins to serve: sinkhole, policy, telemetry, pages, as far as the
+// configuration names them. Everything is bound when it returns; the error says
+// plainly what could not be. Close stops it in order.
+func (s *System) Start(ctx context.Context) (err error) {
+	s.servingMu.Lock()
+	defer s.servingMu.Unlock()
+	if s.serving != nil {
+		return impound.Errorf(impound.KindConflict, "this process serves already")
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	v := &serving{cancel: cancel}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, v.stop())
+		}
+	}()
+	if len(s.cfg.Sinkhole.Listen) > 0 {
+		if err := s.startSinkhole(ctx, v); err != nil {
+			return err
+		}
+	}
+	if s.cfg.Web != "" {
+		if err := s.startWeb(v); err != nil {
+			return err
+		}
+	}
+	if v.sink == nil && v.web == nil {
+		return impound.Errorf(impound.KindInvalid, "the configuration names nothing to serve").WithCure("fill in web: or sinkhole: listen: in " + ConfigFile + "; impound config init writes a first one")
+	}
+	s.serving = v
+	if _, err := s.Evidence.Append(ctx, impound.Entry{Type: impound.EntrySystem, By: "system", What: "serve.start", Detail: map[string]string{"text": "this process began to serve", "version": s.opt.Version}}); err != nil {
+		s.serving = nil
+		return fmt.Errorf("couldn't record the start: %w", err)
+	}
+	if v.sink != nil {
+		v.loop(ctx, policyEvery, func() { s.tryPolicy(ctx, v) })
+		v.loop(ctx, ingestEvery, func() { s.tryIngest(ctx, v) })
+	}
+	return nil
+}
+
+func (v *serving) loop(ctx context.Context, every time.Duration, do func()) {
+	v.wg.Go(func() {
+		t := time.NewTicker(every)
+		defer t.Stop()
+		for {
+			do()
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+			}
+		}
+	})
+}
+
+func (s *System) startSinkhole(ctx context.Context, v *serving) error {
+	c := s.cfg.Sinkhole
+	var err error
+	if v.hub, err = s.hubKey(); err != nil {
+		return err
+	}
+	lure, err := s.secretKey("lure.key")
+	if err != nil {
+		return err
+	}
+	var recipients []age.Recipient
+	for i, r := range c.SealTo {
+		x, err := age.ParseX25519Recipient(r)
+		if err != nil {
+			return impound.Errorf(impound.KindInvalid, "couldn't read the age recipient: %w", err).At(fmt.Sprintf("sinkhole.seal_to[%d]", i)).WithCure("age-keygen -y prints the public half, age1...")
+		}
+		recipients = append(recipients, x)
+	}
+	if v.kept, err = policy.Keep(s.path("policy"), impound.NewPublicKey(publicOf(v.hub))); err != nil {
+		return err
+	}
+	// What the sensor was told before it stopped still binds it, as far as its
+	// dates go; the loop below brings it up to date.
+	first, err := v.kept.Load(s.now())
+	if err != nil && impound.KindOf(err) != impound.KindRefused {
+		return err
+	}
+	maxMB := c.MaxSpoolMB
+	if maxMB == 0 {
+		maxMB = 1024
+	}
+	if v.spool, err = spool.Open(s.path("spool"), spool.Options{Sensor: s.sensorID(), MaxBytes: int64(maxMB) << 20, Now: s.now, Log: s.log}); err != nil {
+		return fmt.Errorf("couldn't open the spool: %w", err)
+	}
+	cfg := sinkhole.Config{
+		Sensor: s.sensorID(), Listeners: c.Listen, Recorder: v.spool, Policy: first, Contact: c.Contact,
+		LureKey: lure, Recipients: recipients, NS: c.NS, Now: s.now, Log: s.log,
+	}
+	if !c.Hostmaster.IsZero() {
+		cfg.Hostmaster = c.Hostmaster.String()
+	}
+	for _, a := range c.Answer {
+		if a.Is4() {
+			cfg.A = append(cfg.A, a)
+		} else {
+			cfg.AAAA = append(cfg.AAAA, a)
+		}
+	}
+	if v.sink, err = sinkhole.New(cfg); err != nil {
+		return err
+	}
+	if err := v.sink.Start(ctx); err != nil {
+		v.sink = nil
+		return err
+	}
+	// The first policy is in effect before Start returns.
+	return s.refreshPolicy(ctx, v)
+}
+
+func (s *System) startWeb(v *serving) error {
+	l, err := net.Listen("tcp", s.cfg.Web)
+	if err != nil {
+		e := impound.Errorf(impound.KindUnavailable, "couldn't listen for the pages: %w", err).At("web: " + s.cfg.Web)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			e = e.WithCure("something listens there already: stop it, or choose another port in " + ConfigFile)
+		}
+		return e
+	}
+	v.webAt = l.Addr().String()
+	_, port, _ := net.SplitHostPort(v.webAt)
+	h := web.New(web.Config{Desk: desk{s}, AllowedHosts: []string{v.webAt, "localhost:" + port, "127.0.0.1:" + port}, Version: s.opt.Version, Now: s.now, Log: s.log})
+	v.web = &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10}
+	v.wg.Go(func() {
+		if err := v.web.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("the pages stopped", "err", err)
+		}
+	})
+	return nil
+}
+
+// Addrs says what this process listens on, by scheme ("web", "dns", "http" ...).
+func (s *System) Addrs() map[string][]string {
+	out := map[string][]string{}
+	s.servingMu.Lock()
+	defer s.servingMu.Unlock()
+	if v := s.serving; v != nil {
+		if v.sink != nil {
+			out = v.sink.Addrs()
+		}
+		if v.webAt != "" {
+			out["web"] = []string{v.webAt}
+		}
+	}
+	return out
+}
+
+// stop ends what runs, the outside first: no answer without its event, no event
+// that telemetry could have had and hasn't.
+func (v *serving) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	var err error
+	if v.sink != nil {
+		err = errors.Join(err, v.sink.Close(ctx))
+	}
+	if v.web != nil {
+		if werr := v.web.Shutdown(ctx); werr != nil {
+			err = errors.Join(err, v.web.Close())
+		}
+	}
+	v.cancel()
+	v.wg.Wait()
+	return err
+}
+
+func (s *System) stopServing() error {
+	s.servingMu.Lock()
+	v := s.serving
+	s.serving = nil
+	s.servingMu.Unlock()
+	if v == nil {
+		return nil
+	}
+	err := v.stop()
+	if v.spool != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+		defer cancel()
+		err = errors.Join(err, s.ingest(ctx, v), v.spool.Close())
+	}
+	_, aerr := s.Evidence.Append(context.Background(), impound.Entry{Type: impound.EntrySystem, By: "system", What: "serve.stop", Detail: map[string]string{"text": "this process stopped serving in order"}})
+	return errors.Join(err, aerr)
+}
+
+func (s *System) tryPolicy(ctx context.Context, v *serving) {
+	if err := s.refreshPolicy(ctx, v); err != nil && ctx.Err() == nil {
+		v.say(s, "policy: "+err.Error())
+		return
+	}
+	v.say(s, "")
+}
+
+func (v *serving) say(s *System, fault string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if fault != v.fault && fault != "" {
+		s.log.Error("the sensor is not well", "fault", fault)
+	}
+	v.fault = fault
+}
+
+// refreshPolicy makes a new bundle when the orders in force, or the names that
+// they permit, are others than those of the newest one, and takes it through the
+// same door as a bundle from afar. What counts is read from the evidence log;
+// where that can't be done the old bundle stays, and ends by its own dates.
+func (s *System) refreshPolicy(ctx context.Context, v *serving) error {
+	now, size := s.now(), s.Evidence.Size()
+	v.mu.Lock()
+	quiet := v.fingerprint != "" && size == v.seen && now.Before(v.next) && now.Before(v.renew)
+	v.mu.Unlock()
+	if quiet {
+		return nil // orders, people and overrides all stand in the log
+	}
+	ms, merr := s.Casework.Mandates(ctx)
+	if merr != nil && impound.KindOf(merr) != impound.KindPartial {
+		return merr
+	}
+	var b strings.Builder
+	next := now.Add(time.Hour)
+	for _, m := range ms {
+		from, until := m.Window()
+		for _, t := range []time.Time{from, until} {
+			if t.After(now) && t.Before(next) {
+				next = t
+			}
+		}
+		if !m.InForce(now) {
+			continue
+		}
+		b.WriteString(m.Hash() + "\n")
+		for _, n := range m.Withheld() {
+			b.WriteString("-" + n.String() + "\n")
+		}
+	}
+	fp := impound.HashBytes([]byte(b.String()))
+	v.mu.Lock()
+	same := fp == v.fingerprint && now.Before(v.renew)
+	if same {
+		v.seen, v.next = size, next
+	}
+	v.mu.Unlock()
+	if same {
+		return nil
+	}
+	serial, err := v.kept.Serial()
+	if err != nil {
+		return err
+	}
+	bundle, err := policy.Build(ms, policy.Options{
+		Key: v.hub, Serial: serial + 1, Now: now, Valid: policyValid, Sensor: s.sensorID(),
+		Answer: s.policyAnswer(),
+	})
+	if err != nil {
+		return err
+	}
+	detail := map[string]string{
+		"text":   fmt.Sprintf("policy %d for sensor %s: %d names under %d orders, until %s", bundle.Serial, s.sensorID(), bundle.Names, bundle.Orders, bundle.NotAfter.UTC().Format(time.RFC3339)),
+		"serial": fmt.Sprint(bundle.Serial), "hash": impound.HashBytes(bundle.Data), "sensor": s.sensorID(),
+	}
+	id := "policy:" + s.sensorID() + ":" + detail["hash"]
+	if _, err := s.Evidence.Append(ctx, impound.Entry{ID: id, Type: impound.EntryIntent, By: "system", What: "sinkhole.policy", Detail: detail}); err != nil {
+		return fmt.Errorf("couldn't record the policy, so it is not put in force: %w", err)
+	}
+	p, err := v.kept.Accept(bundle.Data, now)
+	if err != nil {
+		return err
+	}
+	if err := v.sink.SetPolicy(p); err != nil {
+		return err
+	}
+	if _, err := s.Evidence.Append(ctx, impound.Entry{ID: id + ":result", Type: impound.EntryResult, By: "system", What: "sinkhole.policy", Intent: id, Detail: map[string]string{"text": "in force", "serial": detail["serial"]}}); err != nil {
+		return err
+	}
+	v.mu.Lock()
+	v.fingerprint, v.renew, v.seen, v.next = fp, now.Add(policyValid/2), size, next
+	v.mu.Unlock()
+	return nil
+}
+
+func (s *System) policyAnswer() policy.Answer {
+	c := s.cfg.Sinkhole
+	a := policy.Answer{NS: slices.Clone(c.NS)}
+	if !c.Hostmaster.IsZero() {
+		a.Hostmaster = c.Hostmaster.String()
+	}
+	for _, ip := range c.Answer {
+		if ip.Is4() {
+			a.A = append(a.A, ip)
+		} else {
+			a.AAAA = append(a.AAAA, ip)
+		}
+	}
+	return a
+}
+
+func (s *System) tryIngest(ctx context.Context, v *serving) {
+	if err := s.ingest(ctx, v); err != nil && ctx.Err() == nil {
+		s.log.Error("couldn't take contacts into telemetry; they stay in the spool", "err", err)
+	}
+}
+
+// ingest carries what the spool has gained to telemetry, exactly once: the
+// sequence number is the key.
+func (s *System) ingest(ctx context.Context, v *serving) error {
+	for {
+		cur, err := s.Telemetry.Cursor(ctx, s.sensorID())
+		if err != nil {
+			return err
+		}
+		evs, err := v.spool.Read(cur, ingestBatch)
+		if err != nil {
+			return err
+		}
+		if len(evs) == 0 {
+			return nil
+		}
+		if _, err := s.Telemetry.Ingest(ctx, evs); err != nil {
+			return err
+		}
+		if err := v.spool.MarkShipped(evs[len(evs)-1].Seq); err != nil {
+			return err
+		}
+	}
+}
+
+// CaughtUp says whether telemetry has every contact that the spool holds.
+func (s *System) CaughtUp(ctx context.Context) (bool, error) {
+	s.servingMu.Lock()
+	v := s.serving
+	s.servingMu.Unlock()
+	if v == nil || v.spool == nil {
+		return true, nil
+	}
+	cur, err := s.Telemetry.Cursor(ctx, s.sensorID())
+	return cur >= v.spool.Stats().Last, err
+}
+
+// hubKey signs policy bundles.
+func (s *System) hubKey() (ed25519.PrivateKey, error) {
+	seed, err := s.secretKey("policy.key")
+	if err != nil {
+		return nil, err
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
+}
+
+func publicOf(k ed25519.PrivateKey) ed25519.PublicKey { return k.Public().(ed25519.PublicKey) }

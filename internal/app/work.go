@@ -1,0 +1,219 @@
+package app
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/impound/impound"
+	"github.com/impound/impound/internal/casework"
+	"github.com/impound/impound/internal/observe"
+	"github.com/impound/impound/internal/watch"
+	"github.com/impound/impound/internal/watch/match"
+)
+
+// Matcher makes the matcher of the configuration's brands, or of the built-in
+// ones.
+func Matcher(state string, cfg Config) (*match.Matcher, error) {
+	brands := match.Builtin()
+	if cfg.Brands != "" {
+		path := cfg.Brands
+		if _, err := os.Stat(path); err != nil {
+			path = cfg.Path(state, path)
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, impound.Errorf(impound.KindInvalid, "couldn't open the brands: %w", err)
+		}
+		defer f.Close()
+		if brands, err = match.LoadBrands(f); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return match.New(brands, match.Options{})
+}
+
+// Screening is what screening a stream gave.
+type Screening struct {
+	Stats      watch.Stats         `json:"stats"`
+	Candidates []impound.Candidate `json:"candidates"`
+}
+
+// ScreenEach screens a stream, a name a line, and calls emit for each candidate.
+func ScreenEach(ctx context.Context, m *match.Matcher, r io.Reader, source string, threshold float64, emit func(impound.Candidate) error) (watch.Stats, error) {
+	return watch.Screen(ctx, r, watch.Options{Matcher: m, Source: source, Threshold: threshold}, emit)
+}
+
+// Screen screens a stream and, with keep, keeps the candidates for triage in s.
+func Screen(ctx context.Context, s *System, m *match.Matcher, r io.Reader, source string, threshold float64, keep bool) (Screening, error) {
+	res := Screening{Candidates: []impound.Candidate{}}
+	var err error
+	res.Stats, err = ScreenEach(ctx, m, r, source, threshold, func(c impound.Candidate) error {
+		res.Candidates = append(res.Candidates, c)
+		return nil
+	})
+	if err != nil {
+		return res, err
+	}
+	if keep {
+		_, err = s.Casework.SaveCandidates(ctx, res.Candidates)
+	}
+	return res, err
+}
+
+// Enrol enrols p with the public key, or with a key that is made and written to
+// keyOut ("": people/ID.key). The first person signs for himself; after that
+// admin signs, with the key in adminKey ("": people/ADMIN.key).
+func (s *System) Enrol(ctx context.Context, p impound.Person, public impound.PublicKey, keyOut, admin, adminKey string) error {
+	ring, err := s.Casework.Keyring(ctx)
+	if err != nil {
+		return err
+	}
+	known, again := ring.Person(p.ID)
+	var own ed25519.PrivateKey
+	switch {
+	case public != "":
+		p.Key = public
+	case again:
+		p.Key = known.Key
+	default:
+		if keyOut == "" {
+			keyOut = s.KeyPath(p.ID)
+		}
+		own, err = casework.NewKey(keyOut)
+		if impound.KindOf(err) == impound.KindConflict {
+			// Left by a run that died between making the key and enrolling it.
+			own, err = casework.ReadKey(keyOut)
+		}
+		if err != nil {
+			return err
+		}
+		p.Key = impound.NewPublicKey(own.Public().(ed25519.PublicKey))
+	}
+	p.Enrolled = s.now().UTC()
+	if len(ring.People()) == 0 {
+		if own == nil {
+			return impound.Errorf(impound.KindRefused, "the first person enrolled signs for himself, which takes his private key").WithCure("leave out --public-key for the first admin")
+		}
+		return s.Casework.Enrol(ctx, casework.SignEnrolment(p, p.ID, own))
+	}
+	if admin == "" {
+		return impound.Errorf(impound.KindAuth, "enrolling takes an admin's signature").WithCure("say who you are with --as ADMIN")
+	}
+	a, err := s.Identify(admin, adminKey)
+	if err != nil {
+		return err
+	}
+	return s.Casework.Enrol(ctx, casework.SignEnrolment(p, a.ID, a.key))
+}
+
+// CaptureParallel bounds how many names are looked at together.
+const CaptureParallel = 8
+
+// Captured is what was kept of one look.
+type Captured struct {
+	Artefact impound.Artefact `json:"artefact"`
+	Summary  string           `json:"summary"`
+	Err      string           `json:"err,omitempty"` // why nothing was seen
+}
+
+// Capture looks at the names from outside (DNS, RDAP, HTTP), keeps each look as
+// an artefact, and attaches it to the case. A look that failed is kept as such.
+// done, when not nil, is called for each name as it is finished, one at a time.
+func (s *System) Capture(ctx context.Context, by, caseID string, names []impound.Name, done func(impound.Name, []Captured)) error {
+	var mu sync.Mutex
+	return inParallel(ctx, names, func(n impound.Name) error {
+		var kept []Captured
+		var hashes []string
+		keep := func(a impound.Artefact, body []byte, summary, fault string) error {
+			a, err := s.Evidence.Capture(ctx, a, body)
+			if err != nil {
+				return fmt.Errorf("couldn't keep an observation of %s: %w", n.Defanged(), err)
+			}
+			kept = append(kept, Captured{a, summary, fault})
+			hashes = append(hashes, a.Hash)
+			return nil
+		}
+		for _, o := range s.Observe.All(ctx, n) {
+			if err := ctx.Err(); err != nil {
+				return err // a look that we cut short says nothing
+			}
+			if err := keep(o.Artefact(caseID, by), o.JSON, o.Summary, o.Err); err != nil {
+				return err
+			}
+			for _, p := range o.Parts {
+				if err := keep(partArtefact(o, p, caseID, by), p.Bytes, p.Label, ""); err != nil {
+					return err
+				}
+			}
+		}
+		if caseID != "" {
+			if err := s.Casework.AttachEvidence(ctx, by, caseID, n, hashes...); err != nil {
+				return err
+			}
+		}
+		if done != nil {
+			mu.Lock()
+			defer mu.Unlock()
+			done(n, kept)
+		}
+		return nil
+	})
+}
+
+func partArtefact(o observe.Observation, p observe.Part, caseID, by string) impound.Artefact {
+	a := o.Artefact(caseID, by)
+	a.Kind, a.Media, a.Hash, a.Size = o.Kind+"-raw", p.Media, "", 0
+	return a
+}
+
+// inParallel calls do for each item, CaptureParallel at a time. It stops at the
+// first error and gives it.
+func inParallel[T any](ctx context.Context, items []T, do func(T) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, CaptureParallel)
+	for _, it := range items {
+		select {
+		case <-ctx.Done():
+		case slots <- struct{}{}:
+			wg.Go(func() {
+				defer func() { <-slots }()
+				if err := do(it); err != nil {
+					cancel(err)
+				}
+			})
+			continue
+		}
+		break
+	}
+	wg.Wait()
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return ctx.Err()
+}
+
+// AddFile keeps a file as evidence.
+func (s *System) AddFile(ctx context.Context, by, caseID string, n impound.Name, path, kind string) (impound.Artefact, error) {
+	body, err := os.ReadFile(path)
+	if err != nil {
+		return impound.Artefact{}, impound.Errorf(impound.KindInvalid, "couldn't read the file: %w", err)
+	}
+	media := mime.TypeByExtension(filepath.Ext(path))
+	a, err := s.Evidence.Capture(ctx, impound.Artefact{Kind: kind, Media: media, Name: n, Case: caseID, Source: "file " + filepath.Base(path), Tool: "impound " + s.opt.Version, By: by, At: s.now().UTC()}, body)
+	if err != nil {
+		return a, err
+	}
+	if caseID != "" && !n.IsZero() {
+		err = s.Casework.AttachEvidence(ctx, by, caseID, n, a.Hash)
+	}
+	return a, err
+}

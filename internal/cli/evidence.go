@@ -1,0 +1,235 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/impound/impound"
+	"github.com/impound/impound/internal/app"
+	"github.com/impound/impound/internal/evidence"
+)
+
+func jsonLine(w io.Writer, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(b, '\n'))
+	return err
+}
+
+func shortHash(h string) string {
+	h = strings.TrimPrefix(h, "sha256:")
+	return h[:min(12, len(h))]
+}
+
+func (e *env) evidenceCmd() *cobra.Command {
+	var caseID string
+	capture := verb("capture NAME...", "look at names from outside (DNS, RDAP, HTTP) and keep what is seen", `  impound evidence capture outlook-verify[.]net --case APT35-2019 --as ada
+  impound evidence capture --case APT35-2019 --all --as ada`, cobra.ArbitraryArgs, nil)
+	var all bool
+	capture.RunE = func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			me, err := e.me(s)
+			if err != nil {
+				return err
+			}
+			var names []impound.Name
+			for _, a := range args {
+				n, err := impound.ParseName(a)
+				if err != nil {
+					return err
+				}
+				names = append(names, n)
+			}
+			if all {
+				k, err := s.Casework.Case(ctx, caseID)
+				if err != nil {
+					return err
+				}
+				for _, d := range k.Domains {
+					names = append(names, d.Name)
+				}
+			}
+			if len(names) == 0 {
+				return usageError{fmt.Errorf("no names: give some, or --all with --case")}
+			}
+			var rows [][]string
+			var out []app.Captured
+			err = s.Capture(ctx, me.ID, caseID, names, func(n impound.Name, kept []app.Captured) {
+				for _, k := range kept {
+					text := k.Summary
+					if k.Err != "" {
+						text = "nothing seen: " + k.Err
+					}
+					rows = append(rows, []string{n.Defanged(), k.Artefact.Kind, shortHash(k.Artefact.Hash), text})
+				}
+				out = append(out, kept...)
+			})
+			if err != nil {
+				return err
+			}
+			if e.asJSON {
+				return e.json(out)
+			}
+			e.table([]string{"name", "kind", "hash", "seen"}, rows)
+			return nil
+		})
+	}
+	capture.Flags().StringVar(&caseID, "case", "", "the case that it belongs to")
+	capture.Flags().BoolVar(&all, "all", false, "every name of the case")
+
+	var addName, kind string
+	add := verb("add FILE", "keep a file as evidence", "  impound evidence add report.pdf --case APT35-2019 --as ada\n  impound evidence add page.png --case APT35-2019 --name outlook-verify[.]net --as ada", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			me, err := e.me(s)
+			if err != nil {
+				return err
+			}
+			var n impound.Name
+			if addName != "" {
+				if n, err = impound.ParseName(addName); err != nil {
+					return err
+				}
+			}
+			a, err := s.AddFile(ctx, me.ID, caseID, n, args[0], kind)
+			if err != nil {
+				return err
+			}
+			if e.asJSON {
+				return e.json(a)
+			}
+			fmt.Fprintln(e.Out, a.Hash)
+			return nil
+		})
+	})
+	add.Flags().StringVar(&caseID, "case", "", "the case that it belongs to")
+	add.Flags().StringVar(&addName, "name", "", "the name that it is about")
+	add.Flags().StringVar(&kind, "kind", "file", "what it is: report, screenshot, mail ...")
+
+	var what, name, order string
+	list := verb("list", "the evidence log", `  impound evidence list --case APT35-2019
+  impound evidence list --what seize. --json     # every act of a seizure`, cobra.NoArgs, func(c *cobra.Command, _ []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			f := evidence.Filter{Case: caseID, What: what, Order: order}
+			if name != "" {
+				var err error
+				if f.Name, err = impound.ParseName(name); err != nil {
+					return err
+				}
+			}
+			es, err := s.Evidence.Select(ctx, f)
+			if err != nil {
+				return err
+			}
+			if e.asJSON {
+				return e.json(es)
+			}
+			var rows [][]string
+			for _, x := range es {
+				detail := x.Entry.Detail["text"]
+				if a := x.Entry.Artefact; a != nil {
+					detail = a.Kind + " from " + a.Source + " " + shortHash(a.Hash)
+				}
+				rows = append(rows, []string{strconv.FormatInt(x.Index, 10), utc(x.Entry.At), string(x.Entry.Type), x.Entry.What, x.Entry.By, x.Entry.Name.Defanged(), detail})
+			}
+			e.table([]string{"nr", "at", "type", "what", "by", "name", "detail"}, rows)
+			return nil
+		})
+	})
+	list.Flags().StringVar(&caseID, "case", "", "of one case")
+	list.Flags().StringVar(&order, "order", "", "of one order")
+	list.Flags().StringVar(&what, "what", "", "of one kind, or of all that begin so (seize.)")
+	list.Flags().StringVar(&name, "name", "", "of one name")
+
+	show := verb("show HASH", "print an artefact", "  impound evidence show sha256:3f2a... > frame.xml", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			b, err := s.Evidence.Read(args[0])
+			if err != nil {
+				return err
+			}
+			if e.Tty {
+				b = []byte(printable(string(b)))
+			}
+			_, err = e.Out.Write(b)
+			return err
+		})
+	})
+	verify := verb("verify [FOLDER|BUNDLE]", "prove the evidence from its files alone", `  impound evidence verify                            # the state folder's
+  impound evidence verify /backup/evidence           # a copy, offline
+  impound evidence verify APT35-2019.zip             # an exported bundle`, cobra.MaximumNArgs(1), func(_ *cobra.Command, args []string) error {
+		path := filepath.Join(e.stateDir(), "evidence")
+		if len(args) == 1 {
+			path = args[0]
+		}
+		st, err := os.Stat(path)
+		if err != nil {
+			return impound.Errorf(impound.KindInvalid, "couldn't find the evidence: %w", err).WithCure("name the evidence folder or a bundle")
+		}
+		var r evidence.Report
+		if st.IsDir() {
+			if _, err := os.Stat(filepath.Join(path, "evidence", "entries.jsonl")); err == nil {
+				path = filepath.Join(path, "evidence") // a state folder was named
+			}
+			r, err = evidence.Verify(path)
+		} else {
+			r, err = evidence.VerifyBundle(path)
+		}
+		if err != nil {
+			return err
+		}
+		if e.asJSON {
+			if err := e.json(r); err != nil {
+				return err
+			}
+		}
+		if !r.OK() {
+			for _, p := range r.Problems {
+				fmt.Fprintf(e.Err, "impound: %s: %s\n", p.File, p.Msg)
+			}
+			return impound.Errorf(impound.KindInternal, "the evidence does NOT verify: %d faults", len(r.Problems)).At(path).WithCure("keep this folder as it is, and compare with a backup")
+		}
+		if !e.asJSON {
+			fmt.Fprintf(e.Out, "%s verifies: %d entries, %d artefacts, %d octets, root %s\n", path, r.Entries, r.Artefacts, r.Bytes, r.Root)
+		}
+		return nil
+	})
+	var outFile string
+	export := verb("export CASE", "write a bundle that verifies offline", "  impound evidence export APT35-2019 --out APT35-2019.zip\n  impound evidence verify APT35-2019.zip", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			if outFile == "" {
+				outFile = args[0] + ".zip"
+			}
+			if outFile == "-" {
+				return s.Evidence.Export(ctx, e.Out, args[0])
+			}
+			tmp, err := os.CreateTemp(filepath.Dir(outFile), ".bundle-*")
+			if err != nil {
+				return impound.Errorf(impound.KindUnavailable, "couldn't write the bundle: %w", err)
+			}
+			defer os.Remove(tmp.Name())
+			if err := s.Evidence.Export(ctx, tmp, args[0]); err != nil {
+				tmp.Close()
+				return err
+			}
+			if err := tmp.Close(); err != nil {
+				return impound.Errorf(impound.KindUnavailable, "couldn't write the bundle: %w", err)
+			}
+			if err := os.Rename(tmp.Name(), outFile); err != nil {
+				return impound.Errorf(impound.KindUnavailable, "couldn't write the bundle: %w", err)
+			}
+			fmt.Fprintf(e.Err, "wrote %s; check it with: impound evidence verify %s\n", outFile, outFile)
+			return nil
+		})
+	})
+	export.Flags().StringVar(&outFile, "out", "", "where to write it (default CASE.zip; - for standard output)")
+	return group("evidence", "capture, list, prove and export evidence", "  impound evidence capture NAME --case APT35-2019\n  impound evidence list --case APT35-2019\n  impound evidence verify", capture, add, list, show, verify, export)
+}

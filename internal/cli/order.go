@@ -1,0 +1,399 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/impound/impound"
+	"github.com/impound/impound/internal/app"
+	"github.com/impound/impound/internal/casework"
+	"github.com/impound/impound/internal/casework/orderdoc"
+	"github.com/impound/impound/internal/seizure"
+)
+
+func (e *env) orderCmd() *cobra.Command {
+	var id, out string
+	draft := verb("draft CASE", "begin an order document from a case", "  impound order draft APT35-2019 --id O-2026-1 --out order.yaml", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			doc, err := s.Casework.DraftOrder(ctx, args[0], impound.Order{ID: id})
+			if err != nil {
+				return err
+			}
+			if out == "" || out == "-" {
+				_, err = e.Out.Write(doc)
+				return err
+			}
+			f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+			if err != nil {
+				return impound.Errorf(impound.KindConflict, "couldn't write the draft: %w", err).WithCure("choose another file with --out")
+			}
+			defer f.Close()
+			if _, err := f.Write(doc); err != nil {
+				return impound.Errorf(impound.KindUnavailable, "couldn't write the draft: %w", err)
+			}
+			fmt.Fprintf(e.Err, "wrote %s; fill it in, then: impound order check %s\n", out, out)
+			return f.Close()
+		})
+	})
+	draft.Flags().StringVar(&id, "id", "", "the order's id")
+	draft.Flags().StringVar(&out, "out", "", "file to write (default standard output)")
+
+	report := func(r casework.OrderReport) error {
+		if e.asJSON {
+			return e.json(r)
+		}
+		for _, p := range r.Problems {
+			printOne(e.Err, p)
+		}
+		for _, p := range r.Unsigned {
+			printOne(e.Err, p)
+		}
+		for _, m := range r.Missing {
+			fmt.Fprintf(e.Err, "the recipient will ask: %s: %s: %s\n", m.Where, m.Field, m.Why)
+		}
+		for _, n := range r.Omitted {
+			fmt.Fprintf(e.Err, "note: %s is in the case but not in the order\n", n.Defanged())
+		}
+		var rows [][]string
+		for _, n := range r.Names {
+			verdict, why := "pass", ""
+			for _, v := range n.Verdicts {
+				switch {
+				case v.Outcome == impound.GateWarn || v.Outcome == impound.GateUnknown:
+					if verdict == "pass" {
+						verdict = "warn"
+					}
+					why += v.Gate + " " + string(v.Outcome) + ": " + v.Reason + ". "
+				}
+			}
+			for i, v := range n.Blocked {
+				if i == 0 {
+					verdict, why = "BLOCKED", ""
+				}
+				why += v.Gate + ": " + v.Reason + ". "
+			}
+			rows = append(rows, []string{n.Name.Defanged(), verdict, joinActs(n.Acts), strings.TrimSpace(why)})
+		}
+		if len(rows) > 0 {
+			e.table([]string{"name", "gates", "acts", "why"}, rows)
+		}
+		return nil
+	}
+	check := verb("check FILE", "what is wrong, missing, or blocked by a gate; changes nothing", "  impound order check order.yaml\n  impound order check order.yaml --json", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		data, label, err := e.readAll(args[0], orderdoc.MaxSize)
+		if err != nil {
+			return err
+		}
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			r, err := s.Casework.CheckOrder(ctx, label, data)
+			if err != nil {
+				return err
+			}
+			if err := report(r); err != nil {
+				return err
+			}
+			if n := len(r.Problems); n > 0 {
+				return impound.Errorf(impound.KindInvalid, "the order has %d faults: see above", n).At(label)
+			}
+			if len(r.Unsigned) > 0 {
+				return impound.Errorf(impound.KindRefused, "the order is good as a document; %d of %d people signed it (%s)", len(r.Signers), impound.MinSigners, r.Hash).At(label)
+			}
+			if b := r.BlockedNames(); len(b) > 0 {
+				fmt.Fprintf(e.Err, "the order is good; %d of its %d names are blocked and would stay out of effect\n", len(b), len(r.Names))
+				return nil
+			}
+			fmt.Fprintf(e.Err, "the order is good: %d names, signed by %s\n", len(r.Names), strings.Join(r.Signers, ", "))
+			return nil
+		})
+	})
+	sign := verb("sign FILE", "add your signature as an approver", "  impound order sign order.yaml --as ben", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(_ context.Context, s *app.System) error {
+			me, err := e.me(s)
+			if err != nil {
+				return err
+			}
+			if err := s.SignOrderFile(me, args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintf(e.Err, "%s signed %s\n", me.ID, args[0])
+			return nil
+		})
+	})
+	file := verb("file FILE", "file a signed order: from then on it counts", "  impound order file order.yaml --as carla", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		data, label, err := e.readAll(args[0], orderdoc.MaxSize)
+		if err != nil {
+			return err
+		}
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			me, err := e.me(s)
+			if err != nil {
+				return err
+			}
+			r, err := s.Casework.FileOrder(ctx, me.ID, label, data)
+			if err != nil {
+				return err
+			}
+			if e.asJSON {
+				return e.json(r)
+			}
+			for _, n := range r.Names {
+				for _, v := range n.Blocked {
+					fmt.Fprintf(e.Err, "%s stays out of effect: %s: %s\n", n.Name.Defanged(), v.Gate, v.Reason)
+				}
+			}
+			fmt.Fprintf(e.Err, "filed order %s: %d names, %d blocked\n", r.Order.ID, len(r.Names), len(r.BlockedNames()))
+			return nil
+		})
+	})
+	list := verb("list", "filed orders", "  impound order list\n  impound order list --json", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			rows, err := s.Casework.Orders(ctx)
+			if err != nil {
+				return err
+			}
+			if e.asJSON {
+				return e.json(rows)
+			}
+			now := time.Now()
+			var out [][]string
+			for _, r := range rows {
+				force := "in force"
+				if now.Before(r.From) {
+					force = "not yet"
+				} else if !now.Before(r.Until) {
+					force = "lapsed"
+				}
+				out = append(out, []string{r.ID, r.Case, string(r.Kind), r.Docket, force, utc(r.From), utc(r.Until), strconv.Itoa(r.Names), strconv.Itoa(len(r.Blocked)), strings.Join(r.Signers, ", ")})
+			}
+			e.table([]string{"id", "case", "kind", "docket", "state", "from", "until", "names", "blocked", "signers"}, out)
+			return nil
+		})
+	})
+	show := verb("show ID", "the document of a filed order", "  impound order show O-2026-1 > order.yaml\n  impound order show O-2026-1 --json", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			_, o, data, err := s.Casework.Order(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if e.asJSON {
+				return e.json(o)
+			}
+			_, err = e.Out.Write(data)
+			return err
+		})
+	})
+	return group("order", "orders: which names, which acts, until when", "  impound order draft APT35-2019 --id O-2026-1 --out order.yaml\n  impound order check order.yaml\n  impound order sign order.yaml --as ben\n  impound order file order.yaml --as carla", draft, check, sign, file, list, show, e.overrideCmd())
+}
+
+func joinActs(as []impound.Act) string {
+	out := make([]string, len(as))
+	for i, a := range as {
+		out[i] = string(a)
+	}
+	return strings.Join(out, ", ")
+}
+
+// overrideCmd lets a blocked name through one gate; it takes two approvers, who
+// both must be at hand with their keys.
+func (e *env) overrideCmd() *cobra.Command {
+	var gateName, reason string
+	var approvers []string
+	c := verb("override NAME", "let a name through a gate: two approvers and a reason", `  impound order override outlook-verify[.]net --gate G9-age --reason "bought by the actor in 2019: exhibit 7" --approver ben --approver dora --as carla`, cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			me, err := e.me(s)
+			if err != nil {
+				return err
+			}
+			n, err := impound.ParseName(args[0])
+			if err != nil {
+				return err
+			}
+			o := impound.Override{Name: n, Gate: gateName, Reason: reason}
+			for _, a := range approvers {
+				id, err := s.Identify(a, "")
+				if err != nil {
+					return err
+				}
+				o.Signatures = append(o.Signatures, id.Sign(impound.SignOverride, o.Hash(), time.Now()))
+			}
+			return s.Casework.Override(ctx, me.ID, o)
+		})
+	})
+	c.Flags().StringVar(&gateName, "gate", "", "the gate, as impound order check names it")
+	c.Flags().StringVar(&reason, "reason", "", "why; it is recorded")
+	c.Flags().StringArrayVar(&approvers, "approver", nil, "an approver; give two")
+	_ = c.MarkFlagRequired("gate")
+	_ = c.MarkFlagRequired("reason")
+	return c
+}
+
+func (e *env) seizeCmd() *cobra.Command {
+	plan := verb("plan ORDER", "compare the order with what is observed, like a diff; changes nothing", "  impound seize plan O-2026-1 --as olaf\n  impound seize plan O-2026-1 --json --as olaf", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			me, err := e.me(s)
+			if err != nil {
+				return err
+			}
+			p, err := s.Plan(ctx, me.ID, args[0])
+			if err != nil {
+				return err
+			}
+			if e.asJSON {
+				info, err := s.Seizure.Get(ctx, p.ID)
+				if err != nil {
+					return err
+				}
+				return e.json(info)
+			}
+			fmt.Fprint(e.Out, printable(p.String()))
+			fmt.Fprintf(e.Err, "two approvers are needed: impound seize approve %s --as NAME\nthen: impound seize apply %s\n", p.ID, p.ID)
+			return nil
+		})
+	})
+	show := verb("show PLAN", "a plan and who approved it", "  impound seize show PLAN", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			info, err := s.Seizure.Get(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if e.asJSON {
+				return e.json(info)
+			}
+			fmt.Fprint(e.Out, printable(info.Plan.String()))
+			fmt.Fprintf(e.Err, "approved by: %s\n", strings.Join(info.Approvers, ", "))
+			return nil
+		})
+	})
+	list := verb("list [ORDER]", "plans, newest first", "  impound seize list\n  impound seize list O-2026-1 --json", cobra.MaximumNArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			order := ""
+			if len(args) == 1 {
+				order = args[0]
+			}
+			plans, err := s.Seizure.Plans(ctx, order)
+			if err != nil {
+				return err
+			}
+			if e.asJSON {
+				return e.json(plans)
+			}
+			var rows [][]string
+			for _, p := range plans {
+				change, already, blocked := p.Plan.Count()
+				rows = append(rows, []string{p.Plan.ID, p.Plan.Order, utc(p.Plan.Made), strconv.Itoa(change), strconv.Itoa(already), strconv.Itoa(blocked), strings.Join(p.Approvers, ", "), utc(p.Applied)})
+			}
+			e.table([]string{"plan", "order", "made", "change", "already", "blocked", "approved by", "applied"}, rows)
+			return nil
+		})
+	})
+	approve := verb("approve PLAN", "approve a plan's hash with your signature", "  impound seize approve PLAN --as ben\n  impound seize approve PLAN --as dora", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			me, err := e.me(s)
+			if err != nil {
+				return err
+			}
+			info, err := s.Approve(ctx, me, args[0])
+			if err != nil {
+				return err
+			}
+			if e.asJSON {
+				return e.json(info)
+			}
+			fmt.Fprintf(e.Err, "plan %s (%s) is approved by %s\n", info.Plan.ID, info.Hash, strings.Join(info.Approvers, ", "))
+			return nil
+		})
+	})
+	views := func(st seizure.NameStatus) []string {
+		row := []string{st.Name.Defanged()}
+		why := ""
+		for _, want := range []string{"parent", "rdap", "resolver"} {
+			state := "unknown"
+			for _, v := range st.Views {
+				if v.View == want {
+					state = v.State
+					if v.State != "as-ordered" && v.Why != "" {
+						why += v.View + ": " + v.Why + ". "
+					}
+				}
+			}
+			row = append(row, state)
+		}
+		return append(row, why)
+	}
+	apply := verb("apply PLAN", "do what an approved plan says, and look whether it is so", "  impound seize apply PLAN --as olaf", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		s, err := e.open(c.Context())
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		me, err := e.me(s)
+		if err != nil {
+			return err
+		}
+		res, err := s.Apply(c.Context(), me, args[0])
+		if e.asJSON {
+			return errors.Join(e.json(res), err)
+		}
+		var rows [][]string
+		for _, r := range res.Names {
+			rows = append(rows, []string{r.Name.Defanged(), r.Provider, r.Outcome, r.Msg})
+		}
+		if len(rows) > 0 {
+			e.table([]string{"name", "provider", "outcome", "what"}, rows)
+		}
+		return err
+	})
+	verify := verb("verify ORDER", "look at each name in the parent zone, in RDAP and through resolvers", "  impound seize verify O-2026-1\n  impound seize verify O-2026-1 --json", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			sts, err := s.Verify(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if e.asJSON {
+				return e.json(sts)
+			}
+			var rows [][]string
+			open := 0
+			for _, st := range sts {
+				rows = append(rows, views(st))
+				if !st.Done {
+					open++
+				}
+			}
+			e.table([]string{"name", "parent zone", "rdap", "resolver", "why"}, rows)
+			if open > 0 {
+				return impound.Errorf(impound.KindPartial, "%d of %d names do not show the order everywhere yet", open, len(sts))
+			}
+			return nil
+		})
+	})
+	status := verb("status ORDER", "the newest word on each name; looks at nothing", "  impound seize status O-2026-1", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			sts, err := s.Seizure.Status(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if e.asJSON {
+				return e.json(sts)
+			}
+			var rows [][]string
+			for _, x := range sts {
+				row := []string{x.Name.Defanged(), "", "", "", ""}
+				if x.Status != nil {
+					row = views(*x.Status)
+				}
+				rows = append(rows, append(row[:4:4], x.Outcome, utc(x.At), x.Msg))
+			}
+			e.table([]string{"name", "parent zone", "rdap", "resolver", "outcome", "at", "what"}, rows)
+			return nil
+		})
+	})
+	return group("seize", "the order is the desired state: plan, approve, apply, verify", "  impound seize plan O-2026-1\n  impound seize approve PLAN --as ben\n  impound seize apply PLAN\n  impound seize verify O-2026-1", plan, show, list, approve, apply, verify, status)
+}

@@ -1,0 +1,145 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"golang.org/x/term"
+
+	"github.com/impound/impound"
+)
+
+// Exit codes, the same for every command.
+const (
+	ExitOK      = 0
+	ExitFailure = 1
+	ExitUsage   = 2 // wrong usage or input, or cancelled
+	ExitAuth    = 4
+	ExitRefused = 5 // refused by policy, or approvals are missing
+	ExitPartial = 6
+)
+
+// Stdio is the outside of a command. Data goes to Out, messages to Err.
+type Stdio struct {
+	In       io.Reader
+	Out, Err io.Writer
+	Tty      bool // Out is a terminal: tables are aligned and have headings
+	Getenv   func(string) string
+}
+
+// OS gives the process's own.
+func OS() Stdio {
+	return Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Tty: term.IsTerminal(int(os.Stdout.Fd())), Getenv: os.Getenv}
+}
+
+// exitCode maps an error to the exit code that scripts rely on.
+func exitCode(err error) int {
+	switch impound.KindOf(err) {
+	case "":
+		return ExitOK
+	case impound.KindInvalid:
+		return ExitUsage
+	case impound.KindAuth:
+		return ExitAuth
+	case impound.KindRefused:
+		return ExitRefused
+	case impound.KindPartial:
+		return ExitPartial
+	}
+	var u usageError
+	if errors.As(err, &u) {
+		return ExitUsage
+	}
+	return ExitFailure
+}
+
+type usageError struct{ error }
+
+// printError writes err for a person: no stack, what and where and the cure on
+// lines of their own.
+func printError(w io.Writer, err error) {
+	var ps impound.Problems
+	if errors.As(err, &ps) {
+		for _, p := range ps {
+			printOne(w, p)
+		}
+		return
+	}
+	var e *impound.Error
+	if errors.As(err, &e) {
+		// Keep what wraps the error: it says what we were about.
+		if whole, part := err.Error(), e.Error(); whole != part && strings.HasSuffix(whole, part) {
+			c := *e
+			c.Msg = strings.TrimSuffix(whole, part) + c.Msg
+			e = &c
+		}
+		printOne(w, e)
+		return
+	}
+	fmt.Fprintf(w, "impound: %v\n", err)
+}
+
+func printOne(w io.Writer, e *impound.Error) {
+	msg := e.Msg
+	if e.Err != nil {
+		msg += ": " + e.Err.Error()
+	}
+	if e.Where != "" {
+		msg = e.Where + ": " + msg
+	}
+	fmt.Fprintf(w, "impound: %s\n", msg)
+	if e.Cure != "" {
+		fmt.Fprintf(w, "         %s\n", e.Cure)
+	}
+}
+
+// table prints rows for people: aligned with headings on a terminal, bare
+// tab-separated values in a pipe.
+func (s Stdio) table(head []string, rows [][]string) {
+	clean := strings.NewReplacer("\t", " ", "\n", " ", "\r", " ")
+	if !s.Tty {
+		for _, r := range rows {
+			for i := range r {
+				r[i] = printable(clean.Replace(r[i]))
+			}
+			fmt.Fprintln(s.Out, strings.Join(r, "\t"))
+		}
+		return
+	}
+	if len(rows) == 0 {
+		fmt.Fprintln(s.Out, "(none)")
+		return
+	}
+	w := tabwriter.NewWriter(s.Out, 2, 4, 2, ' ', 0)
+	fmt.Fprintln(w, strings.ToUpper(strings.Join(head, "\t")))
+	for _, r := range rows {
+		for i := range r {
+			r[i] = printable(clean.Replace(r[i]))
+		}
+		fmt.Fprintln(w, strings.Join(r, "\t"))
+	}
+	w.Flush()
+}
+
+// printable takes control characters out: what came from the network must not
+// drive the analyst's terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 && r != '\n' && r != '\t' || r == 0x7f || r >= 0x80 && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
+
+func (s Stdio) json(v any) error {
+	e := json.NewEncoder(s.Out)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}

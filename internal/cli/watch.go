@@ -1,0 +1,347 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/impound/impound"
+	"github.com/impound/impound/internal/app"
+	"github.com/impound/impound/internal/casework"
+	"github.com/impound/impound/internal/watch/match"
+)
+
+func utc(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04:05Z")
+}
+
+// input opens a file, or standard input for "-".
+func (e *env) input(name string) (io.ReadCloser, string, error) {
+	if name == "-" {
+		return io.NopCloser(e.In), "standard input", nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, name, impound.Errorf(impound.KindInvalid, "couldn't open the file: %w", err)
+	}
+	return f, name, nil
+}
+
+// readAll reads a file or standard input, at most max octets.
+func (e *env) readAll(name string, max int64) ([]byte, string, error) {
+	r, label, err := e.input(name)
+	if err != nil {
+		return nil, label, err
+	}
+	defer r.Close()
+	b, err := io.ReadAll(io.LimitReader(r, max+1))
+	if err != nil {
+		return nil, label, impound.Errorf(impound.KindUnavailable, "couldn't read %s: %w", label, err)
+	}
+	if int64(len(b)) > max {
+		return nil, label, impound.Errorf(impound.KindInvalid, "is larger than %d MB", max>>20).At(label).WithCure("is it the right file?")
+	}
+	return b, label, nil
+}
+
+func reasons(rs []impound.Reason) string {
+	out := make([]string, len(rs))
+	for i, r := range rs {
+		out[i] = r.Text
+	}
+	return strings.Join(out, "; ")
+}
+
+func (e *env) watchCmd() *cobra.Command {
+	var brands string
+	var threshold float64
+	var keep bool
+	screen := verb("screen FILE|-", "which of these names imitate somebody?", `  impound watch screen names.txt               # a name a line; prints candidates with reasons
+  zcat new.gz | impound watch screen - --keep  # and keeps them for triage
+  impound watch screen names.txt --brands brands.json --json`, cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		r, label, err := e.input(args[0])
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		run := func(ctx context.Context, s *app.System) error {
+			cfg := app.Config{}
+			if s != nil {
+				cfg = s.Config()
+			}
+			if brands != "" {
+				cfg.Brands = brands
+			}
+			m, err := app.Matcher(e.stateDir(), cfg)
+			if err != nil {
+				return err
+			}
+			res, err := app.Screen(ctx, s, m, r, label, threshold, keep)
+			if err != nil {
+				return err
+			}
+			if e.asJSON {
+				if err := e.json(res); err != nil {
+					return err
+				}
+			} else {
+				var rows [][]string
+				for _, c := range res.Candidates {
+					rows = append(rows, []string{c.Name.Defanged(), fmt.Sprintf("%.2f", c.Score), c.Brand, reasons(c.Reasons)})
+				}
+				e.table([]string{"name", "score", "brand", "why"}, rows)
+			}
+			fmt.Fprintf(e.Err, "%d lines: %d names, %d candidates, %d lines that are no names\n", res.Stats.Read, res.Stats.Names, res.Stats.Hits, res.Stats.BadCount)
+			for _, b := range res.Stats.Bad {
+				fmt.Fprintf(e.Err, "%s:%d: %s\n", label, b.Line, b.Msg)
+			}
+			if res.Stats.BadCount > 0 {
+				return impound.Errorf(impound.KindPartial, "%d of %d lines could not be read as names; the rest was screened", res.Stats.BadCount, res.Stats.Read).At(label)
+			}
+			return nil
+		}
+		if keep {
+			return e.with(c, run)
+		}
+		return run(c.Context(), nil)
+	})
+	screen.Flags().StringVar(&brands, "brands", "", "brands file (JSON); default: the configuration's, or the built-in brands")
+	screen.Flags().Float64Var(&threshold, "threshold", 0, "least score of a candidate, 0 to 1 (default: what is more than a coincidence)")
+	screen.Flags().BoolVar(&keep, "keep", false, "keep the candidates for triage")
+
+	var status string
+	list := verb("list", "candidates, highest score first", "  impound watch list\n  impound watch list --status dismissed --json", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			cands, err := s.Casework.Candidates(ctx, casework.CandidateFilter{Status: status})
+			if err != nil {
+				return err
+			}
+			if e.asJSON {
+				return e.json(cands)
+			}
+			var rows [][]string
+			for _, c := range cands {
+				rows = append(rows, []string{c.Name.Defanged(), fmt.Sprintf("%.2f", c.Score), c.Brand, c.Status, c.Case, utc(c.Seen), reasons(c.Reasons)})
+			}
+			e.table([]string{"name", "score", "brand", "status", "case", "seen", "why"}, rows)
+			return nil
+		})
+	})
+	list.Flags().StringVar(&status, "status", casework.CandidateOpen, "open, promoted or dismissed; empty for all")
+
+	var caseID, why string
+	promote := verb("promote NAME...", "put candidates into a case", "  impound watch promote outlook-verify[.]net --case APT35 --as ada", cobra.MinimumNArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			me, err := e.me(s)
+			if err != nil {
+				return err
+			}
+			return eachName(args, func(n impound.Name) error { return s.Casework.Promote(ctx, me.ID, n, caseID) })
+		})
+	})
+	promote.Flags().StringVar(&caseID, "case", "", "the case")
+	_ = promote.MarkFlagRequired("case")
+	dismiss := verb("dismiss NAME...", "close candidates with a reason", `  impound watch dismiss shop-outlook[.]net --why "a furniture shop" --as ada`, cobra.MinimumNArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			me, err := e.me(s)
+			if err != nil {
+				return err
+			}
+			return eachName(args, func(n impound.Name) error { return s.Casework.Dismiss(ctx, me.ID, n, why) })
+		})
+	})
+	dismiss.Flags().StringVar(&why, "why", "", "the reason")
+	_ = dismiss.MarkFlagRequired("why")
+	return group("watch", "find an actor's names in streams", "  impound watch screen names.txt --keep\n  impound watch list\n  impound watch promote NAME --case APT35", screen, list, promote, dismiss)
+}
+
+// eachName goes on behind a name that fails; some failed is KindPartial.
+func eachName(args []string, do func(impound.Name) error) error {
+	var ps impound.Problems
+	for _, a := range args {
+		n, err := impound.ParseName(a)
+		if err == nil {
+			err = do(n)
+		}
+		if err != nil {
+			if len(args) == 1 {
+				return err
+			}
+			ps = append(ps, impound.Errorf(impound.KindOf(err), "%w", err).At(a))
+		}
+	}
+	if len(ps) == 0 {
+		return nil
+	}
+	return impound.Errorf(impound.KindPartial, "%d of %d names failed:\n%w", len(ps), len(args), ps.Err())
+}
+
+func (e *env) matchCmd() *cobra.Command {
+	var brands string
+	var scores bool
+	c := verb("match", "a filter for pipes: names in, a line of JSON a hit out", `  impound match --brands brands.json < names.txt
+  impound match --brands brands.json --scores < names.txt   # name, score, brand for every line`, cobra.NoArgs, func(c *cobra.Command, _ []string) error {
+		m, err := app.Matcher(e.stateDir(), app.Config{Brands: brands})
+		if err != nil {
+			return err
+		}
+		if scores {
+			return match.Scores(c.Context(), m, e.In, e.Out)
+		}
+		res := 0
+		st, err := app.ScreenEach(c.Context(), m, e.In, "standard input", 0, func(cand impound.Candidate) error {
+			res++
+			return jsonLine(e.Out, cand)
+		})
+		if err != nil {
+			return err
+		}
+		if st.BadCount > 0 {
+			fmt.Fprintf(e.Err, "impound: %d of %d lines are no names\n", st.BadCount, st.Read)
+		}
+		return nil
+	})
+	c.Flags().StringVar(&brands, "brands", "", "brands file (JSON); default: the built-in brands")
+	c.Flags().BoolVar(&scores, "scores", false, "print NAME<TAB>SCORE[<TAB>BRAND] for every line, in order; 0 is nothing seen")
+	return c
+}
+
+func (e *env) actorCmd() *cobra.Command {
+	var names, brands []string
+	add := verb("add ID", "keep an actor and its names", `  impound actor add APT35 --alias "Charming Kitten" --alias Phosphorus --as ada`, cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			me, err := e.me(s)
+			if err != nil {
+				return err
+			}
+			shared, err := s.Casework.SaveActor(ctx, me.ID, impound.Actor{ID: args[0], Names: append([]string{args[0]}, names...), Brands: brands})
+			if err != nil {
+				return err
+			}
+			for alias, ids := range shared {
+				fmt.Fprintf(e.Err, "note: %q is also a name of %s\n", alias, strings.Join(ids, ", "))
+			}
+			return nil
+		})
+	})
+	add.Flags().StringArrayVar(&names, "alias", nil, "another name of the actor; give it more than once for more")
+	add.Flags().StringArrayVar(&brands, "imitates", nil, "a brand that it imitates")
+	list := verb("list [ALIAS]", "actors, or those who go by a name", `  impound actor list
+  impound actor list "Mint Sandstorm"     # one alias can stand in two actors`, cobra.MaximumNArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			actors, err := s.Casework.Actors(ctx)
+			if len(args) == 1 {
+				actors, err = s.Casework.ActorsByAlias(ctx, args[0])
+			}
+			if err != nil {
+				return err
+			}
+			if e.asJSON {
+				return e.json(actors)
+			}
+			var rows [][]string
+			for _, a := range actors {
+				rows = append(rows, []string{a.ID, strings.Join(a.Names, ", "), strings.Join(a.Brands, ", ")})
+			}
+			e.table([]string{"id", "names", "imitates"}, rows)
+			return nil
+		})
+	})
+	return group("actor", "whom the names belong to", "  impound actor add APT35 --alias \"Charming Kitten\"\n  impound actor list", add, list)
+}
+
+func (e *env) caseCmd() *cobra.Command {
+	var title, actor, tlp string
+	open := verb("open ID", "open a case", `  impound case open APT35-2019 --title "APT35, March 2019" --actor APT35 --as ada`, cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			me, err := e.me(s)
+			if err != nil {
+				return err
+			}
+			return s.Casework.OpenCase(ctx, me.ID, impound.Case{ID: args[0], Title: title, Actor: actor, TLP: impound.TLP(tlp)})
+		})
+	})
+	open.Flags().StringVar(&title, "title", "", "what it is about")
+	open.Flags().StringVar(&actor, "actor", "", "id of the actor")
+	open.Flags().StringVar(&tlp, "tlp", "amber", "clear, green, amber, amber+strict or red")
+	list := verb("list", "all cases", "  impound case list\n  impound case list --json", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			cases, err := s.Casework.Cases(ctx)
+			if err != nil {
+				return err
+			}
+			if e.asJSON {
+				return e.json(cases)
+			}
+			var rows [][]string
+			for _, k := range cases {
+				counts, err := s.Casework.CountNames(ctx, k.ID)
+				if err != nil {
+					return err
+				}
+				n := 0
+				for _, v := range counts {
+					n += v
+				}
+				rows = append(rows, []string{k.ID, k.Title, k.Actor, string(k.TLP), strconv.Itoa(n), k.Owner, utc(k.Opened)})
+			}
+			e.table([]string{"id", "title", "actor", "tlp", "names", "owner", "opened"}, rows)
+			return nil
+		})
+	})
+	show := verb("show ID", "a case with its names", "  impound case show APT35-2019\n  impound case show APT35-2019 --json", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			k, err := s.Casework.Case(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if e.asJSON {
+				return e.json(k)
+			}
+			fmt.Fprintf(e.Err, "%s: %s (actor %s, TLP:%s, owner %s)\n", k.ID, k.Title, k.Actor, strings.ToUpper(string(k.TLP)), k.Owner)
+			var rows [][]string
+			for _, d := range k.Domains {
+				why := reasons(d.Reasons)
+				for _, v := range d.Verdicts {
+					if v.Outcome == impound.GateBlock {
+						why = v.Gate + ": " + v.Reason
+					}
+				}
+				rows = append(rows, []string{d.Name.Defanged(), string(d.State), d.Order, strconv.Itoa(len(d.Evidence)), why})
+			}
+			e.table([]string{"name", "state", "order", "evidence", "why"}, rows)
+			return nil
+		})
+	})
+	add := verb("add ID FILE|-", "add a list of names to a case, a name a line", "  impound case add APT35-2019 names.txt --as ada\n  echo 'outlook-verify[.]net' | impound case add APT35-2019 - --as ada", cobra.ExactArgs(2), func(c *cobra.Command, args []string) error {
+		b, label, err := e.readAll(args[1], 64<<20)
+		if err != nil {
+			return err
+		}
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			me, err := e.me(s)
+			if err != nil {
+				return err
+			}
+			rep, err := s.Casework.AddNamesFrom(ctx, me.ID, args[0], label, bytes.NewReader(b))
+			if e.asJSON {
+				if jerr := e.json(rep); jerr != nil {
+					return jerr
+				}
+			}
+			fmt.Fprintf(e.Err, "%d added, %d were there already, %d lines bad\n", rep.Added, rep.Known, len(rep.Problems))
+			return err
+		})
+	})
+	return group("case", "cases: names with evidence", "  impound case open APT35-2019 --title \"APT35, March 2019\"\n  impound case add APT35-2019 names.txt\n  impound case show APT35-2019", open, list, show, add)
+}
