@@ -65,8 +65,8 @@ type ContactQuery struct {
 	Offset int
 }
 
-// SeriesQuery chooses buckets of contacts. From and Until are multiples of Step
-// since the zero time.
+// SeriesQuery chooses buckets of contacts. Step is whole minutes, and From and
+// Until are multiples of it since the Unix epoch.
 type SeriesQuery struct {
 	Case  string
 	Zone  impound.Name

@@ -191,7 +191,9 @@ func (l LogQuery) encode() url.Values {
 	return q
 }
 
-// A window is how far back the plot looks, with buckets that give some 60 bars.
+// A window is how far back the plot looks, with buckets that give up to some 60
+// bars. No bucket is narrower than a minute: an order of capture level count
+// lets the sensor keep no finer time.
 type window struct {
 	Key   string
 	Words string
@@ -200,8 +202,7 @@ type window struct {
 }
 
 var windows = []window{
-	{"5m", "5 minutes", 5 * time.Minute, 5 * time.Second},
-	{"15m", "15 minutes", 15 * time.Minute, 15 * time.Second},
+	{"15m", "15 minutes", 15 * time.Minute, time.Minute},
 	{"1h", "1 hour", time.Hour, time.Minute},
 	{"6h", "6 hours", 6 * time.Hour, 5 * time.Minute},
 	{"24h", "24 hours", 24 * time.Hour, 30 * time.Minute},
@@ -226,7 +227,7 @@ func pickWindow(q url.Values, first, now time.Time) (window, error) {
 		age = now.Sub(first)
 	}
 	for _, w := range windows {
-		if w.Key == key || key == "" && w.Len > age && w.Len > 5*time.Minute {
+		if w.Key == key || key == "" && w.Len > age {
 			return w, nil
 		}
 	}
@@ -236,6 +237,7 @@ func pickWindow(q url.Values, first, now time.Time) (window, error) {
 // bounds gives the window's ends; until lies in the future by less than a step,
 // so that the newest contact is in the last bar.
 func (w window) bounds(now time.Time) (from, until time.Time) {
-	until = now.UTC().Truncate(w.Step).Add(w.Step)
+	step := int64(w.Step / time.Second)
+	until = time.Unix((now.Unix()/step+1)*step, 0).UTC()
 	return until.Add(-w.Len), until
 }

@@ -40,7 +40,7 @@ func get(t testing.TB, h http.Handler, url string, head ...string) *httptest.Res
 }
 
 var pages = []string{
-	"/", "/?window=24h", "/cases", "/cases/PHOS-2019", "/cases/QUIET-1", "/cases/PHOS-2019/names/outlook-verify.net", "/cases/PHOS-2019/names/blogspot.com", "/cases/PHOS-2019/names/xn--google-yri.com",
+	"/", "/?window=15m", "/?window=1h", "/?window=6h", "/?window=24h", "/?window=7d", "/?window=30d", "/?window=1y", "/cases", "/cases/PHOS-2019", "/cases/QUIET-1", "/cases/PHOS-2019/names/outlook-verify.net", "/cases/PHOS-2019/names/blogspot.com", "/cases/PHOS-2019/names/xn--google-yri.com",
 	"/contacts", "/contacts?class=victim&proto=http&zone=outlook-verify[.]net&case=PHOS-2019", "/contacts?limit=20&offset=40", "/contacts?case=none",
 	"/orders", "/orders/PHOS-WDC-1", "/orders/DRAFT-2", "/plans/P-1", "/candidates", "/candidates?status=open", "/log", "/log?type=intent&name=outlook-verify.net", "/about",
 }
@@ -501,7 +501,7 @@ func TestErrors(t *testing.T) {
 		{"/contacts?format=xls", 400, "csv"},
 		{"/contacts?format=csv&table=nope", 404, "it has: contacts"},
 		{"/cases?class=victim", 400, "this page has none"},
-		{"/cases/PHOS-2019?window=3w", 400, "use 5m"},
+		{"/cases/PHOS-2019?window=3w", 400, "use 15m"},
 		{"/cases/PHOS-2019?format=svg&plot=x", 404, "no such picture"},
 		{"/log?type=x", 400, "use artefact"},
 		{"/api/v1/contacts?class=x", 400, `"kind":"invalid"`},
