@@ -343,9 +343,11 @@ func (c *Classifier) visitorSigns(evs []impound.Event, kind NetworkKind) []sign 
 				sign{impound.ClassVictim, "head-only-victim", "a person's browser opens a link with GET", -0.6, false})
 		case kind == KindHosting && !rendered && !posted:
 			s = append(s, sign{impound.ClassMailGate, "prefetch", "opened the lure's link from a data centre and fetched nothing else, as link scanners do", 0.55, false})
-		case kind == KindMailSecurity && rendered:
+		case kind == KindMailSecurity && !rendered && !posted:
+			s = append(s, sign{impound.ClassMailGate, "prefetch", "opened the lure's link and fetched nothing else, as link scanners do", 0.4, false})
+		case kind == KindMailSecurity:
 			// Browser isolation: a person may sit behind it.
-			s = append(s, sign{impound.ClassMailGate, "isolated", "showed the whole page within a mail security service: a person may sit behind it", -0.2, false})
+			s = append(s, sign{impound.ClassMailGate, "isolated", "used the whole page within a mail security service: a person may sit behind it", -0.2, false})
 		}
 	}
 	if security {

@@ -82,8 +82,13 @@ func TestClassify(t *testing.T) {
 		{"before the lure was sent", sent, window(telemetry.KindAccess, step{path: lure, agent: browser}), impound.ClassUnclear, "before-lure", 1},
 		{"a browser in Tor", nil, window(telemetry.KindTor, step{path: lure, agent: browser}), impound.ClassUnclear, "network-tor", 1},
 
+		{"a path as the sensor leaves it", nil, window(telemetry.KindAccess, step{path: "/owa/auth/{token}/logon.aspx", agent: browser}), impound.ClassVictim, "lure-path", 1},
+		{"a mailbox as the sensor leaves it", nil, window(telemetry.KindAccess, step{path: "/v/{mail}", agent: browser}), impound.ClassVictim, "lure-path", 1},
+		{"a login page that an actor imitates", nil, window(telemetry.KindAccess, step{path: "/remote/login", agent: browser}), impound.ClassUnclear, "no-strong-sign", 1},
+		{"SafeLinks with a browser's name", nil, window(telemetry.KindMailSecurity, step{method: "HEAD", path: "/a/{token}", agent: browser}, step{path: "/a/{token}", agent: browser}), impound.ClassMailGate, "prefetch", 1},
 		{"Mimecast", nil, window(telemetry.KindUnknown, step{path: lure, agent: "Mozilla/5.0 (compatible; Mimecast)"}), impound.ClassMailGate, "agent-mail-gateway", 1},
-		{"mail security network with a browser's name", nil, window(telemetry.KindMailSecurity, step{path: lure, agent: browser}), impound.ClassUnclear, "network-mail-security", 1},
+		{"mail security network with a browser's name", nil, window(telemetry.KindMailSecurity, step{path: lure, agent: browser}), impound.ClassMailGate, "prefetch", 1},
+		{"a person behind a mail security service", nil, window(telemetry.KindMailSecurity, step{path: lure, agent: browser}, step{after: time.Second, path: "/favicon.ico", agent: browser}), impound.ClassUnclear, "isolated", 1},
 		{"mail security network on the front page", nil, window(telemetry.KindMailSecurity, step{path: "/", agent: browser}), impound.ClassMailGate, "network-mail-security", 1},
 		{"HEAD from a data centre", nil, window(telemetry.KindHosting, step{method: "HEAD", path: lure, agent: browser}), impound.ClassMailGate, "head-only", 1},
 		{"prefetch from a data centre", nil, window(telemetry.KindHosting, step{path: lure, agent: browser}), impound.ClassMailGate, "prefetch", 0.6},
@@ -201,11 +206,11 @@ func TestCut(t *testing.T) {
 	full := telemetrytest.Event(1, telemetrytest.T0, "198.51.100.7", "a.example", "/x/dXNlckBleGFtcGxlLm9yZw==/y?token=SECRET#f", browser)
 	full.Referer, full.FromDomain, full.LureHash = "https://user:pw@mail.example/inbox?id=SECRET", "user@example.org", "h"
 	got := telemetry.Cut(full)
-	if got.Path != "/x/-/y" || got.Referer != "mail.example" || got.FromDomain != "example.org" || got.LureHash != "" {
+	if got.Path != "/x/{mail}/y" || got.Referer != "mail.example" || got.FromDomain != "example.org" || got.LureHash != "" {
 		t.Errorf("%+v", got)
 	}
 	for in, want := range map[string]string{
-		"/user@example.org/a": "/-/a", "/user%40example.org": "/-", "/a%2540b": "/-", "/plain/path.html": "/plain/path.html", "": "", "/" + lure: "/" + lure, "/dXNlckBleGFtcGxlLm9yZw": "/-",
+		"/user@example.org/a": "/{mail}/a", "/user%40example.org": "/{mail}", "/a%2540b": "/{mail}", "/plain/path.html": "/plain/path.html", "": "", "/" + lure: "/" + lure, "/dXNlckBleGFtcGxlLm9yZw": "/{mail}",
 	} {
 		if got := telemetry.CleanPath(in); got != want {
 			t.Errorf("%q became %q, want %q", in, got, want)

@@ -51,7 +51,7 @@ func Cut(e impound.Event) impound.Event {
 }
 
 // CleanPath drops query and fragment of a request path and replaces each
-// segment that holds a mail address by "-".
+// segment that holds a mail address by "{mail}", as the sensor does.
 func CleanPath(p string) string {
 	if i := strings.IndexAny(p, "?#"); i >= 0 {
 		p = p[:i]
@@ -60,7 +60,7 @@ func CleanPath(p string) string {
 	segs := strings.Split(p, "/")
 	for i, s := range segs {
 		if holdsAddress(s) {
-			segs[i] = "-"
+			segs[i] = mailMark
 		}
 	}
 	return strings.Join(segs, "/")

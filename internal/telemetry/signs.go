@@ -20,7 +20,9 @@ var (
 	}
 	researchAgents = []string{"research", "university", ".edu", "measurement study", "academic", "citizenlab", "shadowserver", "security-study", "cert-scan"}
 	webmailHosts   = []string{"mail.google.com", "outlook.live.com", "outlook.office.com", "outlook.office365.com", "mail.yahoo.com", "mail.proton.me", "mail.yandex", "mail.ru", "e.mail.ru", "webmail.", "owa.", "roundcube", "mail.zoho", "icloud.com"}
-	oddPaths       = []string{"/.env", "/.git", "/.aws", "/.ssh", "/.svn", "/.ds_store", "/wp-", "/wordpress", "/xmlrpc.php", "/phpmyadmin", "/phpunit", "/vendor/", "/cgi-bin", "/actuator", "/solr/", "/boaform", "/hnap1", "/manager/html", "/owa/auth/x", "/ecp/", "/autodiscover", "/server-status", "/_ignition", "/telescope", "/jenkins", "/console/", "/shell", "/setup.cgi", "/config.json", "/backup", "/dump.sql", "/.vscode", "/eval-stdin", "/goform", "/api/v1/pods", "/sdk", "/remote/login", "/geoserver", "/struts", "/invoker", "/druid", "/nacos", "/..", "/%2e%2e"}
+	// What no lure leads to. Paths that imitate a login (/owa, /remote/login,
+	// /wp-content on a kit) are not here: actors use them.
+	oddPaths = []string{"/.env", "/.git", "/.aws", "/.ssh", "/.svn", "/.ds_store", "/wp-login", "/wp-admin", "/wp-config", "/wp-json", "/xmlrpc.php", "/phpmyadmin", "/phpunit", "/cgi-bin", "/actuator", "/solr/", "/boaform", "/hnap1", "/manager/html", "/server-status", "/_ignition", "/telescope/", "/setup.cgi", "/dump.sql", "/.vscode", "/eval-stdin", "/goform", "/api/v1/pods", "/geoserver", "/_profiler", "/druid/", "/nacos/", "/../", "/%2e%2e/"}
 )
 
 func (c *Classifier) agent(ua string) (impound.Class, string) {
@@ -91,8 +93,14 @@ func isOdd(path string) bool {
 			return true
 		}
 	}
-	return strings.HasSuffix(l, ".asp") || strings.HasSuffix(l, ".cgi") || strings.HasSuffix(l, ".sql") || strings.HasSuffix(l, ".bak")
+	return strings.HasSuffix(l, ".cgi") || strings.HasSuffix(l, ".sql") || strings.HasSuffix(l, ".bak")
 }
+
+// The marks that stand in a path for what may not be kept.
+const (
+	tokenMark = "{token}"
+	mailMark  = "{mail}"
+)
 
 // isPersonal says whether path holds a segment like the tokens by which lures
 // know the person: 12 octets or more that mix letters and digits without being
@@ -102,10 +110,8 @@ func isPersonal(path string) bool {
 		return false
 	}
 	for seg := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
-		if seg == "-" { // a mail address stood here, see CleanPath
-			return true
-		}
-		if isToken(seg) {
+		// What stood here the sensor, or CleanPath, took out.
+		if seg == mailMark || seg == tokenMark || isToken(seg) {
 			return true
 		}
 	}
