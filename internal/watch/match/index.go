@@ -35,7 +35,7 @@ type token struct {
 	codes  []uint8
 	brands []int32 // who uses it, the likeliest first
 	edits  int
-	rarity float64 // -log10 of how often ordinary names hold it
+	rarity float32 // bits of surprise
 	merged bool    // the form with rn and vv merged, of a token that holds them
 }
 

@@ -73,6 +73,7 @@ type Matcher struct {
 	ix     *index
 	own    map[string]bool // the brands' domains
 	opt    Options
+	model  *model
 }
 
 // New builds a Matcher. Brands are cleaned as [LoadBrands] does; a brand that
@@ -81,7 +82,10 @@ func New(brands []Brand, opt Options) (*Matcher, error) {
 	if len(brands) == 0 {
 		return nil, impound.Errorf(impound.KindInvalid, "no brands to match").WithCure("give a brands file")
 	}
-	m := &Matcher{opt: opt, own: map[string]bool{}}
+	m := &Matcher{opt: opt, own: map[string]bool{}, model: withTLD}
+	if opt.NoTLD {
+		m.model = withoutTLD
+	}
 	users := map[string][]int32{}
 	for i, b := range brands {
 		b.Domains, b.Tokens = slices.Clone(b.Domains), slices.Clone(b.Tokens)
@@ -110,7 +114,7 @@ func New(brands []Brand, opt Options) (*Matcher, error) {
 		slices.SortStableFunc(us, func(a, b int32) int {
 			return cmp.Or(cmp.Compare(rank(brands[a], text), rank(brands[b], text)), cmp.Compare(a, b))
 		})
-		t := token{text: text, codes: foldToken(text), brands: us, rarity: rarity(text)}
+		t := token{text: text, codes: foldToken(text), brands: us, rarity: rarity([]byte(text))}
 		switch n := len(t.codes); {
 		case opt.NoFuzzy || n <= 4:
 		case n <= 8:
@@ -266,7 +270,7 @@ func (m *Matcher) weigh(s *scan, fs []found, idn bool) verdict {
 		if own {
 			return verdict{}
 		}
-		if l := x.logit(); !best.ok || l > best.logit {
+		if l := m.model.logit(&x); !best.ok || l > best.logit {
 			best = verdict{logit: l, found: f, ok: true, idn: idn}
 		}
 	}

@@ -1,6 +1,8 @@
 package match
 
 import (
+	_ "embed"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -9,74 +11,201 @@ import (
 	"github.com/impound/impound"
 )
 
-// What is measured of one occurrence. The order is that of the weights.
+func log2(x float32) float32 { return float32(math.Log2(float64(x))) }
+
+// What is measured of one occurrence, by number. The order is that of the
+// weights.
 const (
 	fBias = iota
-	fExact
-	fHomoglyph
-	fMerged
-	fIDN
-	fSub
-	fIns
-	fDel
-	fSwap
-	fMany
-	fFar // edits of a garbled word as a share of the token
-	fLen2
-	fLen3
-	fLen4
-	fLen5
-	fLen6
-	fLen7
-	fLen8
 	fRarity
-	fLeftEdge
-	fLeftHyphen
-	fLeftDigit
-	fLeftLetter
-	fRightEdge
-	fRightHyphen
-	fRightDigit
-	fRightLetter
-	fSubdomain
-	fCrossDot
-	fCrossHyphen
+	fWindow // how much commoner the misspelt form is than the token
+	fFar    // edits of a garbled word as a share of the token
 	fLures
 	fLureShare
 	fRest
-	fNoRest
+	fRestBits // how surprising the rest is, a letter
 	fHyphens
 	fDigits
 	fLength
 	fLabels
-	fTLD
+	fCover // share of the label that the token covers
+	fRarityInside
+	fRarityHalf
+	fWindowRarity
 	nFeatures
+)
+
+// And what is either so or not: groups of which one member holds.
+const (
+	gHow     = 0              // 12 ways
+	gHowLen  = gHow + 12      // way and length of the token: 12*8
+	gPlace   = gHowLen + 12*8 // left and right neighbour, length class: 4*4*4
+	gWhere   = gPlace + 64    // sub-domain or not, whole label or not, and way: 4*12
+	gRest    = gWhere + 48    // letters of the rest, 0 to 15
+	gDigits  = gRest + 16     // digits, 0 to 7
+	gHyphens = gDigits + 8    // hyphens, 0 to 5
+	gLures   = gHyphens + 6   // lure words, 0 to 4, and whether they are all
+	gLabels  = gLures + 10    // 1 to 6
+	gCross   = gLabels + 6    // dots or hyphens inside: 4
+	gGlyphs  = gCross + 4     // digits that stand for letters: 0 to 3
+	gTail    = gGlyphs + 4    // what the label ends in: letters, digits, and how many: 6
+	nCross   = gTail + 6
+)
+
+// nGrams is the size of the table of weights of letter sequences beside the
+// token, nSuffix that of top-level domains.
+const (
+	nGrams   = 1 << 14
+	nSuffix  = 1 << 9
+	maxGrams = 160
 )
 
 type features struct {
 	v     [nFeatures]float32
+	cross [16]uint16
+	nC    int
+	gram  [maxGrams]uint16
+	nG    int
+	tld   int // -1: not looked at
 	lures int
+	how   int
 }
 
-// weights are set by hand for a start.
-var weights = [nFeatures]float32{
-	fBias: -3.2, fExact: 1.2, fHomoglyph: 2.2, fMerged: 1.5, fIDN: 3,
-	fSub: -0.8, fIns: -0.6, fDel: -1, fSwap: -0.3, fMany: -1.2, fFar: -6,
-	fLen2: -3, fLen3: -2, fLen4: -0.8, fLen5: -0.3, fLen6: 0.4, fLen7: 0.8, fLen8: 1.2,
-	fRarity:   0.5,
-	fLeftEdge: 0.6, fLeftHyphen: 0.5, fLeftDigit: 0, fLeftLetter: -0.4,
-	fRightEdge: 0.6, fRightHyphen: 0.7, fRightDigit: 0.3, fRightLetter: -0.3,
-	fSubdomain: 0.2, fCrossDot: -1, fCrossHyphen: -0.2,
-	fLures: 0.9, fLureShare: 1.5, fRest: -0.6, fNoRest: 0.6,
-	fHyphens: 0.3, fDigits: 0.1, fLength: 0, fLabels: 0.2, fTLD: 1,
+func (x *features) set(i int) { x.cross[x.nC] = uint16(i); x.nC++ }
+
+// model is the learnt weights: a logistic regression.
+type model struct {
+	dense [nFeatures]float32
+	cross [nCross]float32
+	gram  [nGrams]int8
+	tld   [nSuffix]int8
+	scale float32 // of gram and tld
 }
 
-func (x *features) logit() float64 {
-	var sum float32
-	for i, v := range x.v {
-		sum += v * weights[i]
+// weights.bin holds two models, with and without top-level domains, made by:
+// evalwatch -train match -data FOLDER.
+//
+//go:embed weights.bin
+var weightsBin []byte
+
+var withTLD, withoutTLD = func() (*model, *model) {
+	a, b := &model{}, &model{}
+	n := modelSize
+	if len(weightsBin) != 2*n {
+		return byHand(), byHand() // before the first training
 	}
-	return float64(sum)
+	if a.decode(weightsBin[:n]) != nil || b.decode(weightsBin[n:]) != nil {
+		return byHand(), byHand()
+	}
+	return a, b
+}()
+
+// modelSize is the length of an encoded model.
+const modelSize = 4*(nFeatures+nCross+1) + nGrams + nSuffix
+
+func (m *model) encode() []byte {
+	b := make([]byte, 0, modelSize)
+	put := func(f float32) { b = binary.LittleEndian.AppendUint32(b, math.Float32bits(f)) }
+	for _, f := range m.dense {
+		put(f)
+	}
+	for _, f := range m.cross {
+		put(f)
+	}
+	put(m.scale)
+	for _, w := range m.gram {
+		b = append(b, byte(w))
+	}
+	for _, w := range m.tld {
+		b = append(b, byte(w))
+	}
+	return b
+}
+
+func (m *model) decode(b []byte) error {
+	if len(b) != modelSize {
+		return impound.Errorf(impound.KindInvalid, "weights of another version: %d octets, want %d", len(b), modelSize)
+	}
+	get := func() float32 {
+		f := math.Float32frombits(binary.LittleEndian.Uint32(b))
+		b = b[4:]
+		return f
+	}
+	for i := range m.dense {
+		m.dense[i] = get()
+	}
+	for i := range m.cross {
+		m.cross[i] = get()
+	}
+	m.scale = get()
+	for i := range m.gram {
+		m.gram[i], b = int8(b[0]), b[1:]
+	}
+	for i := range m.tld {
+		m.tld[i], b = int8(b[0]), b[1:]
+	}
+	return nil
+}
+
+// byHand is a model to begin training from.
+func byHand() *model {
+	m := &model{scale: 1}
+	m.dense[fBias], m.dense[fRarity], m.dense[fLures], m.dense[fLureShare], m.dense[fRest] = -5, 2, 0.9, 1.5, -0.5
+	m.dense[fFar] = -6
+	for i := range 12 {
+		if i >= wSub {
+			m.cross[gHow+i] = -1
+		}
+	}
+	return m
+}
+
+func (m *model) logit(x *features) float64 {
+	sum := m.base(x)
+	var g int32
+	for _, i := range x.gram[:x.nG] {
+		g += int32(m.gram[i])
+	}
+	return float64(sum + float32(g)*m.scale)
+}
+
+func (m *model) base(x *features) float32 {
+	var sum float32
+	for i := range x.v {
+		sum += x.v[i] * m.dense[i]
+	}
+	for _, i := range x.cross[:x.nC] {
+		sum += m.cross[i]
+	}
+	if x.tld >= 0 {
+		sum += float32(m.tld[x.tld]) * m.scale
+	}
+	return sum
+}
+
+// Ways, for the weights.
+const (
+	wExact = iota
+	wGlyph
+	wMerged
+	wIDN
+	wCrossHyphen
+	wCrossDot
+	wSub
+	wIns
+	wDel
+	wSwap
+	wMany
+	wFar
+)
+
+// secondLevel are labels under which a country's registry sells names.
+func secondLevel(l []byte) bool {
+	switch string(l) {
+	case "co", "com", "ne", "net", "or", "org", "ac", "go", "gov", "edu", "gr", "lg", "ad", "ed", "mil", "in", "web", "nom":
+		return true
+	}
+	return false
 }
 
 // features measures occurrence f of s; false when it can't be meant.
@@ -85,136 +214,239 @@ func (ix *index) features(s *scan, f found, x *features, noTLD bool) bool {
 	v := &x.v
 	from, to := int(s.pos[f.at]), s.rawEnd(f.end)
 	span := s.raw[from:to]
-	hyphens, dots, glyphs := 0, 0, 0
-	for i, c := range span {
+	hyphens, dots, digitsIn := 0, 0, 0
+	for _, c := range span {
 		switch class[c] {
 		case clsHyphen, clsOther:
 			hyphens++
 		case clsDot:
 			dots++
 		case clsDigit:
-			if i > 0 || f.dist == 0 { // a digit in front may belong to what stands before
-				glyphs++
-			}
+			digitsIn++
 		}
 	}
+	far := f.edit == editMany && f.dist > t.edits
 	if dots > 0 && (f.dist > 0 || len(t.codes) < 5 || dots > 2) {
 		return false
 	}
 	if hyphens > 0 && len(t.codes) < 4 {
 		return false
 	}
-	for i := range len(t.text) {
-		if class[t.text[i]] == clsDigit {
-			glyphs--
-		}
-	}
-	v[fBias] = 1
-	switch {
-	case f.edit == editMany && f.dist > t.edits:
-		v[fFar] = float32(f.dist) / float32(len(t.codes))
-	case f.edit == editMany:
-		v[fMany] = 1
-	case f.edit == editSub:
-		v[fSub] = 1
-	case f.edit == editIns:
-		v[fIns] = 1
-	case f.edit == editDel:
-		v[fDel] = 1
-	case f.edit == editSwap:
-		v[fSwap] = 1
-	case s.idn:
-		v[fIDN] = 1
-	case s.merged && !t.merged && to-from-hyphens-dots != len(t.text):
-		v[fMerged] = 1
-	case plainEqual(span, t.text):
-		v[fExact] = 1
-	default:
-		v[fHomoglyph] = 1
-	}
-	v[fLen2+min(len(t.text), 8)-2] = 1
-	v[fRarity] = float32(t.rarity) / 4
-	switch edgeOf(s, from-1) {
-	case clsDot:
-		v[fLeftEdge] = 1
-	case clsHyphen:
-		v[fLeftHyphen] = 1
-	case clsDigit:
-		v[fLeftDigit] = 1
-	default:
-		v[fLeftLetter] = 1
-	}
-	switch edgeOf(s, to) {
-	case clsDot:
-		v[fRightEdge] = 1
-	case clsHyphen:
-		v[fRightHyphen] = 1
-	case clsDigit:
-		v[fRightDigit] = 1
-	default:
-		v[fRightLetter] = 1
-	}
-	labels := 1
-	lastLabel := 0
+	// Where the labels lie: the registered one is that before the suffix.
+	lastFrom, lastTo, labels := 0, s.rawN, 1
 	for i := range s.rawN {
 		if s.raw[i] == '.' {
 			labels++
-			lastLabel = i + 1
+			lastFrom = i + 1
 		}
 	}
-	if to <= lastLabel {
-		v[fSubdomain] = 1
+	if labels > 1 && s.allN-s.rawN == 3 && secondLevel(s.raw[lastFrom:s.rawN]) {
+		lastTo = lastFrom - 1
+		lastFrom = 0
+		for i := lastTo - 1; i >= 0; i-- {
+			if s.raw[i] == '.' {
+				lastFrom = i + 1
+				break
+			}
+		}
 	}
+	if from >= lastTo {
+		return false // in the suffix
+	}
+	way := wExact
+	switch {
+	case far:
+		way = wFar
+		v[fFar] = float32(f.dist) / float32(len(t.codes))
+	case f.edit == editMany:
+		way = wMany
+	case f.edit == editSub:
+		way = wSub
+	case f.edit == editIns:
+		way = wIns
+	case f.edit == editDel:
+		way = wDel
+	case f.edit == editSwap:
+		way = wSwap
+	case s.idn:
+		way = wIDN
+	case s.merged && to-from-hyphens-dots != len(t.text):
+		way = wMerged
+	case !plainEqual(span, t.text):
+		way = wGlyph
+	case dots > 0:
+		way = wCrossDot
+	case hyphens > 0:
+		way = wCrossHyphen
+	}
+	x.how = way
+	v[fBias] = 1
+	tl := min(len(t.text), 9) - 2
+	x.set(gHow + way)
+	x.set(gHowLen + way*8 + tl)
+	left, right := edgeOf(s, from-1), edgeOf(s, to)
+	lc := 3
+	switch {
+	case len(t.text) <= 2:
+		lc = 0
+	case len(t.text) == 3:
+		lc = 1
+	case len(t.text) == 4:
+		lc = 2
+	}
+	x.set(gPlace + (edgeNum(left)*4+edgeNum(right))*4 + lc)
+	sub, whole := 0, 0
+	if to <= lastFrom {
+		sub = 1
+	}
+	if edgeNum(left) == 0 && edgeNum(right) == 0 {
+		whole = 1
+	}
+	x.set(gWhere + (sub*2+whole)*12 + way)
+	v[fRarity] = t.rarity / 32
+	if edgeNum(left) == 3 && edgeNum(right) == 3 {
+		v[fRarityInside] = t.rarity / 32
+	} else if edgeNum(left) == 3 || edgeNum(right) == 3 {
+		v[fRarityHalf] = t.rarity / 32
+	}
+	if way >= wSub {
+		r := rarity(span)
+		v[fWindow] = (r - t.rarity) / 16
+		v[fWindowRarity] = r / 32
+	}
+	c := 0
 	if dots > 0 {
-		v[fCrossDot] = 1
+		c |= 1
 	}
 	if hyphens > 0 {
-		v[fCrossHyphen] = 1
+		c |= 2
 	}
+	x.set(gCross + c)
+	if way == wGlyph {
+		x.set(gGlyphs + min(digitsIn, 3))
+	}
+
+	// What stands beside the token.
 	lureN, covered, rest, digits, hy := 0, 0, 0, 0, 0
-	for i := 0; i < s.rawN; {
+	var bits float32
+	var a, b uint8
+	bitN := 0
+	var g1, g2, g3 uint32 // the last three symbols
+	start := 0
+	// Of a long host only what is near the token says something.
+	if from-start > 48 {
+		start = from - 48
+	}
+	stop := min(s.rawN, to+48)
+	skip := 0
+	ns := func(i int) uint32 { // the registered label has weights of its own
+		if i < lastFrom {
+			return 1 << 20
+		}
+		return 0
+	}
+	gramOf := func(sym, n uint32) {
+		if x.nG+2 <= maxGrams {
+			x.gram[x.nG] = gramHash((g2<<5|g1)<<5 | sym | n | 1<<21)
+			x.gram[x.nG+1] = gramHash(((g3<<5|g2)<<5|g1)<<5 | sym | n<<1 | 1<<22)
+			x.nG += 2
+		}
+		g3, g2, g1 = g2, g1, sym
+	}
+	for i := start; i < stop; i++ {
 		if i == from {
-			i = to
+			gramOf(30, ns(i))
+			i = to - 1
+			a, b = 0, 0
 			continue
 		}
-		switch class[s.raw[i]] {
+		ch := s.raw[i]
+		sym := uint32(bgCode[ch])
+		gramOf(sym, ns(i))
+		bits += surprise(a, b, uint8(sym))
+		bitN++
+		a, b = b, uint8(sym)
+		switch class[ch] {
 		case clsLetter:
-			end := s.rawN
+			if skip > 0 {
+				skip--
+				rest++
+				continue
+			}
+			end := stop
 			if i < from {
 				end = from
 			}
 			if n := lureWord(s.raw[i:end]); n > 0 {
 				lureN++
 				covered += n
-				rest += n
-				i += n
-				continue
+				skip = n - 1
 			}
 			rest++
 		case clsDigit:
 			digits++
 		case clsHyphen:
 			hy++
+		case clsDot:
+			a, b = 0, 0
 		}
-		i++
 	}
+	gramOf(0, ns(stop))
 	x.lures = lureN
 	v[fLures] = float32(min(lureN, 4))
+	all := 0
 	if rest > 0 {
 		v[fLureShare] = float32(covered) / float32(rest)
-	} else {
-		v[fNoRest] = 1
+		if covered*4 >= rest*3 {
+			all = 1
+		}
 	}
+	if bitN > 0 {
+		v[fRestBits] = (bits/float32(bitN) - 3) / 2
+	}
+	x.set(gLures + min(lureN, 4)*2 + all)
 	v[fRest] = float32(min(rest-covered, 20)) / 5
+	x.set(gRest + min(rest-covered, 15))
 	v[fHyphens] = float32(min(hy, 5))
+	x.set(gHyphens + min(hy, 5))
 	v[fDigits] = float32(min(digits, 8)) / 2
+	x.set(gDigits + min(digits, 7))
 	v[fLength] = float32(min(s.rawN, 60)) / 20
 	v[fLabels] = float32(min(labels, 6) - 1)
-	if !noTLD {
-		v[fTLD] = tldWeight(s.raw[min(s.rawN+1, s.allN):s.allN])
+	x.set(gLabels + min(labels, 6) - 1)
+	lab0, lab1 := lastFrom, lastTo
+	if sub == 1 {
+		lab0, lab1 = 0, lastFrom-1
 	}
-	_ = glyphs
+	v[fCover] = float32(min(to-from, lab1-lab0)) / float32(max(1, lab1-lab0))
+	tail := 0
+	for i := lastTo - 1; i >= max(lastFrom, to) && class[s.raw[i]] == clsDigit; i-- {
+		tail++
+	}
+	x.set(gTail + min(tail, 5))
+	x.tld = -1
+	if !noTLD {
+		h := uint32(2166136261)
+		for _, c := range s.raw[min(s.rawN+1, s.allN):s.allN] {
+			h = (h ^ uint32(c)) * 16777619
+		}
+		x.tld = int(h >> 23)
+	}
 	return true
+}
+
+func gramHash(k uint32) uint16 { return uint16(k * 2654435761 >> 18) }
+
+func edgeNum(cls uint8) int {
+	switch cls {
+	case clsDot:
+		return 0
+	case clsHyphen:
+		return 1
+	case clsDigit:
+		return 2
+	}
+	return 3
 }
 
 // plainEqual says whether span, hyphens and dots dropped, spells text.
@@ -239,27 +471,6 @@ func edgeOf(s *scan, i int) uint8 {
 		return clsDot
 	}
 	return class[s.raw[i]]
-}
-
-// tldWeight is how much a top-level domain adds.
-func tldWeight(tld []byte) float32 {
-	switch string(tld) {
-	case "top", "xyz", "icu", "buzz", "club", "cyou", "monster", "shop", "tk", "ml", "ga", "cf", "gq", "cn", "cc", "info", "vip", "online", "site", "live", "click", "link", "work", "support", "services", "rest", "fit", "cam", "bar", "sbs", "cfd":
-		return 1
-	case "edu", "gov", "mil", "int", "de", "fr", "it", "se", "ee", "sk", "nu", "ch", "nl":
-		return -0.7
-	}
-	return 0
-}
-
-// rarity is how surprising text would be in an ordinary name.
-func rarity(text string) float64 {
-	sum := 0.0
-	for i := range len(text) {
-		f := letterFreq[foldCode[text[i]]]
-		sum -= math.Log10(f / 100)
-	}
-	return sum
 }
 
 // lureOnly is the answer for a name without a brand: two strong lure words are
@@ -313,26 +524,56 @@ func (m *Matcher) explain(s *scan, v verdict) Hit {
 	h := Hit{Brand: m.brandOf(f.tok), How: how, Token: t.text, Distance: f.dist, Score: squash(v.logit)}
 	from, to := int(s.pos[f.at]), s.rawEnd(f.end)
 	span := string(s.raw[from:to])
-	group := func(code, text string, idx ...int) {
-		w := 0.0
-		for _, i := range idx {
-			w += float64(x.v[i] * weights[i])
+	w := m.model
+	var group [nCross]bool
+	add := func(code, text string, dense []int, ranges ...[2]int) {
+		sum := float32(0)
+		for _, i := range dense {
+			sum += x.v[i] * w.dense[i]
 		}
-		if w != 0 {
-			h.Reasons = append(h.Reasons, impound.Reason{Code: code, Text: text, Weight: math.Round(w*1000) / 1000})
+		for _, i := range x.cross[:x.nC] {
+			for _, r := range ranges {
+				if int(i) >= r[0] && int(i) < r[1] && !group[i] {
+					group[i] = true
+					sum += w.cross[i]
+				}
+			}
+		}
+		if r := math.Round(float64(sum)*1000) / 1000; r != 0 || len(h.Reasons) == 0 {
+			h.Reasons = append(h.Reasons, impound.Reason{Code: code, Text: text, Weight: r})
 		}
 	}
-	group("base", "before looking at anything: few names are of interest", fBias)
-	group("brand-"+string(how), howText(how, span, t.text, h.Brand), fExact, fHomoglyph, fMerged, fIDN, fSub, fIns, fDel, fSwap, fMany, fFar)
-	group("token", fmt.Sprintf("%q has %d letters: the shorter and commoner, the more names hold it by chance", t.text, len(t.text)), fLen2, fLen3, fLen4, fLen5, fLen6, fLen7, fLen8, fRarity)
-	group("place", "where it stands: "+placeText(&x), fLeftEdge, fLeftHyphen, fLeftDigit, fLeftLetter, fRightEdge, fRightHyphen, fRightDigit, fRightLetter, fSubdomain, fCrossDot, fCrossHyphen)
-	if words := m.luresIn(s, from, to); len(words) > 0 {
-		group("lures", "with lure words "+quoteAll(words), fLures, fLureShare)
+	add("base", "before looking at anything: few names are of interest", []int{fBias})
+	add("brand-"+string(how), howText(how, span, t.text, h.Brand), []int{fFar, fWindow, fWindowRarity}, [2]int{gHow, gPlace}, [2]int{gGlyphs, gTail}, [2]int{gCross, gGlyphs})
+	add("token", fmt.Sprintf("%q would stand in about one of %s names by chance", t.text, oneIn(float64(t.rarity))), []int{fRarity, fRarityInside, fRarityHalf})
+	add("place", "where it stands: "+placeText(s, from, to), []int{fCover}, [2]int{gPlace, gRest})
+	text := "no lure words"
+	if words := luresIn(s, from, to); len(words) > 0 {
+		text = "with lure words " + quoteAll(words)
 	}
-	group("rest", "what else the name holds", fRest, fNoRest)
-	group("shape", "hyphens, digits, length, labels", fHyphens, fDigits, fLength, fLabels)
-	group("tld", "top-level domain ."+string(s.raw[min(s.rawN+1, s.allN):s.allN]), fTLD)
-	slices.SortStableFunc(h.Reasons[1:], func(a, b impound.Reason) int {
+	add("lures", text, []int{fLures, fLureShare}, [2]int{gLures, gLabels})
+	add("shape", "hyphens, digits, length, labels and what is left beside the token", []int{fRest, fRestBits, fHyphens, fDigits, fLength, fLabels},
+		[2]int{gRest, gLures}, [2]int{gLabels, gCross}, [2]int{gTail, nCross})
+	g := 0
+	for _, i := range x.gram[:x.nG] {
+		g += int(w.gram[i])
+	}
+	if g != 0 {
+		say := "the letters beside the token are more like those of phishing names than of others"
+		if g < 0 {
+			say = "the letters beside the token are more like those of ordinary names"
+		}
+		h.Reasons = append(h.Reasons, impound.Reason{Code: "context", Text: say, Weight: math.Round(float64(g)*float64(w.scale)*1000) / 1000})
+	}
+	if x.tld >= 0 && w.tld[x.tld] != 0 {
+		h.Reasons = append(h.Reasons, impound.Reason{Code: "tld", Text: "top-level domain ." + string(s.raw[min(s.rawN+1, s.allN):s.allN]), Weight: math.Round(float64(w.tld[x.tld])*float64(w.scale)*1000) / 1000})
+	}
+	// What it is about comes first; the rest by weight.
+	slices.SortStableFunc(h.Reasons, func(a, b impound.Reason) int {
+		ra, rb := reasonRank(a.Code), reasonRank(b.Code)
+		if ra != rb {
+			return ra - rb
+		}
 		if math.Abs(a.Weight) > math.Abs(b.Weight) {
 			return -1
 		}
@@ -341,7 +582,30 @@ func (m *Matcher) explain(s *scan, v verdict) Hit {
 	return h
 }
 
-func (m *Matcher) luresIn(s *scan, from, to int) []string {
+func reasonRank(code string) int {
+	switch {
+	case strings.HasPrefix(code, "brand-"):
+		return 0
+	case code == "base":
+		return 2
+	}
+	return 1
+}
+
+func oneIn(bits float64) string {
+	n := math.Exp2(bits) / 12 // a name has about a dozen places
+	switch {
+	case n < 2:
+		return "two"
+	case n < 1e4:
+		return fmt.Sprintf("%.0f", n)
+	case n < 1e9:
+		return fmt.Sprintf("%.0f thousand", n/1e3)
+	}
+	return "many millions"
+}
+
+func luresIn(s *scan, from, to int) []string {
 	var words []string
 	for i := 0; i < s.rawN; {
 		if i == from {
@@ -363,52 +627,53 @@ func (m *Matcher) luresIn(s *scan, from, to int) []string {
 }
 
 func howOf(s *scan, t *token, f found, x *features) How {
-	v := &x.v
-	switch {
-	case s.idn:
+	switch x.how {
+	case wIDN:
 		return HowIDN
-	case v[fFar] > 0:
+	case wFar:
 		return HowGarbled
-	case v[fMany] > 0:
+	case wMany:
 		return HowEdits
-	case v[fSwap] > 0:
+	case wSwap:
 		return HowTransposition
-	case v[fDel] > 0:
+	case wDel:
 		return HowOmission
-	case v[fIns] > 0:
-		from, to := f.at, f.end
-		for i := from + 1; i < to; i++ {
+	case wIns:
+		for i := f.at + 1; i < f.end; i++ {
 			if s.code[padLeft+i] == s.code[padLeft+i-1] {
 				return HowRepetition
 			}
 		}
 		return HowInsertion
-	case v[fSub] > 0:
+	case wSub:
 		for i, c := range t.codes {
-			if d := s.code[padLeft+f.at+i]; d != c {
+			if f.at+i < f.end && s.code[padLeft+f.at+i] != c {
 				return subKind(t, i, s.raw[s.pos[f.at+i]])
 			}
 		}
 		return HowReplacement
-	case v[fHomoglyph] > 0, v[fMerged] > 0:
+	case wGlyph, wMerged:
 		return HowHomoglyph
-	case v[fCrossDot] > 0:
+	case wCrossDot:
 		return HowDot
-	case v[fCrossHyphen] > 0 && hyphenInside(t):
+	case wCrossHyphen:
 		return HowHyphen
-	case v[fSubdomain] > 0:
+	}
+	from, to := int(s.pos[f.at]), s.rawEnd(f.end)
+	last := strings.LastIndexByte(string(s.raw[:s.rawN]), '.')
+	l, r := edgeNum(edgeOf(s, from-1)), edgeNum(edgeOf(s, to))
+	switch {
+	case to <= last && !(s.allN-s.rawN == 3 && secondLevel(s.raw[last+1:s.rawN])):
 		return HowSubdomain
 	case x.lures > 0:
 		return HowCombo
-	case v[fLeftEdge] > 0 && v[fRightEdge] > 0:
+	case l == 0 && r == 0:
 		return HowTLD
-	case v[fLeftLetter] > 0 || v[fRightLetter] > 0:
+	case l == 3 || r == 3:
 		return HowInside
 	}
 	return HowExact
 }
-
-func hyphenInside(t *token) bool { return len(t.text) > 1 }
 
 func subKind(t *token, i int, got byte) How {
 	if i >= len(t.text) || t.merged {
@@ -447,24 +712,8 @@ func howText(how How, span, token, brand string) string {
 	}
 }
 
-func placeText(x *features) string {
-	v := &x.v
-	l, r := "after a letter", "before a letter"
-	switch {
-	case v[fLeftEdge] > 0:
-		l = "at the start of a label"
-	case v[fLeftHyphen] > 0:
-		l = "after a hyphen"
-	case v[fLeftDigit] > 0:
-		l = "after a digit"
-	}
-	switch {
-	case v[fRightEdge] > 0:
-		r = "at the end of a label"
-	case v[fRightHyphen] > 0:
-		r = "before a hyphen"
-	case v[fRightDigit] > 0:
-		r = "before a digit"
-	}
+func placeText(s *scan, from, to int) string {
+	l := [4]string{"at the start of a label", "after a hyphen", "after a digit", "after a letter"}[edgeNum(edgeOf(s, from-1))]
+	r := [4]string{"at the end of a label", "before a hyphen", "before a digit", "before a letter"}[edgeNum(edgeOf(s, to))]
 	return l + ", " + r
 }

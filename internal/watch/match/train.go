@@ -1,0 +1,175 @@
+package match
+
+import (
+	"math"
+	"math/rand/v2"
+)
+
+// Example is a name for training. Brand is whom it is known to imitate, "" for
+// an ordinary name.
+type Example struct {
+	Name, Brand string
+	Weight      float32
+}
+
+type row struct {
+	x features
+	y float32
+	w float32
+}
+
+// Train learns the weights for m's brands from examples and gives the content
+// of half of weights.bin: with top-level domains unless m was made without.
+// The weights say nothing of single brands; they hold for others too.
+func (m *Matcher) Train(examples []Example, epochs int, seed uint64) []byte {
+	var best *model
+	for round := range 2 {
+		rows := m.rows(examples)
+		best = fit(rows, epochs, seed+uint64(round))
+		c := *m
+		c.model = best
+		m = &c
+	}
+	return best.encode()
+}
+
+// With gives m with other weights: what [Matcher.Train] gave.
+func (m *Matcher) With(weights []byte) (*Matcher, error) {
+	c := *m
+	c.model = &model{}
+	if err := c.model.decode(weights); err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+// rows measures the occurrence of each example that m holds for the best; of a
+// phishing name, among those of its own brand where there are any.
+func (m *Matcher) rows(examples []Example) []row {
+	var out []row
+	for _, e := range examples {
+		var s scan
+		if !s.fill([]byte(e.Name)) || m.isOwn(&s) {
+			continue
+		}
+		var buf [maxFound]found
+		fs := m.ix.find(&s, buf[:0:maxFound])
+		var alt []found
+		t := s
+		if s.digraph {
+			t.merge()
+			alt = m.ix.find(&t, nil2())
+		}
+		if len(fs)+len(alt) == 0 && !m.opt.NoLoose {
+			if f, ok := m.ix.findLoose(&s); ok {
+				fs = append(fs, f)
+			}
+		}
+		var top row
+		topL, topOwn, any := math.Inf(-1), false, false
+		try := func(s *scan, f found) {
+			var r row
+			if !m.ix.features(s, f, &r.x, m.opt.NoTLD) {
+				return
+			}
+			own := false
+			for _, b := range m.ix.tokens[f.tok].brands {
+				own = own || m.brands[b].ID == e.Brand
+			}
+			l := m.model.logit(&r.x)
+			if !any || own && !topOwn || own == topOwn && l > topL {
+				top, topL, topOwn, any = r, l, own, true
+			}
+		}
+		for _, f := range fs {
+			try(&s, f)
+		}
+		for _, f := range alt {
+			try(&t, f)
+		}
+		if !any || e.Brand != "" && !topOwn {
+			continue
+		}
+		if e.Brand != "" {
+			top.y = 1
+		}
+		top.w = e.Weight
+		out = append(out, top)
+	}
+	return out
+}
+
+func nil2() []found { return make([]found, 0, maxFound) }
+
+// fit is logistic regression by AdaGrad with L2.
+func fit(rows []row, epochs int, seed uint64) *model {
+	type params struct {
+		dense [nFeatures]float32
+		cross [nCross]float32
+		gram  [nGrams]float32
+		tld   [nSuffix]float32
+	}
+	var p, g2 params
+	p.dense[fBias] = -2
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	order := rnd.Perm(len(rows))
+	const lr = 0.08
+	step := func(w, g2 *float32, g, l2 float32) {
+		g += l2 * *w
+		*g2 += g * g
+		*w -= lr * g / (float32(math.Sqrt(float64(*g2))) + 1e-3)
+	}
+	for range epochs {
+		rnd.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		for _, i := range order {
+			r := &rows[i]
+			x := &r.x
+			var z float32
+			for j, v := range x.v {
+				z += v * p.dense[j]
+			}
+			for _, j := range x.cross[:x.nC] {
+				z += p.cross[j]
+			}
+			for _, j := range x.gram[:x.nG] {
+				z += p.gram[j]
+			}
+			if x.tld >= 0 {
+				z += p.tld[x.tld]
+			}
+			g := (1/(1+float32(math.Exp(float64(-z)))) - r.y) * r.w
+			if g < 1e-4 && g > -1e-4 {
+				continue
+			}
+			for j, v := range x.v {
+				if v != 0 {
+					step(&p.dense[j], &g2.dense[j], g*v, 1e-5)
+				}
+			}
+			for _, j := range x.cross[:x.nC] {
+				step(&p.cross[j], &g2.cross[j], g, 1e-4)
+			}
+			for _, j := range x.gram[:x.nG] {
+				step(&p.gram[j], &g2.gram[j], g, 1e-3)
+			}
+			if x.tld >= 0 {
+				step(&p.tld[x.tld], &g2.tld[x.tld], g, 1e-3)
+			}
+		}
+	}
+	var top float32
+	for _, w := range p.gram {
+		top = max(top, w, -w)
+	}
+	for _, w := range p.tld {
+		top = max(top, w, -w)
+	}
+	m := &model{dense: p.dense, cross: p.cross, scale: max(top, 1e-6) / 127}
+	for i, w := range p.gram {
+		m.gram[i] = int8(math.Round(float64(w / m.scale)))
+	}
+	for i, w := range p.tld {
+		m.tld[i] = int8(math.Round(float64(w / m.scale)))
+	}
+	return m
+}
