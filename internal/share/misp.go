@@ -97,7 +97,7 @@ func feed(items []Item, o Options, previous func(uuid string) (mispEvent, bool))
 	var files []file
 	org := mispOrg{o.org(), o.id("misp-org", "")}
 	for _, k := range keys {
-		e := mispEvent{UUID: o.id("misp-event", k.caseID+"\x00"+string(k.tlp)), Info: "Phishing names taken over by court order or agreement, case " + oneLine(k.caseID), Published: true, Analysis: "2", ThreatLevel: "1", Orgc: org,
+		e := mispEvent{UUID: o.id("misp-event", k.caseID+"\x00"+string(k.tlp)), Info: "Phishing names taken over by court order or agreement, " + o.Ref(k.caseID), Published: true, Analysis: "2", ThreatLevel: "1", Orgc: org,
 			Tag: []mispTag{{"tlp:" + string(k.tlp), tlpColours[k.tlp]}, {`rsit:fraud="phishing"`, "#3a7300"}, {`phishing:action="take-down"`, "#5b0047"}, {`course-of-action:active="disrupt"`, "#00305b"}}}
 		var newest, oldest time.Time
 		seen := map[string]bool{}

@@ -78,6 +78,10 @@ func (o Options) org() string { return cmp.Or(oneLine(o.Org), "impound") }
 
 func (o Options) domain() string { return cmp.Or(strings.ToLower(o.Domain), "impound.example") }
 
+// Ref is what partners see in place of a case's id, which may name the actor:
+// the same for the same case in every export, and nothing can be read from it.
+func (o Options) Ref(caseID string) string { return "case-" + o.id("case", caseID)[:8] }
+
 // Choose gives the items that somebody cleared for clearance may have, sorted
 // by name, TLP and case. An unknown clearance is cleared for nothing.
 func Choose(items []Item, clearance impound.TLP, o Options) ([]Item, Count) {
@@ -164,7 +168,7 @@ func Export(w io.Writer, f Format, clearance impound.TLP, items []Item, o Option
 			fmt.Fprintf(b, "0.0.0.0 %s\n:: %s\n", n, n)
 		}
 	case FormatCSV:
-		err = writeCSV(b, chosen)
+		err = writeCSV(b, chosen, o)
 	case FormatJSON:
 		err = writeJSON(b, chosen, o)
 	case FormatRPZ:
@@ -198,11 +202,11 @@ type jsonItem struct {
 	FirstSeen string `json:"first_seen,omitempty"`
 	Updated   string `json:"updated,omitempty"`
 	TLP       string `json:"tlp"`
-	Case      string `json:"case"`
+	Case      string `json:"case"` // see Options.Ref
 }
 
-func toJSON(it Item) jsonItem {
-	j := jsonItem{Name: it.Name.String(), State: string(it.State), TLP: string(it.TLP), Case: it.Case, FirstSeen: stamp(it.FirstSeen), Updated: stamp(it.Updated)}
+func toJSON(it Item, o Options) jsonItem {
+	j := jsonItem{Name: it.Name.String(), State: string(it.State), TLP: string(it.TLP), Case: o.Ref(it.Case), FirstSeen: stamp(it.FirstSeen), Updated: stamp(it.Updated)}
 	if u := it.Name.Unicode(); u != j.Name {
 		j.Unicode = u
 	}
@@ -216,11 +220,11 @@ func stamp(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-func writeCSV(w io.Writer, items []Item) error {
+func writeCSV(w io.Writer, items []Item, o Options) error {
 	c := csv.NewWriter(w)
 	rows := [][]string{{"name", "unicode", "state", "first_seen", "updated", "tlp", "case"}}
 	for _, it := range items {
-		j := toJSON(it)
+		j := toJSON(it, o)
 		rows = append(rows, []string{j.Name, j.Unicode, j.State, j.FirstSeen, j.Updated, j.TLP, j.Case})
 	}
 	return c.WriteAll(rows)
@@ -234,7 +238,7 @@ func writeJSON(w io.Writer, items []Item, o Options) error {
 		Names []jsonItem `json:"names"`
 	}{o.org(), stamp(o.now()), string(marking(items)), []jsonItem{}}
 	for _, it := range items {
-		out.Names = append(out.Names, toJSON(it))
+		out.Names = append(out.Names, toJSON(it, o))
 	}
 	return encode(w, out)
 }
