@@ -124,6 +124,14 @@ func (r *Registry) soa(tld impound.Name) dns.RR {
 // answerParent is the parent zones' authoritative server.
 func (r *Registry) answerParent(q *dns.Msg) *dns.Msg {
 	r.settle()
+	m, tld := r.parent(q)
+	if opt := q.IsEdns0(); r.cfg.Sign && opt != nil && opt.Do() && !tld.IsZero() {
+		r.seal(m, tld)
+	}
+	return m
+}
+
+func (r *Registry) parent(q *dns.Msg) (*dns.Msg, impound.Name) {
 	m := new(dns.Msg).SetReply(q)
 	m.RecursionAvailable = false
 	asked := strings.ToLower(q.Question[0].Name)
@@ -137,14 +145,14 @@ func (r *Registry) answerParent(q *dns.Msg) *dns.Msg {
 	}
 	if tld.IsZero() {
 		m.Rcode = dns.RcodeRefused
-		return m
+		return m, tld
 	}
 	m.Authoritative = true
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	negative := func(rcode int) *dns.Msg {
+	negative := func(rcode int) (*dns.Msg, impound.Name) {
 		m.Rcode, m.Ns = rcode, []dns.RR{r.soa(tld)}
-		return m
+		return m, tld
 	}
 	if !clean {
 		return negative(dns.RcodeNameError)
@@ -163,7 +171,7 @@ func (r *Registry) answerParent(q *dns.Msg) *dns.Msg {
 		if len(m.Answer) == 0 {
 			return negative(dns.RcodeSuccess)
 		}
-		return m
+		return m, tld
 	}
 	// A referral.
 	m.Authoritative = false
@@ -180,7 +188,7 @@ func (r *Registry) answerParent(q *dns.Msg) *dns.Msg {
 			}
 		}
 	}
-	return m
+	return m, tld
 }
 
 func (d *Domain) dsRRs() []dns.RR {
@@ -192,7 +200,7 @@ func (d *Domain) dsRRs() []dns.RR {
 }
 
 // answerApex answers for the zone's own names: the apex and what is below nic.
-func (r *Registry) answerApex(m *dns.Msg, asked string, qtype uint16, tld impound.Name, negative func(int) *dns.Msg) *dns.Msg {
+func (r *Registry) answerApex(m *dns.Msg, asked string, qtype uint16, tld impound.Name, negative func(int) (*dns.Msg, impound.Name)) (*dns.Msg, impound.Name) {
 	host := "ns1.nic." + tld.FQDN()
 	switch asked {
 	case tld.FQDN():
@@ -202,6 +210,9 @@ func (r *Registry) answerApex(m *dns.Msg, asked string, qtype uint16, tld impoun
 		if qtype == dns.TypeNS || qtype == dns.TypeANY {
 			m.Answer = append(m.Answer, &dns.NS{Hdr: head(tld.FQDN(), dns.TypeNS), Ns: host})
 			m.Extra = append(m.Extra, addrRR(host, ParentAddr))
+		}
+		if qtype == dns.TypeDNSKEY && r.cfg.Sign {
+			m.Answer = append(m.Answer, r.pki.zoneKey(tld))
 		}
 	case host:
 		if qtype == dns.TypeA || qtype == dns.TypeANY {
@@ -214,7 +225,7 @@ func (r *Registry) answerApex(m *dns.Msg, asked string, qtype uint16, tld impoun
 	if len(m.Answer) == 0 {
 		return negative(dns.RcodeSuccess)
 	}
-	return m
+	return m, tld
 }
 
 // answerActor is the actor's authoritative server. It goes on answering for

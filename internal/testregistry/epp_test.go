@@ -212,8 +212,8 @@ func TestLostAnswerIsUnknown(t *testing.T) {
 func TestPendingIsToldByPoll(t *testing.T) {
 	for _, deny := range []float64{0, 1} {
 		cfg := config(t)
-		now := issued.Add(time.Minute)
-		cfg.Now = func() time.Time { return now }
+		at := clockAt(issued.Add(time.Minute))
+		cfg.Now = at.now
 		cfg.Faults.Pending, cfg.Faults.PendingFor, cfg.Faults.PendingDeny = 1, time.Minute, deny
 		r := start(t, cfg)
 		ctx := context.Background()
@@ -233,7 +233,7 @@ func TestPendingIsToldByPoll(t *testing.T) {
 		if _, ok, err := c.Poll(ctx); ok || err != nil {
 			t.Fatalf("a message too early: %v", err)
 		}
-		now = now.Add(time.Minute)
+		at.add(time.Minute)
 		m, ok, err := c.Poll(ctx)
 		if !ok || err != nil || m.Pending == nil || m.Pending.ClTRID != "pend-1" || m.Pending.Name != bad || m.Pending.SvTRID != res.SvTRID || m.Pending.Done != (deny == 0) {
 			t.Fatalf("%+v %v %v", m, ok, err)

@@ -13,7 +13,7 @@ import (
 
 func fuzzed(f *testing.F) *Registry {
 	f.Helper()
-	r, err := Start(f.Context(), Config{Dir: f.TempDir(), EPP: Off, RDAP: Off, DNS: Off, Resolver: Off, ActorDNS: Off, ActorHTTP: Off,
+	r, err := Start(f.Context(), Config{Dir: f.TempDir(), Sign: true, EPP: Off, RDAP: Off, DNS: Off, Resolver: Off, ActorDNS: Off, ActorHTTP: Off,
 		Clients: map[string]Client{"registry": {Password: "registry-pw", RegistryRole: true}}})
 	if err != nil {
 		f.Fatal(err)

@@ -3,6 +3,7 @@ package testregistry_test
 import (
 	"context"
 	"crypto/ed25519"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,6 +23,15 @@ var (
 	// within its year.
 	issued = time.Now().UTC().Add(-time.Hour).Truncate(time.Second)
 )
+
+// clock is a time that tests move.
+type clock struct{ t atomic.Pointer[time.Time] }
+
+func clockAt(t time.Time) *clock { c := new(clock); c.set(t); return c }
+
+func (c *clock) now() time.Time      { return *c.t.Load() }
+func (c *clock) set(t time.Time)     { c.t.Store(&t) }
+func (c *clock) add(d time.Duration) { c.set(c.now().Add(d)) }
 
 type ring map[string]impound.Person
 

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -13,8 +14,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/peertest"
@@ -63,8 +67,8 @@ func TestEveryFrameFitsTheSchemas(t *testing.T) {
 	ctx := context.Background()
 	var kept frames
 	cfg := config(t)
-	now := issued.Add(time.Minute)
-	cfg.Now = func() time.Time { return now }
+	at := clockAt(issued.Add(time.Minute))
+	cfg.Now = at.now
 	cfg.Record = func(dir string, b []byte) {
 		if dir == "S" { // what the client sends, the client's own record shows
 			kept.record(dir, b)
@@ -151,7 +155,7 @@ func TestEveryFrameFitsTheSchemas(t *testing.T) {
 	c = open("registry")
 	update(0, epp.DomainUpdate{Name: bad, RemNS: []impound.Name{act1}})
 	info(bad, 0)
-	now = now.Add(time.Hour)
+	at.add(time.Hour)
 	m, ok, err = c.Poll(ctx)
 	want(0, err)
 	if !ok || m.Pending == nil {
@@ -340,4 +344,117 @@ func TestDig(t *testing.T) {
 	has(run(resolver, "mail."+bad.String(), "A"), "status: NOERROR", "flags: qr rd ra;", "IN A 127.53.0.66")
 	has(run(resolver, "no-such.example", "A"), "status: NXDOMAIN")
 	has(run(resolver, "www."+bad.String(), "A", "+dnssec"), "RRSIG")
+}
+
+// Unbound validates the signed parent, and a stale DS below it is SERVFAIL until
+// it is removed.
+func TestUnboundValidates(t *testing.T) {
+	unbound := peertest.Need(t, "unbound", "unbound")
+	cfg := config(t)
+	cfg.Sign = true
+	r := start(t, cfg)
+	sink := sinkhole(t)
+	probe, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := netip.MustParseAddrPort(probe.LocalAddr().String())
+	probe.Close()
+	dir := t.TempDir()
+	a := r.Addrs()
+	// The practice servers are on high ports, which no delegation can say: stubs
+	// lead to them. Nothing is cached, so that each question shows what is.
+	conf := fmt.Sprintf(`server:
+  interface: 127.0.0.1@%d
+  do-daemonize: no
+  use-syslog: no
+  logfile: ""
+  username: ""
+  chroot: ""
+  directory: %q
+  pidfile: ""
+  do-not-query-localhost: no
+  do-ip6: no
+  cache-max-ttl: 0
+  cache-max-negative-ttl: 0
+  infra-host-ttl: 1
+  trust-anchor-file: %q
+stub-zone:
+  name: example
+  stub-addr: 127.0.0.1@%d
+stub-zone:
+  name: %s
+  stub-addr: 127.0.0.1@%d
+stub-zone:
+  name: %s
+  stub-addr: 127.0.0.1@%d
+remote-control:
+  control-enable: no
+`, at.Port(), dir, r.Files().TrustAnchors, a.DNS.Port(), bad, sink.Port(), other, a.ActorDNS.Port())
+	file := filepath.Join(dir, "unbound.conf")
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var out strings.Builder
+	cmd := exec.CommandContext(ctx, unbound, "-d", "-c", file)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		cancel()
+		cmd.Wait()
+		if t.Failed() {
+			t.Log(out.String())
+		}
+	}()
+	look := func(name string, qtype uint16) *dns.Msg {
+		q := new(dns.Msg).SetQuestion(name, qtype)
+		q.SetEdns0(1232, true)
+		for try := 0; ; try++ {
+			m, _, err := (&dns.Client{Timeout: 5 * time.Second}).Exchange(q, at.String())
+			if err == nil {
+				return m
+			}
+			if try > 100 {
+				t.Fatal(err)
+			}
+			time.Sleep(50 * time.Millisecond) // until it listens
+		}
+	}
+	check := func(what string, m *dns.Msg, rcode int, ad bool) {
+		t.Helper()
+		if m.Rcode != rcode || m.AuthenticatedData != ad {
+			t.Errorf("%s: %s, AD %v", what, dns.RcodeToString[m.Rcode], m.AuthenticatedData)
+		}
+	}
+	check("SOA", look("example.", dns.TypeSOA), dns.RcodeSuccess, true)
+	check("DNSKEY", look("example.", dns.TypeDNSKEY), dns.RcodeSuccess, true)
+	check("host of the zone", look("ns1.nic.example.", dns.TypeA), dns.RcodeSuccess, true)
+	check("no such type", look("ns1.nic.example.", dns.TypeAAAA), dns.RcodeSuccess, true)
+	check("empty non-terminal", look("nic.example.", dns.TypeA), dns.RcodeSuccess, true)
+	for _, n := range []string{"no-such.example.", "a.b.no-such.example.", "zzz.nic.example.", "x.ns1.nic.example.", `a\000.example.`, strings.Repeat("z", 63) + ".example."} {
+		check(n, look(n, dns.TypeA), dns.RcodeNameError, true)
+	}
+	check("DS", look(bad.FQDN(), dns.TypeDS), dns.RcodeSuccess, true)
+	check("no DS", look(other.FQDN(), dns.TypeDS), dns.RcodeSuccess, true)
+	check("insecure child", look(other.FQDN(), dns.TypeA), dns.RcodeSuccess, false)
+	check("redirected with a stale DS", look(bad.FQDN(), dns.TypeA), dns.RcodeServerFailure, false)
+	if _, err := dial(t, r, cfg, "registry").UpdateDomain(t.Context(), allPermits(t, bad), epp.DomainUpdate{Name: bad, RemAllDS: true}); err != nil {
+		t.Fatal(err)
+	}
+	// Unbound remembers for a minute that the zone's keys were bad, whatever its
+	// caches' sizes; reading its configuration again makes it forget.
+	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	for try := 0; look(bad.FQDN(), dns.TypeA).Rcode != dns.RcodeSuccess && try < 200; try++ {
+		time.Sleep(20 * time.Millisecond)
+	}
+	m := look(bad.FQDN(), dns.TypeA)
+	check("cured", m, dns.RcodeSuccess, false)
+	if len(m.Answer) == 0 || !strings.Contains(m.Answer[0].String(), "127.0.0.99") {
+		t.Errorf("%s", m)
+	}
 }

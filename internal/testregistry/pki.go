@@ -27,8 +27,10 @@ import (
 type pki struct {
 	pool           *x509.CertPool
 	server, client tls.Certificate
-	dnskey         *dns.DNSKEY
+	dnskey         *dns.DNSKEY // the actor's
 	signer         crypto.Signer
+	parent         *dns.DNSKEY // the parent zones'
+	parentSigner   crypto.Signer
 }
 
 func openPKI(dir string, now time.Time) (*pki, error) {
@@ -67,20 +69,23 @@ func openPKI(dir string, now time.Time) (*pki, error) {
 	if p.client, err = leaf("client", "Practice registry EPP client", x509.ExtKeyUsageClientAuth); err != nil {
 		return nil, err
 	}
-	key, err := keyFile(filepath.Join(dir, "actor-zone.key"))
-	if err != nil {
+	zone := func(file string) (*dns.DNSKEY, crypto.Signer, error) {
+		key, err := keyFile(filepath.Join(dir, file))
+		if err != nil {
+			return nil, nil, err
+		}
+		pub, err := ecdsaKey(key)
+		if err != nil {
+			return nil, nil, err
+		}
+		return &dns.DNSKEY{Hdr: head(".", dns.TypeDNSKEY), Flags: 257, Protocol: 3, Algorithm: dns.ECDSAP256SHA256, PublicKey: base64.StdEncoding.EncodeToString(pub)}, key, nil
+	}
+	if p.dnskey, p.signer, err = zone("actor-zone.key"); err != nil {
 		return nil, err
 	}
-	p.signer = key
-	x, y := make([]byte, 32), make([]byte, 32)
-	raw, err := key.PublicKey.Bytes() // 4 || X || Y; RFC 6605 4 wants X || Y
-	if err != nil {
+	if p.parent, p.parentSigner, err = zone("parent-zone.key"); err != nil {
 		return nil, err
 	}
-	copy(x, raw[1:33])
-	copy(y, raw[33:65])
-	p.dnskey = &dns.DNSKEY{Hdr: dns.RR_Header{Rrtype: dns.TypeDNSKEY, Class: dns.ClassINET, Ttl: 5}, Flags: 257, Protocol: 3, Algorithm: dns.ECDSAP256SHA256,
-		PublicKey: base64.StdEncoding.EncodeToString(append(x, y...))}
 	return p, nil
 }
 

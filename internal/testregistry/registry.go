@@ -5,8 +5,7 @@
 // clients, and it can be hostile on purpose: see [Faults].
 //
 // NOT FOR PRODUCTION. It refuses to listen anywhere but on loopback, its keys
-// lie unencrypted in its folder, its zones are unsigned, and its names are
-// nobody's.
+// lie unencrypted in its folder, and its names are nobody's.
 //
 // What lives here: the servers, their state, and the faults. What must not: any
 // code that runs outside of tests and practice, or a packet to an address that
@@ -142,7 +141,10 @@ type Config struct {
 	Routes map[netip.AddrPort]netip.AddrPort
 	// Hosts are addresses of name servers outside of the TLDs, which only the
 	// resolver needs.
-	Hosts  map[impound.Name][]netip.Addr
+	Hosts map[impound.Name][]netip.Addr
+	// Sign has the parent zones signed with DNSSEC; Dir/trust-anchors is for
+	// validating resolvers.
+	Sign   bool
 	Faults Faults
 	// Record is given every EPP frame, dir "C" or "S", without passwords.
 	Record func(dir string, frame []byte)
@@ -158,6 +160,7 @@ type Addrs struct {
 // Files are the paths that clients of the registry need. Keys are unencrypted.
 type Files struct {
 	CA, ClientCert, ClientKey string
+	TrustAnchors              string // DS records of the parent zones, for Config.Sign
 }
 
 // Registry is a running practice registry. It is safe for concurrent use.
@@ -231,8 +234,11 @@ func Start(ctx context.Context, cfg Config) (_ *Registry, err error) {
 	if r.pki, err = openPKI(cfg.Dir, time.Now()); err != nil {
 		return nil, err
 	}
-	r.files = Files{CA: filepath.Join(cfg.Dir, "ca.pem"), ClientCert: filepath.Join(cfg.Dir, "client.pem"), ClientKey: filepath.Join(cfg.Dir, "client.key")}
+	r.files = Files{CA: filepath.Join(cfg.Dir, "ca.pem"), ClientCert: filepath.Join(cfg.Dir, "client.pem"), ClientKey: filepath.Join(cfg.Dir, "client.key"), TrustAnchors: filepath.Join(cfg.Dir, "trust-anchors")}
 	if err := r.openJournal(); err != nil {
+		return nil, err
+	}
+	if err := r.writeAnchors(); err != nil {
 		return nil, err
 	}
 	if err := r.serveEPP(); err != nil {

@@ -311,11 +311,11 @@ func TestRDAP(t *testing.T) {
 
 func TestRDAPStatusIsLiveOrLags(t *testing.T) {
 	cfg := config(t)
-	now := issued.Add(time.Hour)
-	cfg.Now = func() time.Time { return now }
+	at := clockAt(issued.Add(time.Hour))
+	cfg.Now = at.now
 	cfg.Faults = testregistry.Faults{RDAPLag: time.Minute, ZoneLag: 10 * time.Second}
 	r := start(t, cfg)
-	now = now.Add(time.Hour)
+	at.add(time.Hour)
 	c := dial(t, r, cfg, "registry")
 	if _, err := c.UpdateDomain(t.Context(), allPermits(t, bad), epp.DomainUpdate{Name: bad, RemNS: []impound.Name{act1}}); err != nil {
 		t.Fatal(err)
@@ -329,12 +329,12 @@ func TestRDAPStatusIsLiveOrLags(t *testing.T) {
 		after      time.Duration
 		rdap, zone bool
 	}{{0, true, true}, {9 * time.Second, true, true}, {10 * time.Second, true, false}, {59 * time.Second, true, false}, {time.Minute, false, false}} {
-		from := now
-		now = now.Add(want.after)
+		from := at.now()
+		at.add(want.after)
 		if rdap, zone := views(); rdap != want.rdap || zone != want.zone {
 			t.Errorf("%d: after %s: old in RDAP %v, in the zone %v", i, want.after, rdap, zone)
 		}
-		now = from
+		at.set(from)
 	}
 }
 
