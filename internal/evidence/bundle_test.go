@@ -79,6 +79,7 @@ func TestExport(t *testing.T) {
 		{ID: "o", Type: impound.EntryDecision, By: "cy", What: "order.sign", Order: "O-1"},
 		{ID: "x", Type: impound.EntryDecision, By: "cy", What: "order.sign", Order: "O-2"},
 		{ID: "s", Type: impound.EntrySystem, By: "system", What: "start"},
+		{ID: "y", Type: impound.EntryDecision, By: "cy", What: "order.note", Order: "O-1", Case: "C-2"},
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -91,8 +92,8 @@ func TestExport(t *testing.T) {
 	if err != nil || !r.OK() {
 		t.Fatalf("VerifyBundle: %v, %v", r.Problems, err)
 	}
-	if r.Case != "C-1" || r.Size != 10 || r.Entries != 6 || r.Artefacts != 2 {
-		t.Errorf("report %+v; want 6 of 10 entries, 2 artefacts", r)
+	if r.Case != "C-1" || r.Size != 11 || r.Entries != 6 || r.Artefacts != 2 {
+		t.Errorf("report %+v; want 6 of 11 entries, 2 artefacts", r)
 	}
 	var names []string
 	for _, m := range unpack(t, b) {

@@ -47,9 +47,13 @@ func child(mode, dir string) error {
 	if mode == "count" {
 		steps, _ = strconv.Atoi(arg)
 	}
+	workers := 3 // so that some writes carry several entries
 	if mode == "die" {
+		workers = 1
+		captured := false // die in the write of an artefact, not of the entry before it
 		l.SetHook(func(step string) error {
-			if step == arg {
+			captured = captured || step == evidence.Steps[0]
+			if step == arg && captured {
 				syscall.Kill(os.Getpid(), syscall.SIGKILL)
 				select {}
 			}
@@ -59,7 +63,7 @@ func child(mode, dir string) error {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	errs := make(chan error, 3)
-	for w := range 3 { // so that some writes carry several entries
+	for w := range workers {
 		wg.Go(func() {
 			for n := range steps {
 				id := fmt.Sprintf("%d-%d-%d", os.Getpid(), w, n)
