@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	impound "github.com/impound/impound"
@@ -38,8 +39,11 @@ func attention(now time.Time, cases []impound.Case, orders []OrderView, plans []
 	}
 	for _, p := range plans {
 		href := "/plans/" + url.PathEscape(p.ID)
-		var odd []string
+		var odd, failed []string
 		for _, n := range p.Names {
+			if strings.HasPrefix(n.Result, "failed") || strings.HasPrefix(n.Result, "refused") {
+				failed = append(failed, n.Name.Defanged())
+			}
 			for _, l := range []Look{n.Parent, n.RDAP, n.Resolver} {
 				if l.Verdict == Otherwise && !slices.Contains(odd, n.Name.Defanged()) {
 					odd = append(odd, n.Name.Defanged())
@@ -48,6 +52,9 @@ func attention(now time.Time, cases []impound.Case, orders []OrderView, plans []
 		}
 		if len(odd) > 0 {
 			add("bad", href, "", "", "plan %s: %s not as ordered (%s)", p.ID, plural(len(odd), "name is", "names are"), list(odd, 3))
+		}
+		if len(failed) > 0 {
+			add("bad", href, "", "", "plan %s: %s failed (%s)", p.ID, plural(len(failed), "name", "names"), list(failed, 3))
 		}
 		switch {
 		case p.State == "partial" || p.State == "failed":

@@ -764,12 +764,12 @@ func zoneText(n impound.Name) string { return n.Defanged() }
 
 func (s *server) orderTable(orders []OrderView, id, title, empty string) *table {
 	t := &table{ID: id, Title: title, Live: true, CLI: cliLine("order", "list"), Empty: empty,
-		Cols: []col{txt("id", "order"), txt("case", "case"), txt("kind", "kind"), txt("court", "court or agreement"), txt("docket", "docket"), txt("in_force", "in force"), txt("from", "from (UTC)"), txt("until", "until (UTC)"), num("names", "names"), txt("signers", "signed by")}}
+		Cols: []col{txt("id", "order"), txt("case", "case"), txt("kind", "kind"), txt("court", "court or agreement"), txt("docket", "docket"), txt("in_force", "in force"), txt("from", "from"), txt("until", "until (UTC)"), num("names", "names"), txt("signers", "signed by")}}
 	for _, o := range orders {
 		force := s.forceCell(o)
 		t.Rows = append(t.Rows, row{Key: o.ID, Cells: []cell{
-			link(o.ID, "/orders/"+url.PathEscape(o.ID)), link(o.Case, "/cases/"+url.PathEscape(o.Case)), text(o.Kind), text(o.Court), text(o.Docket),
-			force, s.timeCell(o.From), s.timeCell(o.Until), number(len(o.Names)), {Value: nonNil(o.Signers), Kind: "lines"}}})
+			link(o.ID, "/orders/"+url.PathEscape(o.ID)), link(o.Case, "/cases/"+url.PathEscape(o.Case)), text(o.Kind), text(o.Court), {Value: o.Docket, Kind: "mono"},
+			force, s.dayCell(o.From), s.timeCell(o.Until), number(len(o.Names)), {Value: nonNil(o.Signers), Kind: "lines"}}})
 	}
 	return t
 }

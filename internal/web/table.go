@@ -321,6 +321,9 @@ var lookTone = map[string]string{AsOrdered: "good", NotYet: "info", Otherwise: "
 
 func (s *server) lookCell(l Look) cell {
 	v := l.Verdict
+	if (v == "" || v == Unknown) && l.At.IsZero() {
+		return cell{Value: Unknown, Kind: "badge", Text: "not looked", Hint: defangHosts(l.Detail)}
+	}
 	if lookTone[v] == "" {
 		v = Unknown
 	}

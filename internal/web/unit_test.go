@@ -148,12 +148,12 @@ func TestWords(t *testing.T) {
 // The page says what a person reads; the export has all of it.
 func TestBrief(t *testing.T) {
 	h := "sha256:" + strings.Repeat("ab", 32)
-	e := impound.Entry{Type: impound.EntryResult, What: "seize.update", Detail: map[string]string{"outcome": "done", "answer": "1000 command completed", "frames": h + " " + h, "hash": h, "note": strings.Repeat("ö", 300)}}
-	want := []string{"answer: 1000 command completed", "hash: sha256:abababababab…", "note: " + strings.Repeat("ö", 240) + "…"}
+	e := impound.Entry{Type: impound.EntryResult, What: "seize.update", Detail: map[string]string{"outcome": "done", "answer": "1000 command completed", "frames": h + " " + h, "hash": h, "plan": "P-1", "other": h + " and " + h, "note": strings.Repeat("ö", 300)}}
+	want := []string{"note: " + strings.Repeat("ö", 240) + "…", "other: sha256:abababababab… and sha256:abababababab…", "answer: 1000 command completed · plan: P-1"}
 	if diff := cmp.Diff(want, brief(e)); diff != "" {
 		t.Error(diff)
 	}
-	if got := details(e); len(got) != 5 || got[1] != "frames: "+h+" "+h {
+	if got := details(e); len(got) != 7 || got[1] != "frames: "+h+" "+h {
 		t.Errorf("the export lost something: %q", got)
 	}
 	if got := brief(impound.Entry{Detail: map[string]string{"sig": "x", "key": "y"}}); len(got) != 1 || got[0] != "2 particulars in the export" {
@@ -236,6 +236,10 @@ func TestAttention(t *testing.T) {
 	p.Names = append([]PlanName(nil), p.Names...)
 	p.Names[0].RDAP.Verdict, p.Names[0].Parent.Verdict = Otherwise, Otherwise
 	if got, want := says(nil, []PlanView{p}, nil), "bad plan P-1: 1 name is not as ordered (outlook-verify[.]net)"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	p = PlanView{ID: "P-2", State: "approved", Needed: 2, Names: []PlanName{{Name: names[0], Result: "failed: EPP 2303"}, {Name: names[1], Result: "done"}}}
+	if got, want := says(nil, []PlanView{p}, nil), "bad plan P-2: 1 name failed (outlook-verify[.]net)\ninfo plan P-2 is approved and not yet applied"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	p = PlanView{ID: "P-2", State: "proposed", Needed: 2, Approvals: []Approval{{"a", now}}}

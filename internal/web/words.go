@@ -119,7 +119,7 @@ func details(e impound.Entry) []string {
 }
 
 // machines lists particulars that prove rather than tell: exports have them.
-var machines = []string{"sig", "key", "frames", "cltrid", "signed_at", "document", "artefact", "artefacts", "done"}
+var machines = []string{"sig", "key", "frames", "cltrid", "signed_at", "document", "artefact", "artefacts", "done", "gates", "order_hash", "plan_hash", "hash"}
 
 var longHash = regexp.MustCompile(`\b(sha256:[0-9a-f]{12})[0-9a-f]{52}\b`)
 
@@ -130,7 +130,7 @@ func brief(e impound.Entry) []string {
 	if e.Type == impound.EntryResult {
 		said, _ = resultOf(e)
 	}
-	var out []string
+	var out, small []string
 	left := 0
 	for _, k := range sorted(e.Detail) {
 		if k == said || e.What == "case.state" && (k == "from" || k == "to") {
@@ -144,10 +144,17 @@ func brief(e impound.Entry) []string {
 		if r := []rune(v); len(r) > 240 {
 			v = string(r[:240]) + "…"
 		}
-		out = append(out, k+": "+v)
+		if v = k + ": " + v; len(v) <= 40 {
+			small = append(small, v)
+		} else {
+			out = append(out, v)
+		}
 	}
 	if e.Artefact != nil {
-		out = append(out, "SHA-256: "+short(e.Artefact.Hash))
+		small = append(small, "SHA-256: "+short(e.Artefact.Hash))
+	}
+	if len(small) > 0 { // short ones share a line
+		out = append(out, strings.Join(small, " · "))
 	}
 	if left > 0 && len(out) == 0 {
 		out = append(out, plural(left, "particular", "particulars")+" in the export")
