@@ -166,26 +166,27 @@ func Run(t *testing.T, open func(testing.TB) telemetry.Engine) {
 	})
 
 	t.Run("the order of arrival changes nothing", func(t *testing.T) {
+		one, two := newDB(t), newDB(t)
+		run := 0
 		rapid.Check(t, func(rt *rapid.T) {
+			run++ // each with a sensor, an address and an order of its own
+			f := telemetry.Filter{Order: fmt.Sprintf("O-%d", run)}
 			n := rapid.IntRange(1, 14).Draw(rt, "n")
 			paths := []string{"/", lure, "/favicon.ico", "/.env"}
 			agents := []string{Browser, "curl/8", ""}
 			var evs []impound.Event
 			for i := range n {
-				e := Event(uint64(i+1), T0.Add(time.Duration(rapid.IntRange(0, 100).Draw(rt, "h"))*time.Hour), "198.51.100.7",
+				e := Event(uint64(i+1), T0.Add(time.Duration(rapid.IntRange(0, 100).Draw(rt, "h"))*time.Hour), netip.AddrFrom4([4]byte{198, 51, byte(run >> 8), byte(run)}).String(),
 					fmt.Sprintf("n%d.example", rapid.IntRange(0, 6).Draw(rt, "z")), rapid.SampledFrom(paths).Draw(rt, "p"), rapid.SampledFrom(agents).Draw(rt, "a"))
 				if rapid.Bool().Draw(rt, "dns") {
 					e.Proto, e.Method, e.Path, e.UserAgent, e.QType = impound.ProtoDNS, "", "", "", 1
 				}
+				e.Sensor, e.Order = f.Order, f.Order
 				evs = append(evs, e)
 			}
-			one := telemetry.New(open(t), telemetry.Options{Networks: nets})
-			defer one.Close()
 			if _, err := one.Ingest(ctx, evs); err != nil {
 				rt.Fatal(err)
 			}
-			two := telemetry.New(open(t), telemetry.Options{Networks: nets})
-			defer two.Close()
 			shuffled := slices.Clone(evs)
 			r := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1))
 			r.Shuffle(n, func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
@@ -196,8 +197,8 @@ func Run(t *testing.T, open func(testing.TB) telemetry.Engine) {
 				}
 				i = k
 			}
-			a, _ := one.Contacts(ctx, telemetry.Filter{})
-			b, _ := two.Contacts(ctx, telemetry.Filter{})
+			a, _ := one.Contacts(ctx, f)
+			b, _ := two.Contacts(ctx, f)
 			if d := cmp.Diff(a, b, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); d != "" || len(a) != n {
 				rt.Fatalf("%d of %d contacts: %s", len(a), n, d)
 			}
@@ -207,13 +208,13 @@ func Run(t *testing.T, open func(testing.TB) telemetry.Engine) {
 				for _, c := range a {
 					want[c.Class]++
 				}
-				got, err := db.Counts(ctx, telemetry.Filter{})
+				got, err := db.Counts(ctx, f)
 				if err != nil || !maps.Equal(got, want) {
 					rt.Fatalf("counts %v, contacts %v, %v", got, want, err)
 				}
 				for _, step := range []time.Duration{time.Minute, time.Hour, 24 * time.Hour} {
 					sum := map[impound.Class]int{}
-					bs, err := db.Series(ctx, telemetry.Filter{}, step)
+					bs, err := db.Series(ctx, f, step)
 					if err != nil {
 						rt.Fatal(err)
 					}
