@@ -290,3 +290,31 @@ func BenchmarkRun100000(b *testing.B) {
 		}
 	}
 }
+
+func FuzzLoadLists(f *testing.F) {
+	f.Add("x-sinkhole.json", []byte(`{"name":"x","type":"hostname","version":20250115,"list":[".a.example","*",""]}`))
+	f.Add("dynamic.txt", []byte("a.example # x\n#\n\xff\n"))
+	f.Add("top.list", []byte("com\n..\n"))
+	f.Fuzz(func(t *testing.T, file string, data []byte) {
+		if file != filepath.Base(file) || len(file) > 100 || strings.ContainsAny(file, "/\x00") || file == "." || file == ".." {
+			return
+		}
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, file), data, 0o600); err != nil {
+			return
+		}
+		l, err := LoadLists(dir)
+		if err != nil {
+			if impound.KindOf(err) != impound.KindInvalid || !strings.Contains(err.Error(), file) {
+				t.Fatalf("%q: %v", data, err)
+			}
+			return
+		}
+		if v := sharedSuffix(Input{Name: name("outlook-verify.net")}, l); v.Outcome == impound.GateBlock && !strings.Contains(strings.ToLower(string(data)), "verify") {
+			t.Fatalf("%q blocks a name that it doesn't hold", data)
+		}
+		if v := sharedSuffix(Input{Name: name("mooo.com")}, l); v.Outcome != impound.GateBlock {
+			t.Fatalf("%q took a built-in fact away", data)
+		}
+	})
+}
