@@ -77,11 +77,17 @@ func (r *Registry) serveEPP() error {
 		return err
 	}
 	r.addrs.EPP = addr
+	cert := r.pki.server
+	if life := r.cfg.Faults.CertFor; life > 0 {
+		if cert, err = r.pki.short(life); err != nil {
+			return err
+		}
+	}
 	auth := tls.VerifyClientCertIfGiven
 	if r.cfg.RequireClientCert {
 		auth = tls.RequireAndVerifyClientCert
 	}
-	tl := tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{r.pki.server}, ClientCAs: r.pki.pool, ClientAuth: auth, MinVersion: tls.VersionTLS12})
+	tl := tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, ClientCAs: r.pki.pool, ClientAuth: auth, MinVersion: tls.VersionTLS12})
 	r.close = append(r.close, func() { tl.Close() })
 	r.wg.Go(func() {
 		for {

@@ -27,6 +27,8 @@ type Faults struct {
 	Split        float64       // an answer goes out in pieces
 	Join         bool          // answers to pipelined commands go out in one piece
 	ReorderPoll  float64       // the youngest message of a queue comes first
+	RDAPFail     float64       // RDAP fails: 429, 500, a redirect to itself, eight megabytes, or no JSON
+	CertFor      time.Duration // the EPP server's certificate expires so long after the start; 0 for years
 	RDAPLag      time.Duration // RDAP shows the state of so long ago
 	ZoneLag      time.Duration // so do the parent zones
 	ClockSkew    time.Duration // the server's clock runs ahead by so much, where it tells the time
@@ -36,7 +38,7 @@ type Faults struct {
 // of the ways that real registries have.
 func Hostile(seed uint64) Faults {
 	return Faults{Seed: seed, DropBefore: 0.01, DropAfter: 0.02, Fail2400: 0.01, Fail2502: 0.01, Pending: 0.01, PendingFor: 200 * time.Millisecond,
-		SlowGreeting: 0.05, Delay: 100 * time.Millisecond, Split: 0.2, Join: true, ReorderPoll: 0.2,
+		SlowGreeting: 0.05, Delay: 100 * time.Millisecond, Split: 0.2, Join: true, ReorderPoll: 0.2, RDAPFail: 0.02,
 		RDAPLag: 300 * time.Millisecond, ZoneLag: 150 * time.Millisecond, ClockSkew: 90 * time.Second}
 }
 
@@ -56,8 +58,23 @@ func (l *luck) hits(rate float64, fault, key string) bool {
 	n := l.n[k]
 	l.n[k]++
 	l.mu.Unlock()
+	return l.draw(k, n).Float64() < rate
+}
+
+// draw gives the random numbers of the nth time that key is asked.
+func (l *luck) draw(key string, n uint64) *rand.Rand {
 	h := fnv.New64a()
-	h.Write([]byte(k))
+	h.Write([]byte(key))
 	h.Write(binary.BigEndian.AppendUint64(nil, n))
-	return rand.New(rand.NewPCG(l.f.Seed, h.Sum64())).Float64() < rate
+	return rand.New(rand.NewPCG(l.f.Seed, h.Sum64()))
+}
+
+// pick gives one of n ways, in turn from a place that the seed says.
+func (l *luck) pick(n int, fault string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	k := "pick\x00" + fault
+	i := l.n[k]
+	l.n[k]++
+	return int((l.draw(k, 0).Uint64N(uint64(n)) + i) % uint64(n))
 }

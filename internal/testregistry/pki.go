@@ -27,7 +27,8 @@ import (
 type pki struct {
 	pool           *x509.CertPool
 	server, client tls.Certificate
-	dnskey         *dns.DNSKEY // the actor's
+	short          func(life time.Duration) (tls.Certificate, error) // another server certificate, not kept
+	dnskey         *dns.DNSKEY                                       // the actor's
 	signer         crypto.Signer
 	parent         *dns.DNSKEY // the parent zones'
 	parentSigner   crypto.Signer
@@ -48,13 +49,22 @@ func openPKI(dir string, now time.Time) (*pki, error) {
 		return nil, err
 	}
 	p.pool.AddCert(caCert)
+	p.short = func(life time.Duration) (tls.Certificate, error) {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return tls.Certificate{}, err
+		}
+		t := serverTemplate(now)
+		t.NotAfter = now.Add(life)
+		der, err := x509.CreateCertificate(rand.Reader, t, caCert, key.Public(), caKey)
+		return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
+	}
 	leaf := func(file, cn string, usage x509.ExtKeyUsage) (tls.Certificate, error) {
 		cert, key, err := pair(dir, file, func(key *ecdsa.PrivateKey) ([]byte, error) {
-			t := template(cn, now)
-			t.KeyUsage, t.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{usage}
-			if usage == x509.ExtKeyUsageServerAuth {
-				t.DNSNames = []string{"localhost", "epp.practice.example"}
-				t.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1).To4(), net.IPv6loopback}
+			t := serverTemplate(now)
+			if usage == x509.ExtKeyUsageClientAuth {
+				t = template(cn, now)
+				t.KeyUsage, t.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{usage}
 			}
 			return x509.CreateCertificate(rand.Reader, t, caCert, key.Public(), caKey)
 		})
@@ -63,7 +73,7 @@ func openPKI(dir string, now time.Time) (*pki, error) {
 		}
 		return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert}, nil
 	}
-	if p.server, err = leaf("server", "Practice registry EPP server", x509.ExtKeyUsageServerAuth); err != nil {
+	if p.server, err = leaf("server", "", x509.ExtKeyUsageServerAuth); err != nil {
 		return nil, err
 	}
 	if p.client, err = leaf("client", "Practice registry EPP client", x509.ExtKeyUsageClientAuth); err != nil {
@@ -104,6 +114,14 @@ func (p *pki) actorDS(n impound.Name) DS {
 func template(cn string, now time.Time) *x509.Certificate {
 	serial, _ := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120)) // never fails
 	return &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: cn}, NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(10, 0, 0)}
+}
+
+func serverTemplate(now time.Time) *x509.Certificate {
+	t := template("Practice registry EPP server", now)
+	t.KeyUsage, t.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	t.DNSNames = []string{"localhost", "epp.practice.example"}
+	t.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1).To4(), net.IPv6loopback}
+	return t
 }
 
 // pair reads dir/name.pem and name.key, or makes them.

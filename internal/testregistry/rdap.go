@@ -87,6 +87,10 @@ func (r *Registry) rdapDomain(w http.ResponseWriter, q *http.Request) {
 	if !ok {
 		return
 	}
+	if r.luck.hits(r.cfg.Faults.RDAPFail, "rdap", n.String()) {
+		r.rdapFault(w, q)
+		return
+	}
 	r.settle()
 	r.mu.RLock()
 	d := r.asOf(n, r.cfg.Faults.RDAPLag)
@@ -100,6 +104,31 @@ func (r *Registry) rdapDomain(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	r.rdapSend(w, 200, body)
+}
+
+// rdapFault answers in one of the ways that RDAP servers fail.
+func (r *Registry) rdapFault(w http.ResponseWriter, q *http.Request) {
+	switch r.luck.pick(5, "rdap") {
+	case 0:
+		w.Header().Set("Retry-After", "1")
+		r.rdapError(w, 429, "Too many requests", "practice fault")
+	case 1:
+		r.rdapError(w, 500, "Internal error", "practice fault")
+	case 2:
+		http.Redirect(w, q, q.URL.Path, http.StatusFound) // to itself, for ever when the rate is 1
+	case 3:
+		w.Header().Set("Content-Type", "application/rdap+json")
+		chunk := []byte(strings.Repeat(" ", 64<<10))
+		for range 128 {
+			if _, err := w.Write(chunk); err != nil {
+				return
+			}
+		}
+		_, _ = w.Write([]byte("{}"))
+	case 4:
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = w.Write([]byte("<html>Under maintenance</html>"))
+	}
 }
 
 func (r *Registry) self(kind, what string) []obj {

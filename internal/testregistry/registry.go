@@ -417,6 +417,11 @@ func (r *Registry) Register(domains ...Domain) error {
 		if _, ok := r.cfg.Clients[d.Registrar]; !ok {
 			return impound.Errorf(impound.KindInvalid, "%s: no client %q", d.Name.Defanged(), d.Registrar)
 		}
+		for _, st := range d.Statuses {
+			if !slices.Contains(clientStatuses, st) && !slices.Contains(serverStatuses, st) {
+				return impound.Errorf(impound.KindInvalid, "%s: %q is no status that can be set", d.Name.Defanged(), st)
+			}
+		}
 		if d.Created.IsZero() {
 			d.Created = now
 		}

@@ -209,7 +209,7 @@ func TestRegisterIsIdempotent(t *testing.T) {
 		t.Errorf("registering again changed %+v", d)
 	}
 	for _, d := range []testregistry.Domain{
-		{Name: impound.MustName("a.b.example"), Registrar: "registrar-a"}, {Name: impound.MustName("a.org"), Registrar: "registrar-a"}, {Name: impound.MustName("a.example"), Registrar: "nobody"},
+		{Name: impound.MustName("a.b.example"), Registrar: "registrar-a"}, {Name: impound.MustName("a.org"), Registrar: "registrar-a"}, {Name: impound.MustName("a.example"), Registrar: "nobody"}, {Name: impound.MustName("b.example"), Registrar: "registrar-a", Statuses: []string{"ok"}},
 	} {
 		if err := r.Register(d); impound.KindOf(err) != impound.KindInvalid {
 			t.Errorf("%s: %v", d.Name, err)
@@ -629,5 +629,50 @@ func TestPipelining(t *testing.T) {
 	}
 	if _, err := epp.ReadFrame(conn, epp.MaxFrame); err != io.EOF {
 		t.Errorf("after logout: %v", err)
+	}
+}
+
+func TestRDAPFaults(t *testing.T) {
+	cfg := config(t)
+	cfg.Faults.RDAPFail = 1
+	r := start(t, cfg)
+	seen := map[string]bool{}
+	for range 5 {
+		res, body := get(t, "http://"+r.Addrs().RDAP.String()+"/domain/"+bad.String(), nil)
+		switch {
+		case res.StatusCode == 302 && res.Header.Get("Location") == "/domain/"+bad.String():
+			seen["loop"] = true
+		case len(body) > 8<<20:
+			seen["megabytes"] = true
+		case strings.HasPrefix(body, "<html>"):
+			seen["html"] = true
+		default:
+			seen[fmt.Sprint(res.StatusCode)] = true
+		}
+	}
+	if d := cmp.Diff(map[string]bool{"loop": true, "megabytes": true, "html": true, "429": true, "500": true}, seen); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestCertificateAboutToExpire(t *testing.T) {
+	cfg := config(t)
+	cfg.Faults.CertFor = time.Hour
+	r := start(t, cfg)
+	if at := dial(t, r, cfg, "registry").CertExpiry(); time.Until(at) > time.Hour || time.Until(at) < 50*time.Minute {
+		t.Errorf("expires %s", at)
+	}
+	r.Close()
+	// The one that is kept lasts.
+	cfg.Faults.CertFor = 0
+	r = start(t, cfg)
+	if at := dial(t, r, cfg, "registry").CertExpiry(); time.Until(at) < 24*time.Hour {
+		t.Errorf("expires %s", at)
+	}
+	cfg = config(t)
+	cfg.Faults.CertFor = time.Nanosecond
+	r = start(t, cfg)
+	if _, err := epp.Dial(t.Context(), dialConfig(r, cfg, "registry")); impound.KindOf(err) != impound.KindUnavailable || !strings.Contains(err.Error(), "expired") {
+		t.Errorf("an expired certificate: %v", err)
 	}
 }
