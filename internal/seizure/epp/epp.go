@@ -350,8 +350,13 @@ func (c *Client) watch(ctx context.Context) func() {
 		deadline = time.Now().Add(c.cfg.Timeout)
 	}
 	c.conn.SetDeadline(deadline)
-	stop := context.AfterFunc(ctx, func() { c.conn.SetDeadline(time.Unix(1, 0)) })
-	return func() { stop() }
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { c.conn.SetDeadline(time.Unix(1, 0)); close(done) })
+	return func() {
+		if !stop() {
+			<-done // so that it can't cut off the next command
+		}
+	}
 }
 
 func (c *Client) record(dir string, frame []byte) {
@@ -425,6 +430,11 @@ func (c *Client) roundTrip(frame []byte, clTRID string, gate func(now time.Time)
 	r.Message, r.Reason = scrubText(r.Message, c.pw), scrubText(r.Reason, c.pw)
 	if err != nil {
 		return lost(protocol(c.where, "%s", scrubText(err.Error(), c.pw)))
+	}
+	if gate != nil && r.Code >= 2500 && r.ClTRID == "" {
+		// It may have been sent before our command came in, as a farewell to an
+		// idle session, or by a server that lost its way while it acted.
+		return lost(protocol(c.where, "%s, which names no command", r))
 	}
 	if r.Code >= 2500 && r.Code < 2600 {
 		c.kill(&ResultError{r}) // the server hangs up, too

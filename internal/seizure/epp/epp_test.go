@@ -240,6 +240,19 @@ func TestResultCodes(t *testing.T) {
 	}
 }
 
+// A farewell that was under way before the command came in says nothing of it.
+func TestFarewellIsNoAnswer(t *testing.T) {
+	f := newFake(t, framed(goodGreeting), func(string) (string, bool) {
+		return framed(strings.Replace(okStart, "1000", "2500", 1) + trids("")), true
+	})
+	if _, err := f.dial(t).UpdateDomain(t.Context(), testPermits(t), lock); !errors.Is(err, ErrUnknownOutcome) || Code(err) != 0 {
+		t.Errorf("got %v", err)
+	}
+	if _, err := f.dial(t).InfoDomain(t.Context(), taken); Code(err) != 2500 {
+		t.Errorf("reading: %v", err)
+	}
+}
+
 // Syntax errors can't name the command that they couldn't read.
 func TestSyntaxErrorWithoutID(t *testing.T) {
 	f := newFake(t, framed(goodGreeting), func(string) (string, bool) {
