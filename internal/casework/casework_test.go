@@ -653,6 +653,16 @@ func TestEntrySlippedIn(t *testing.T) {
 	if len(ms) != 0 {
 		t.Error("an order signed by one person is in effect")
 	}
+	// It doesn't keep others from being filed, listed and in effect.
+	_, err = d.FileOrder(ctx, "ann", "o.yaml", sign(t, d.draft("O-2", "outlook-verify.net"), "alice", "bob"))
+	d.ok(err)
+	ms, err = d.Mandates(ctx)
+	d.refuses(err, impound.KindPartial)
+	rows, err := d.Orders(ctx)
+	d.ok(err)
+	if len(ms) != 1 || ms[0].ID() != "O-2" || len(rows) != 1 || rows[0].ID != "O-2" {
+		t.Errorf("%v %v", ms, rows)
+	}
 }
 
 func TestSupplement(t *testing.T) {

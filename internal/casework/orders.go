@@ -477,6 +477,8 @@ func (s *Service) noteFiled(ctx context.Context, f filing, rep OrderReport) erro
 }
 
 // Orders gives every filed order as the evidence log has it, the oldest first.
+// One whose document can't be proven is left out, so that it can't hide the
+// others; [Service.Mandates] says which and why.
 func (s *Service) Orders(ctx context.Context) ([]OrderRow, error) {
 	view, err := s.ledger.sync(ctx)
 	if err != nil {
@@ -486,7 +488,8 @@ func (s *Service) Orders(ctx context.Context) ([]OrderRow, error) {
 	for _, id := range view.orderIDs {
 		row, _, _, err := s.order(view, id)
 		if err != nil {
-			return nil, err
+			s.cfg.Log.Error("an order can't be proven and is not listed", "order", id, "err", err)
+			continue
 		}
 		out = append(out, row)
 	}
