@@ -710,6 +710,10 @@ func (s *server) contactTable(cs []impound.Contact, total int, id, title string,
 		class.Sub = fmt.Sprintf("%d %% sure", v.Confidence)
 		name := mono(defang(v.Name))
 		name.Sub = strings.TrimSpace(v.Proto + " " + v.What)
+		why := reasonsCell(c.Reasons)
+		if brief {
+			why = mainReasons(c.Reasons)
+		}
 		src := mono(v.Source)
 		if v.Source == "" {
 			src.Text = "not kept"
@@ -720,7 +724,7 @@ func (s *server) contactTable(cs []impound.Contact, total int, id, title string,
 		}
 		t.Rows = append(t.Rows, row{Key: fmt.Sprintf("%s/%d", c.Sensor, c.Seq), Cells: []cell{
 			s.timeCell(c.At), class, {Value: v.Confidence}, name, text(v.Proto), text(v.What),
-			src, text(v.Network), text(v.Country), text(defangHosts(v.UserAgent)), reasonsCell(c.Reasons), text(c.Case), text(c.Sensor), {Value: c.Seq}}})
+			src, text(v.Network), text(v.Country), text(defangHosts(v.UserAgent)), why, text(c.Case), text(c.Sensor), {Value: c.Seq}}})
 	}
 	return t
 }

@@ -2,10 +2,13 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -315,6 +318,22 @@ func reasonsCell(rs []impound.Reason) cell {
 		values = append(values, defangHosts(r.Text))
 	}
 	return cell{Value: values, Kind: "lines"}
+}
+
+// mainReasons keeps the weightiest two on the page; the export and the page of
+// all contacts have them all.
+func mainReasons(rs []impound.Reason) cell {
+	c := reasonsCell(rs)
+	if len(rs) <= 3 {
+		return c
+	}
+	by := slices.Clone(rs)
+	slices.SortStableFunc(by, func(a, b impound.Reason) int { return cmp.Compare(math.Abs(b.Weight), math.Abs(a.Weight)) })
+	for _, r := range by[:2] {
+		c.Brief = append(c.Brief, defangHosts(r.Text))
+	}
+	c.Sub = fmt.Sprintf("and %d more", len(rs)-2)
+	return c
 }
 
 var lookTone = map[string]string{AsOrdered: "good", NotYet: "info", Otherwise: "bad", Unknown: "warn"}

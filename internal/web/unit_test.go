@@ -161,6 +161,20 @@ func TestBrief(t *testing.T) {
 	}
 }
 
+func TestMainReasons(t *testing.T) {
+	rs := []impound.Reason{{Text: "a", Weight: 0.1}, {Text: "b", Weight: -0.9}, {Text: "c", Weight: 0.5}, {Text: "d", Weight: 0.2}}
+	c := mainReasons(rs)
+	if diff := cmp.Diff([]string{"b", "c"}, c.Lines()); diff != "" || c.Sub != "and 2 more" {
+		t.Errorf("%s %q", diff, c.Sub)
+	}
+	if diff := cmp.Diff([]string{"a", "b", "c", "d"}, c.Value); diff != "" {
+		t.Errorf("the export lost or moved some: %s", diff)
+	}
+	if c := mainReasons(rs[:3]); len(c.Lines()) != 3 || c.Sub != "" {
+		t.Errorf("three fit: %q", c.Lines())
+	}
+}
+
 func TestBriefIsShown(t *testing.T) {
 	h := handler(newFixture())
 	if body := get(t, h, "/log?type=result").Body.String(); strings.Contains(body, "frames: sha256:") || !strings.Contains(body, "answer: 1000 command completed") {
