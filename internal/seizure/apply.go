@@ -181,7 +181,8 @@ type job struct {
 	no    int
 	gates string
 	what  string
-	try   int // the number of this attempt; each has a transaction id of its own
+	mark  *string // when the registry last changed it, as of the look before; nil where it doesn't tell
+	try   int     // the number of this attempt; each has a transaction id of its own
 
 	patient bool // wait for what the registry puts off
 	look    func(ctx context.Context) (sight, string, error)
@@ -262,7 +263,8 @@ func (e *Engine) applyName(ctx context.Context, j job, np NamePlan, hostErr map[
 			return r
 		}
 	}
-	expect := np.Former
+	expect, mark := np.Former, new(string)
+	j.mark = mark
 	for k, s := range np.Steps {
 		before, after := expect, expect.after(s.Change)
 		j.step, j.no, j.what, j.id = s, k, "seize.update", stepID(j.hash, np.Name, "seize.update", k)
@@ -272,6 +274,7 @@ func (e *Engine) applyName(ctx context.Context, j job, np NamePlan, hostErr map[
 				return sightOther, "", err
 			}
 			st := v.State()
+			*mark = v.Updated.UTC().Format(time.RFC3339Nano)
 			switch {
 			case v.Pending():
 				return sightPending, "the registry says pendingUpdate", nil
@@ -362,6 +365,13 @@ func (e *Engine) runStep(ctx context.Context, j job) (string, error) {
 				return Failed, err
 			} else if p.ID != "" {
 				seen = sightPending
+			}
+			// It looks as before, but the registry says that it was changed
+			// since we were about to act: perhaps by us, and then back.
+			if i, _, err := e.cfg.Evidence.Entry(j.entry("intent")); err != nil {
+				return Failed, err
+			} else if seen == sightReady && j.mark != nil && i.ID != "" && i.Detail["updated"] != *j.mark {
+				seen, words = sightOther, "it was changed and changed back since the intent was recorded"
 			}
 		}
 		switch seen {
@@ -459,12 +469,15 @@ func (e *Engine) intend(ctx context.Context, j *job) error {
 	for _, a := range j.step.Acts {
 		acts = append(acts, string(a))
 	}
+	d := map[string]string{
+		"plan": j.p.ID, "plan_hash": j.hash, "order_hash": j.m.Hash(), "provider": j.conn.Provider(), "step": fmt.Sprint(j.no + 1),
+		"acts": strings.Join(acts, " "), "change": strings.Join(j.step.Lines, "; "), "cltrid": j.clTRID(1), "gates": j.gates,
+	}
+	if j.mark != nil {
+		d["updated"] = *j.mark
+	}
 	_, err := e.cfg.Evidence.Append(ctx, impound.Entry{
-		ID: j.entry("intent"), Type: impound.EntryIntent, At: e.now(), By: e.cfg.By, What: j.what, Case: j.p.Case, Order: j.p.Order, Name: j.name,
-		Detail: map[string]string{
-			"plan": j.p.ID, "plan_hash": j.hash, "order_hash": j.m.Hash(), "provider": j.conn.Provider(), "step": fmt.Sprint(j.no + 1),
-			"acts": strings.Join(acts, " "), "change": strings.Join(j.step.Lines, "; "), "cltrid": j.clTRID(1), "gates": j.gates,
-		},
+		ID: j.entry("intent"), Type: impound.EntryIntent, At: e.now(), By: e.cfg.By, What: j.what, Case: j.p.Case, Order: j.p.Order, Name: j.name, Detail: d,
 	})
 	if err != nil {
 		return fmt.Errorf("couldn't record the intent, nothing was done: %w", err)

@@ -367,6 +367,16 @@ func TestFailuresOfTheProvider(t *testing.T) {
 				w.prov.names[x].Status = []string{"pendingUpdate"}
 			}
 		}, seizure.Stale, 0},
+		"done, answer lost, and changed back by somebody": {func(w *world) {
+			w.prov.after = func(c seizure.Change) error {
+				if !c.CreateHost.IsZero() {
+					return nil
+				}
+				v := w.prov.names[c.Name]
+				v.NS, v.Status, v.DS = ns("ns1.actor.test", "ns2.actor.test"), []string{"ok"}, []string{"1 13 2 AA"}
+				return errLost
+			}
+		}, seizure.Stale, 1},
 		"changed since the plan": {func(w *world) {
 			for _, x := range w.names {
 				w.prov.names[x].NS = ns("ns1.elsewhere.test")

@@ -193,7 +193,8 @@ type provider struct {
 	before func(c seizure.Change) error  // fails before anything is done
 	after  func(c seizure.Change) error  // fails after it was done
 	later  func(c seizure.Change) string // "done", "denied", "never": puts it off
-	shy    bool                          // doesn't show pendingUpdate
+	tick   int
+	shy    bool // doesn't show pendingUpdate
 }
 
 func (p *provider) Provider() string { return "reg" }
@@ -241,6 +242,7 @@ func (p *provider) Do(_ context.Context, permits []impound.Permit, c seizure.Cha
 			return
 		}
 		v := p.names[c.Name]
+		p.touch(v)
 		v.NS = append(slices.DeleteFunc(v.NS, func(x impound.Name) bool { return slices.Contains(c.RemNS, x) }), c.AddNS...)
 		v.Status = append(slices.DeleteFunc(v.Status, func(x string) bool { return slices.Contains(c.RemStatus, x) || x == "ok" }), c.AddStatus...)
 		if c.RemAllDS {
@@ -291,6 +293,12 @@ func (p *provider) Poll(_ context.Context, keep func(seizure.Message) error) err
 		}
 	}
 	return nil
+}
+
+// touch notes that a name was changed, as upDate does.
+func (p *provider) touch(v *seizure.RegistryView) {
+	p.tick++
+	v.Updated = t0.Add(time.Duration(p.tick) * time.Millisecond)
 }
 
 // updates counts the updates per name that took effect.
