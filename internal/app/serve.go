@@ -31,6 +31,8 @@ const (
 	// policyValid is how long the sensor goes on when the hub is gone.
 	policyValid = 24 * time.Hour
 	ingestBatch = 4096
+	// purgeEvery is how late a contact may go after its retention ended.
+	purgeEvery = time.Hour
 	drainTime   = 5 * time.Second
 )
 
@@ -91,6 +93,7 @@ func (s *System) Start(ctx context.Context) (err error) {
 	if v.sink != nil {
 		v.loop(ctx, policyEvery, func() { s.tryPolicy(ctx, v) })
 		v.loop(ctx, ingestEvery, func() { s.tryIngest(ctx, v) })
+		v.loop(ctx, purgeEvery, func() { s.tryPurge(ctx, v) })
 	}
 	return nil
 }
@@ -381,6 +384,42 @@ func (s *System) ingest(ctx context.Context, v *serving) error {
 		if err := v.spool.MarkShipped(evs[len(evs)-1].Seq); err != nil {
 			return err
 		}
+	}
+}
+
+// tryPurge deletes contacts whose order's retention has ended, in telemetry,
+// in reports that were not sent, and in the spool.
+func (s *System) tryPurge(ctx context.Context, v *serving) {
+	days := map[string]int{}
+	longest := 0
+	rows, err := s.Casework.Orders(ctx)
+	if err == nil {
+		for _, r := range rows {
+			var o *impound.Order
+			if _, o, _, err = s.Casework.Order(ctx, r.ID); err != nil {
+				break
+			}
+			days[r.ID] = o.Sinkhole.RetentionDays
+			longest = max(longest, o.Sinkhole.RetentionDays)
+		}
+	}
+	retention := func(order string) (int, bool) { d, ok := days[order]; return d, ok }
+	var purged int
+	if err == nil {
+		p, perr := s.Telemetry.Purge(ctx, s.now(), retention)
+		purged, err = p.Contacts, perr
+	}
+	if err == nil && s.Notify != nil {
+		_, err = s.Notify.Purge(ctx, s.now(), retention)
+	}
+	if err == nil && longest > 0 {
+		_, err = v.spool.Prune(s.now().AddDate(0, 0, -longest))
+	}
+	if err == nil && purged > 0 {
+		_, err = s.Evidence.Append(ctx, impound.Entry{Type: impound.EntrySystem, By: "system", What: "telemetry.purge", Detail: map[string]string{"text": fmt.Sprintf("%d contacts deleted: their orders' retention has ended", purged)}})
+	}
+	if err != nil && ctx.Err() == nil {
+		s.log.Error("couldn't delete contacts whose retention has ended", "err", err)
 	}
 }
 

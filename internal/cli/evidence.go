@@ -163,12 +163,29 @@ func (e *env) evidenceCmd() *cobra.Command {
 			return err
 		})
 	})
+	var bundle, logKey, since string
 	verify := verb("verify [FOLDER|BUNDLE]", "prove the evidence from its files alone", `  impound evidence verify                            # the state folder's
   impound evidence verify /backup/evidence           # a copy, offline
-  impound evidence verify APT35-2019.zip             # an exported bundle`, cobra.MaximumNArgs(1), func(_ *cobra.Command, args []string) error {
+  impound evidence verify --bundle APT35-2019.zip    # an exported bundle
+  impound evidence verify --since checkpoint.txt     # and nothing was taken away since then
+  impound evidence verify --log-key "$(cat trusted.vkey)"   # and it is that log's`, cobra.MaximumNArgs(1), func(_ *cobra.Command, args []string) error {
 		path := filepath.Join(e.stateDir(), "evidence")
+		if bundle != "" {
+			args = append(args, bundle)
+		}
+		if len(args) > 1 {
+			return usageError{fmt.Errorf("name one folder or one bundle")}
+		}
 		if len(args) == 1 {
 			path = args[0]
+		}
+		opt := evidence.VerifyOptions{Key: strings.TrimSpace(logKey)}
+		if since != "" {
+			b, err := os.ReadFile(since)
+			if err != nil {
+				return impound.Errorf(impound.KindInvalid, "couldn't read the checkpoint: %w", err)
+			}
+			opt.Since = b
 		}
 		st, err := os.Stat(path)
 		if err != nil {
@@ -179,9 +196,9 @@ func (e *env) evidenceCmd() *cobra.Command {
 			if _, err := os.Stat(filepath.Join(path, "evidence", "entries.jsonl")); err == nil {
 				path = filepath.Join(path, "evidence") // a state folder was named
 			}
-			r, err = evidence.Verify(path)
+			r, err = evidence.VerifyWith(path, opt)
 		} else {
-			r, err = evidence.VerifyBundle(path)
+			r, err = evidence.VerifyBundleWith(path, opt)
 		}
 		if err != nil {
 			return err
@@ -201,6 +218,15 @@ func (e *env) evidenceCmd() *cobra.Command {
 			fmt.Fprintf(e.Out, "%s verifies: %d entries, %d artefacts, %d octets, root %s\n", path, r.Entries, r.Artefacts, r.Bytes, r.Root)
 		}
 		return nil
+	})
+	verify.Flags().StringVar(&bundle, "bundle", "", "an exported bundle")
+	verify.Flags().StringVar(&logKey, "log-key", "", "the key that the log must have, as in log.vkey; without it the folder proves that it is whole, not whose it is")
+	verify.Flags().StringVar(&since, "since", "", "a checkpoint kept elsewhere: all that it covers must still be there")
+	checkpoint := verb("checkpoint", "print the signed head of the log: keep it elsewhere", "  impound evidence checkpoint > checkpoint-$(date +%F).txt", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
+		return e.with(c, func(_ context.Context, s *app.System) error {
+			_, err := e.Out.Write(s.Evidence.Checkpoint())
+			return err
+		})
 	})
 	var outFile string
 	export := verb("export CASE", "write a bundle that verifies offline", "  impound evidence export APT35-2019 --out APT35-2019.zip\n  impound evidence verify APT35-2019.zip", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
@@ -226,10 +252,10 @@ func (e *env) evidenceCmd() *cobra.Command {
 			if err := os.Rename(tmp.Name(), outFile); err != nil {
 				return impound.Errorf(impound.KindUnavailable, "couldn't write the bundle: %w", err)
 			}
-			fmt.Fprintf(e.Err, "wrote %s; check it with: impound evidence verify %s\n", outFile, outFile)
+			fmt.Fprintf(e.Err, "wrote %s; check it with: impound evidence verify --bundle %s\n", outFile, outFile)
 			return nil
 		})
 	})
 	export.Flags().StringVar(&outFile, "out", "", "where to write it (default CASE.zip; - for standard output)")
-	return group("evidence", "capture, list, prove and export evidence", "  impound evidence capture NAME --case APT35-2019\n  impound evidence list --case APT35-2019\n  impound evidence verify", capture, add, list, show, verify, export)
+	return group("evidence", "capture, list, prove and export evidence", "  impound evidence capture NAME --case APT35-2019\n  impound evidence list --case APT35-2019\n  impound evidence verify", capture, add, list, show, verify, checkpoint, export)
 }

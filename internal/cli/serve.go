@@ -16,6 +16,7 @@ import (
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/app"
 	"github.com/impound/impound/internal/demo"
+	"github.com/impound/impound/internal/notify"
 	"github.com/impound/impound/internal/share"
 	"github.com/impound/impound/internal/spool"
 	"github.com/impound/impound/internal/telemetry"
@@ -372,7 +373,30 @@ func (e *env) notifyCmd() *cobra.Command {
 	})
 	sent.Flags().StringVar(&how, "how", "", "by mail, portal, telephone ...")
 	_ = sent.MarkFlagRequired("how")
-	return group("notify", "warn network owners safely", "  impound notify prepare APT35-2019 --as nora\n  impound notify show ID", prepare, list, show, sent)
+	var relay string
+	var again bool
+	send := verb("send ID", "give a report to a mail relay, once", "  impound notify send R-1f3a... --relay mail.unit.example:587 --as nora", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			me, err := e.me(s)
+			if err != nil {
+				return err
+			}
+			svc, err := s.Notifier()
+			if err != nil {
+				return err
+			}
+			p, err := svc.Send(ctx, me.ID, args[0], notify.Relay{Addr: relay}, again)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(e.Err, "%s was given to %s for %s\n", p.ID, relay, strings.Join(p.To, ", "))
+			return nil
+		})
+	})
+	send.Flags().StringVar(&relay, "relay", "", "HOST:PORT of the relay; off this machine it must offer STARTTLS")
+	send.Flags().BoolVar(&again, "again", false, "although an earlier try may have arrived")
+	_ = send.MarkFlagRequired("relay")
+	return group("notify", "warn network owners safely", "  impound notify prepare APT35-2019 --as nora\n  impound notify show ID\n  impound notify send ID --relay mail.unit.example:587", prepare, list, show, send, sent)
 }
 
 func (e *env) shareCmd() *cobra.Command {

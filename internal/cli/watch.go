@@ -343,5 +343,5 @@ func (e *env) caseCmd() *cobra.Command {
 			return err
 		})
 	})
-	return group("case", "cases: names with evidence", "  impound case open APT35-2019 --title \"APT35, March 2019\"\n  impound case add APT35-2019 names.txt\n  impound case show APT35-2019", open, list, show, add)
+	return group("case", "cases: names with evidence", "  impound case open APT35-2019 --title \"APT35, March 2019\"\n  impound case add APT35-2019 names.txt\n  impound case show APT35-2019", open, list, show, add, e.intakeCmd())
 }
