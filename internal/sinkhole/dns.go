@@ -120,7 +120,11 @@ func (s *Sinkhole) serveDNSUDP(c *net.UDPConn) {
 	for range n {
 		go func() {
 			defer func() { end <- struct{}{} }()
-			s.udpLoop(c, local, wild)
+			if s.cfg.Plain {
+				s.udpLoop(c, local, wild)
+			} else {
+				s.udpBatches(c, local, wild)
+			}
 		}()
 	}
 	for range n {
@@ -155,25 +159,30 @@ func (s *Sinkhole) udpLoop(c *net.UDPConn, local netip.AddrPort, wild bool) {
 		if wild {
 			dst = dstOf(oob[:oobn], local)
 		}
-		now := s.cfg.Now()
-		env = dnsEnv{policy: s.policy.Load(), now: now, src: from.Addr()}
-		over := s.rrl.take(from.Addr(), now)
-		env.slip = over%2 == 1
-		out = out[:0]
-		q = question{}
-		out = s.dns.answer(out, req[:n], &env, &q)
-		if over > 0 {
-			q.outcome = limited
-			if !env.slip {
-				out = out[:0]
-			}
-		}
-		s.dnsEvent(&ev, impound.ProtoDNS, from, dst, now, &q)
+		out = s.answerUDP(out[:0], req[:n], from, dst, s.cfg.Now(), &env, &q, &ev)
 		if len(out) == 0 {
 			continue
 		}
 		c.WriteMsgUDPAddrPort(out, oob[:oobn], src)
 	}
+}
+
+// answerUDP adds the answer to out and records the question. env, q and ev are
+// room to work in.
+func (s *Sinkhole) answerUDP(out, req []byte, from, dst netip.AddrPort, now time.Time, env *dnsEnv, q *question, ev *impound.Event) []byte {
+	*env = dnsEnv{policy: s.policy.Load(), now: now, src: from.Addr()}
+	over := s.rrl.take(from.Addr(), now)
+	env.slip = over%2 == 1
+	*q = question{}
+	out = s.dns.answer(out, req, env, q)
+	if over > 0 {
+		q.outcome = limited
+		if !env.slip {
+			out = out[:0]
+		}
+	}
+	s.dnsEvent(ev, impound.ProtoDNS, from, dst, now, q)
+	return out
 }
 
 // dnsEvent records a question. It must come before the answer is sent.

@@ -67,6 +67,9 @@ func (p *plainAnswerer) answer(out, req []byte, env *dnsEnv, q *question) []byte
 		size = min(max(512, int(opt.UDPSize())), maxUDP)
 		ro := &dns.OPT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeOPT}}
 		ro.SetUDPSize(maxUDP)
+		if opt.Do() {
+			ro.SetDo() // RFC 3225 3
+		}
 		r.Extra = append(r.Extra, ro)
 		for _, o := range opt.Option {
 			c, ok := o.(*dns.EDNS0_COOKIE)
@@ -233,5 +236,6 @@ func nameText(n string) string {
 	if n == "." {
 		return n
 	}
-	return strings.TrimSuffix(n, ".")
+	// The library writes a space as "\ ": no space may stand in an event's name.
+	return strings.ReplaceAll(strings.TrimSuffix(n, "."), `\ `, `\032`)
 }

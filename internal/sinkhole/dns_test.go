@@ -357,3 +357,78 @@ func TestRecorderFailureDoesNotStopAnswers(t *testing.T) {
 		t.Errorf("stats: %+v", st)
 	}
 }
+
+// Whatever a listener is bound to, the answer comes from where the question
+// went (a connected client takes no other), and the event says where that was.
+func TestDNSOnEveryAddress(t *testing.T) {
+	p := usual(t)
+	for _, plain := range []bool{false, true} {
+		for _, tt := range []struct {
+			listen string
+			to     []string
+		}{
+			{"0.0.0.0:0", []string{"127.0.0.1", "127.0.0.2"}},
+			{"[::]:0", []string{"127.0.0.3", "::1"}},
+			{"[::1]:0", []string{"::1"}},
+		} {
+			r := start(t, p, func(c *Config) { c.Plain, c.Listeners = plain, []string{"dns://" + tt.listen} })
+			for _, to := range tt.to {
+				m := new(dns.Msg)
+				m.SetQuestion("outlook-verify.net.", dns.TypeA)
+				c := dns.Client{Timeout: 5 * time.Second}
+				in, _, err := c.Exchange(m, net.JoinHostPort(to, r.port("dns")))
+				if err != nil || len(in.Answer) != 1 {
+					t.Errorf("plain=%v, %s to %s: %v, %v", plain, tt.listen, to, in, err)
+					continue
+				}
+				if e := one(t, r.rec.take()); e.Dst.String() != net.JoinHostPort(to, r.port("dns")) || e.Src.Addr().Is4In6() {
+					t.Errorf("plain=%v, %s to %s: event %+v", plain, tt.listen, to, e)
+				}
+			}
+		}
+	}
+}
+
+// Many questions at once: each is answered, and each is recorded once.
+func TestDNSFlood(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		r := start(t, usual(t), func(c *Config) { c.Plain, c.Limits.DNSPerSecond = plain, -1 })
+		c, err := net.Dial("udp", r.addr("dns"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		m := new(dns.Msg)
+		m.SetQuestion("outlook-verify.net.", dns.TypeA)
+		req, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		const each, rounds = 100, 20
+		seen := map[uint16]bool{}
+		buf := make([]byte, 600)
+		for round := range rounds {
+			for i := range each {
+				id := uint16(round*each + i)
+				req[0], req[1] = byte(id>>8), byte(id)
+				if _, err := c.Write(req); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range each {
+				c.SetReadDeadline(time.Now().Add(10 * time.Second))
+				n, err := c.Read(buf)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n < 12 || buf[3]&15 != 0 {
+					t.Fatalf("answer % x", buf[:n])
+				}
+				seen[uint16(buf[0])<<8|uint16(buf[1])] = true
+			}
+		}
+		if got := len(r.rec.take()); len(seen) != each*rounds || got != each*rounds {
+			t.Errorf("plain=%v: %d answered, %d recorded, want %d", plain, len(seen), got, each*rounds)
+		}
+	}
+}

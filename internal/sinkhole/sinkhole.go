@@ -50,6 +50,7 @@ type Config struct {
 	LureKey    []byte          // for the keyed hash of lure tokens; none without it
 	Recipients []age.Recipient // lure tokens are sealed to them
 	NoCerts    bool            // show no self-signed certificate, also not for names in force
+	Plain      bool            // answer DNS with the plain code, not the fast one: they differ in speed only
 
 	Limits Limits
 	Now    func() time.Time
@@ -160,7 +161,10 @@ func New(cfg Config) (*Sinkhole, error) {
 	}
 	cfg.Limits = cfg.Limits.withDefaults()
 	s := &Sinkhole{cfg: cfg, addrs: map[string][]string{}}
-	s.dns = newPlainAnswerer(&s.cfg)
+	s.dns = newPackedAnswerer(&s.cfg)
+	if cfg.Plain {
+		s.dns = newPlainAnswerer(&s.cfg)
+	}
 	s.notice = newNoticePages(cfg.Contact)
 	s.certs = newCerts(cfg.Now)
 	s.lures = &sealer{key: cfg.LureKey, to: cfg.Recipients, perSecond: cfg.Limits.SealPerSecond}

@@ -215,7 +215,7 @@ func (s *Sinkhole) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		fallthrough
 	default:
 		h.Set("Content-Type", "text/plain; charset=utf-8")
-		page = []byte(plainText[status])
+		page = []byte(shortTexts[status])
 	}
 	h.Set("Content-Length", strconv.Itoa(len(page)))
 	if (hasBody || status != http.StatusOK || hdr.Get("Expect") != "") && r.ProtoMajor == 1 {
@@ -230,7 +230,7 @@ func (s *Sinkhole) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-var plainText = map[int]string{
+var shortTexts = map[int]string{
 	http.StatusMisdirectedRequest: "421: no order in force makes this server answer for that name.\n",
 	http.StatusExpectationFailed:  "417: nothing that you would send is wanted here.\n",
 	http.StatusMethodNotAllowed:   "405: this method is not for use here.\n",
