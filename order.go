@@ -265,6 +265,7 @@ func (o *Order) Validate() Problems {
 	}
 	seen := map[Name]string{}
 	ids := map[string]bool{}
+	noActs, noActsAt := 0, Name{}
 	for i, a := range o.Appendices {
 		at := fmt.Sprintf("appendices[%d]", i)
 		if a.ID == "" || ids[a.ID] {
@@ -297,10 +298,19 @@ func (o *Order) Validate() Problems {
 				if len(on.Acts.List()) == 0 {
 					bad(at+".acts", "list the acts, or leave acts out to use the order's", "no act is ordered for %s", on.Name.Defanged())
 				}
-			} else if len(o.Acts.List()) == 0 {
-				bad(at+".name", "give acts: to the order or to the name", "no act is ordered for %s", on.Name.Defanged())
+			} else if noActs == 0 {
+				noActs, noActsAt = 1, on.Name
+			} else {
+				noActs++
 			}
 		}
+	}
+	if noActs > 0 && len(o.Acts.List()) == 0 { // said once: there may be thousands
+		also := ""
+		if noActs > 1 {
+			also = fmt.Sprintf(" and %d more names", noActs-1)
+		}
+		bad("acts", "give acts: to the order, or to each name", "no act is ordered for %s%s", noActsAt.Defanged(), also)
 	}
 	// A name server inside a seized name would make the seizure rest on itself.
 	check := func(at string, a Acts) {

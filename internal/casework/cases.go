@@ -289,28 +289,26 @@ func parseLine(text string) (AddName, bool, *impound.Error) {
 	if i := strings.IndexByte(name, '\t'); i >= 0 {
 		name, rest = name[:i], name[i:]+" "+rest
 	}
-	n, err := impound.ParseName(name)
-	if err != nil {
+	var a AddName
+	if rest = strings.TrimSpace(rest); rest != "" {
+		t, err := time.Parse(time.DateOnly, rest)
+		if err != nil {
+			if t, err = time.Parse(time.RFC3339, rest); err != nil {
+				return AddName{}, false, impound.Errorf(impound.KindInvalid, "“%.60s” is more than a name: what follows it is no date", strings.ToValidUTF8(text, "\uFFFD")).WithCure("write a name a line, and after it at most the date of its first sighting: 2019-03-27")
+			}
+		}
+		a.FirstSeen = t.UTC()
+	}
+	var err error
+	if a.Name, err = impound.ParseName(name); err != nil {
 		var e *impound.Error
 		if errors.As(err, &e) {
 			return AddName{}, false, e
 		}
 		return AddName{}, false, impound.Errorf(impound.KindInvalid, "no name: %w", err)
 	}
-	if n.Labels() < 2 {
-		return AddName{}, false, impound.Errorf(impound.KindInvalid, "%s has a single label: a whole top-level domain, or a word", n.Defanged()).WithCure("write the whole name, such as outlook-verify[.]net")
-	}
-	a := AddName{Name: n}
-	switch rest = strings.TrimSpace(rest); {
-	case rest == "":
-	default:
-		t, err := time.Parse(time.DateOnly, strings.TrimSpace(rest))
-		if err != nil {
-			if t, err = time.Parse(time.RFC3339, rest); err != nil {
-				return AddName{}, false, impound.Errorf(impound.KindInvalid, "“%.60s” after the name is no date", strings.ToValidUTF8(rest, "\uFFFD")).WithCure("write a name a line, and after it at most the date of its first sighting: 2019-03-27")
-			}
-		}
-		a.FirstSeen = t.UTC()
+	if a.Name.Labels() < 2 {
+		return AddName{}, false, impound.Errorf(impound.KindInvalid, "%s has a single label: a whole top-level domain, or a word", a.Name.Defanged()).WithCure("write the whole name, such as outlook-verify[.]net")
 	}
 	return a, true, nil
 }

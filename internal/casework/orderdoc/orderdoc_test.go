@@ -147,6 +147,7 @@ func TestBadDocuments(t *testing.T) {
 		{"hold and sinkhole", edit("          hold: true\n", "          hold: true\n          sinkhole: true\n"), "          sinkhole: true", "hold together with sinkhole", "choose one"},
 		{"name twice", edit("name: yahoo-verify[.]net", "name: OUTLOOK-verify.net."), "OUTLOOK-verify.net.", "listed twice", "remove one"},
 		{"no dates", edit("from: 2026-11-21T12:00:00Z\nuntil: 2026-12-21T12:00:00+01:00\n", ""), "impound: order/v1", "from when until when", "from: and until:"},
+		{"no acts", good[:strings.Index(good, "acts:")] + good[strings.Index(good, "sinkhole:\n  capture"):], "impound: order/v1", "no act is ordered for outlook-verify[.]net and 1 more names", "to each name"},
 		{"no issue date", edit("issued: 2026-11-21\n", ""), "impound: order/v1", "no date of issue", "2026-11-21"},
 		{"wrong date", edit("until: 2026-12-21T12:00:00+01:00", "until: 21.12.2026"), "until: 21.12.2026", "no date that can be read", "2026-11-21T12:00:00Z"},
 		{"ends before it begins", edit("until: 2026-12-21T12:00:00+01:00", "until: 2026-11-21"), "until: 2026-11-21", "before it begins", "after from"},
