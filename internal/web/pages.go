@@ -27,6 +27,9 @@ type picture struct {
 	SVG     template.HTML
 	Windows []windowLink
 	Href    string // of the picture alone
+	Left    int    // contacts of resolvers that are not drawn
+	Drawn   bool   // resolvers are drawn
+	Toggle  string // the same with, or without, resolvers
 }
 
 type windowLink struct {
@@ -41,6 +44,10 @@ func (s *server) draw(ctx context.Context, q url.Values, path, caseID string, zo
 	if err != nil {
 		return nil, "", err
 	}
+	with, err := oneOf(q, "resolvers", []string{"1"})
+	if err != nil {
+		return nil, "", err
+	}
 	from, until := w.bounds(now)
 	points, err := s.desk.Series(ctx, SeriesQuery{Case: caseID, Zone: zone, From: from, Until: until, Step: w.Step})
 	if err != nil {
@@ -48,6 +55,13 @@ func (s *server) draw(ctx context.Context, q url.Values, path, caseID string, zo
 	}
 	st := plot.Stack{ID: "over-time", Title: title, Unit: "contacts", From: from, Step: w.Step, Layers: plot.ContactLayers,
 		Counts: make([][]int, int(w.Len/w.Step)), Marks: marks}
+	// Name servers come a hundred times as often as people, and would flatten
+	// everybody else: they are drawn when asked for, and counted always.
+	resolver := layerOf(impound.ClassResolver)
+	left := 0
+	if with == "" {
+		st.Unit = "contacts, resolvers apart,"
+	}
 	for i := range st.Counts {
 		st.Counts[i] = make([]int, len(st.Layers))
 	}
@@ -57,13 +71,22 @@ func (s *server) draw(ctx context.Context, q url.Values, path, caseID string, zo
 			continue
 		}
 		for c, n := range p.Count {
-			st.Counts[i][layerOf(c)] += n
+			if l := layerOf(c); l == resolver && with == "" {
+				left += n
+			} else {
+				st.Counts[i][l] += n
+			}
 		}
 	}
 	svg := st.SVG()
-	pic := &picture{SVG: template.HTML(svg), Href: path + "?format=svg&plot=over-time&window=" + w.Key} // the plot escapes what it is given
+	keep, other := "", "&resolvers=1"
+	if with != "" {
+		keep, other = other, keep
+	}
+	pic := &picture{SVG: template.HTML(svg), Href: path + "?format=svg&plot=over-time&window=" + w.Key + keep, // the plot escapes what it is given
+		Left: left, Drawn: with != "", Toggle: path + "?window=" + w.Key + other + "#over-time-h"}
 	for _, x := range windows {
-		pic.Windows = append(pic.Windows, windowLink{x.Key, path + "?window=" + x.Key + "#over-time-h", x.Key == w.Key})
+		pic.Windows = append(pic.Windows, windowLink{x.Key, path + "?window=" + x.Key + keep + "#over-time-h", x.Key == w.Key})
 	}
 	return pic, svg, nil
 }
@@ -111,7 +134,7 @@ type overviewData struct {
 
 func (s *server) overview(ctx context.Context, r *http.Request) (*page, error) {
 	q := r.URL.Query()
-	if err := known(q, "window"); err != nil {
+	if err := known(q, "window", "resolvers"); err != nil {
 		return nil, err
 	}
 	cases, err := s.desk.Cases(ctx)
@@ -246,6 +269,7 @@ func (s *server) cases(ctx context.Context, r *http.Request) (*page, error) {
 
 // listData is a page of one table.
 type listData struct {
+	Back    string // page above this one
 	Intro   string
 	Filters []filter
 	Table   *table
@@ -310,11 +334,12 @@ type caseData struct {
 	Artefact *table
 	Reports  *table
 	MoreLog  string
+	AllNames string // page of all names, when the case page shows some
 }
 
 func (s *server) casePage(ctx context.Context, r *http.Request) (*page, error) {
 	q := r.URL.Query()
-	if err := known(q, "window"); err != nil {
+	if err := known(q, "window", "resolvers"); err != nil {
 		return nil, err
 	}
 	id := r.PathValue("id")
@@ -395,6 +420,9 @@ func (s *server) casePage(ctx context.Context, r *http.Request) (*page, error) {
 	d.Classes = classCounters(totals, base)
 	d.States = stateCounts(c)
 	d.Names = s.nameTable(c, orders, plans, path)
+	if n := len(d.Names.Rows); n > manyNames && (q.Get("format") == "" || q.Get("format") == "html") {
+		d.Names.Total, d.Names.Rows, d.AllNames = n, d.Names.Rows[:manyNames], path+"/names"
+	}
 	d.OrderTab = s.orderTable(orders, "orders", "Orders", "No order is filed in this case: nothing may be done to its names.")
 	d.Victims = s.victimTable(victims, id)
 	bars := plot.Bars{ID: "by-network", Title: "Victims by network, case " + id, Unit: "victims", Layer: plot.ContactLayers[0]}
@@ -475,6 +503,32 @@ func logLimit(q url.Values, tableID string, shown int) int {
 	return shown
 }
 
+// manyNames is how many a case page shows; the rest have a page of their own.
+const manyNames = 12
+
+// namesPage shows every name of a case.
+func (s *server) namesPage(ctx context.Context, r *http.Request) (*page, error) {
+	if err := known(r.URL.Query()); err != nil {
+		return nil, err
+	}
+	id := r.PathValue("id")
+	c, err := s.desk.Case(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	orders, err := s.desk.Orders(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	plans, err := s.desk.Plans(ctx, id, "")
+	if err != nil {
+		return nil, err
+	}
+	t := s.nameTable(c, orders, latestPlans(plans), "/cases/"+url.PathEscape(id))
+	return &page{Tmpl: "table-page.html", Title: "Names of case " + id, Nav: "/cases", Data: listData{Table: t, Back: "/cases/" + url.PathEscape(id)}, Tables: []*table{t}}, nil
+}
+
+// nameTable lists the names, those that need a look first.
 func (s *server) nameTable(c impound.Case, orders []OrderView, plans []PlanView, path string) *table {
 	t := &table{ID: "names", Title: "Names", Live: true, CLI: cliLine("case", "show", c.ID), Empty: "No name yet.",
 		Cols: []col{txt("name", "name"), txt("state", "state"), txt("order", "order"), txt("gates", "gates"), txt("parent", "parent zone"), txt("rdap", "RDAP"), txt("resolver", "resolver"), hidden("first_seen", ""), txt("changed", "last change"), hidden("by", ""), hidden("why", "")}}
@@ -483,7 +537,21 @@ func (s *server) nameTable(c impound.Case, orders []OrderView, plans []PlanView,
 	for _, o := range orders {
 		inForce[o.ID] = o.InForce
 	}
-	for _, d := range c.Domains {
+	rank := func(d impound.CaseDomain) int {
+		p := looks[d.Name]
+		switch {
+		case d.State == impound.StateContested || p.Parent.Verdict == Otherwise || p.RDAP.Verdict == Otherwise || p.Resolver.Verdict == Otherwise:
+			return 0
+		case d.State == impound.StateBlocked:
+			return 1
+		case p.Parent.Verdict == NotYet || p.RDAP.Verdict == NotYet || p.Resolver.Verdict == NotYet:
+			return 2
+		}
+		return 3
+	}
+	domains := slices.Clone(c.Domains)
+	slices.SortStableFunc(domains, func(a, b impound.CaseDomain) int { return rank(a) - rank(b) })
+	for _, d := range domains {
 		order := cell{Value: d.Order}
 		if d.Order != "" {
 			order.Kind, order.Href = "link", "/orders/"+url.PathEscape(d.Order)
@@ -611,7 +679,7 @@ type namedLook struct {
 
 func (s *server) namePage(ctx context.Context, r *http.Request) (*page, error) {
 	q := r.URL.Query()
-	if err := known(q, "window"); err != nil {
+	if err := known(q, "window", "resolvers"); err != nil {
 		return nil, err
 	}
 	n, err := impound.ParseName(r.PathValue("name"))

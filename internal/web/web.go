@@ -88,6 +88,7 @@ func New(c Config) http.Handler {
 		"/{$}":                     (*server).overview,
 		"/cases":                   (*server).cases,
 		"/cases/{id}":              (*server).casePage,
+		"/cases/{id}/names":        (*server).namesPage,
 		"/cases/{id}/names/{name}": (*server).namePage,
 		"/contacts":                (*server).contacts,
 		"/orders":                  (*server).orders,

@@ -40,7 +40,7 @@ func get(t testing.TB, h http.Handler, url string, head ...string) *httptest.Res
 }
 
 var pages = []string{
-	"/", "/cases", "/cases/PHOS-2019", "/cases/QUIET-1", "/cases/PHOS-2019/names/outlook-verify.net", "/cases/PHOS-2019/names/blogspot.com", "/cases/PHOS-2019/names/xn--google-yri.com",
+	"/", "/cases", "/cases/PHOS-2019", "/cases/QUIET-1", "/cases/PHOS-2019?resolvers=1&window=1h", "/cases/PHOS-2019/names", "/cases/PHOS-2019/names/outlook-verify.net", "/cases/PHOS-2019/names/blogspot.com", "/cases/PHOS-2019/names/xn--google-yri.com",
 	"/contacts", "/contacts?class=victim&proto=http&zone=outlook-verify[.]net&case=PHOS-2019", "/contacts?limit=20&offset=40", "/contacts?case=none",
 	"/orders", "/orders/PHOS-WDC-1", "/orders/DRAFT-2", "/plans/P-1", "/candidates", "/candidates?status=open", "/log", "/log?type=intent&name=outlook-verify.net", "/about",
 }
@@ -619,6 +619,46 @@ func BenchmarkCasePoll(b *testing.B) {
 		if w := get(b, h, "/cases/PHOS-2019?live=1", "If-None-Match", etag); w.Code != 304 {
 			b.Fatal(w.Code)
 		}
+	}
+}
+
+// A long case shows what needs a look first, says how many there are, and leads
+// to all of them; its exports hold all.
+func TestManyNames(t *testing.T) {
+	f := newFixture()
+	for i := range 90 {
+		f.cases[0].Domains = slices.Insert(f.cases[0].Domains, 0, impound.CaseDomain{Name: impound.MustName(fmt.Sprintf("many-%d.example.net", i)), State: impound.StateSeized})
+	}
+	h := handler(f)
+	var keys []string
+	walk(parse(t, get(t, h, "/cases/PHOS-2019").Body), func(n *html.Node) {
+		if attr(n, "id") == "names" {
+			keys = append(keys, rowKeys(n, "names")...)
+			if !strings.Contains(textOf(n), "12 of 96") {
+				t.Error("the page doesn't say that there are more")
+			}
+		}
+	})
+	if len(keys) != 12 || keys[0] != "blogspot.com" || keys[1] != "verification-live.com" {
+		t.Errorf("shown are %v", keys)
+	}
+	if n := len(rowKeys(parse(t, get(t, h, "/cases/PHOS-2019/names").Body), "names")); n != 96 {
+		t.Errorf("the page of all names shows %d", n)
+	}
+	if n := strings.Count(get(t, h, "/cases/PHOS-2019?format=csv&table=names").Body.String(), "\r\n"); n != 97 {
+		t.Errorf("the export has %d lines", n)
+	}
+}
+
+// Resolvers don't flatten the picture, and are not kept quiet either.
+func TestResolversApart(t *testing.T) {
+	h := handler(newFixture())
+	without, with := get(t, h, "/cases/PHOS-2019?window=1h").Body.String(), get(t, h, "/cases/PHOS-2019?window=1h&resolvers=1").Body.String()
+	if !strings.Contains(without, "26 contacts of resolvers are not drawn") || strings.Contains(without, "resolver 26.") {
+		t.Error("left out without a word, or not left out")
+	}
+	if !strings.Contains(with, "180 contacts from") || !strings.Contains(without, "154 contacts, resolvers apart, from") {
+		t.Error("the picture's words don't fit what is drawn")
 	}
 }
 
