@@ -92,7 +92,8 @@ func (e *Engine) verify(ctx context.Context, m *impound.Mandate, names []impound
 	}
 	out := make([]NameStatus, len(names))
 	err = parallel(ctx, e.cfg.Parallel, len(names), func(i int) error {
-		out[i], err = e.verifyOne(ctx, m, names[i], former[names[i]])
+		st, err := e.verifyOne(ctx, m, names[i], former[names[i]])
+		out[i] = st
 		return err
 	})
 	if err != nil {
