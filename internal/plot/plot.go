@@ -215,7 +215,7 @@ func (s Stack) SVG() string {
 			}
 			px := xAt(m.At)
 			anchor, tx := "start", px+5
-			if px > w-right-140 {
+			if px+5+6.6*float64(utf8.RuneCountInString(m.Label)) > w-right {
 				anchor, tx = "end", px-5
 			}
 			fmt.Fprintf(&b, `<path class="mark" d="M%s %sV%s" stroke="currentColor" stroke-opacity="0.7" stroke-dasharray="3 3"/>`, num(px), num(top-6), num(top+ph))

@@ -78,6 +78,12 @@ func (s *server) draw(ctx context.Context, q url.Values, path, caseID string, zo
 			}
 		}
 	}
+	if with == "" {
+		st.Layers = slices.Delete(slices.Clone(st.Layers), resolver, resolver+1)
+		for i := range st.Counts {
+			st.Counts[i] = slices.Delete(st.Counts[i], resolver, resolver+1)
+		}
+	}
 	svg := st.SVG()
 	keep, other := "", "&resolvers=1"
 	if with != "" {

@@ -657,6 +657,9 @@ func TestResolversApart(t *testing.T) {
 	if !strings.Contains(without, "26 contacts of resolvers are not drawn") || strings.Contains(without, "resolver 26.") {
 		t.Error("left out without a word, or not left out")
 	}
+	if strings.Contains(without, ">resolver</text>") || !strings.Contains(with, ">resolver</text>") {
+		t.Error("the legend names what is not drawn, or not what is")
+	}
 	if !strings.Contains(with, "180 contacts from") || !strings.Contains(without, "154 contacts, resolvers apart, from") {
 		t.Error("the picture's words don't fit what is drawn")
 	}
