@@ -127,7 +127,7 @@ func (d *Document) read(data []byte) {
 		return
 	}
 	if l, what := notText(data); l > 0 {
-		d.bad(l, "give the order as a YAML text file in UTF-8 (not a PDF or DOCX)", "this is no text: it holds %s", what)
+		d.bad(l, "give the order as a YAML text file in UTF-8 (not a PDF or DOCX)", "this is no plain text: it holds %s", what)
 		return
 	}
 	whole := d.checkEnd(data)
@@ -198,12 +198,21 @@ func notText(data []byte) (line int, what string) {
 		switch {
 		case c == '\n':
 			line++
+		case c == '\r' && (i+1 == len(data) || data[i+1] != '\n'):
+			// A line end to YAML and none to most editors: what looks like the
+			// rest of a comment would be a key.
+			return line, "a carriage return within a line"
 		case c < 0x20 && c != '\t' && c != '\r' || c == 0x7f:
 			return line, fmt.Sprintf("the control character 0x%02x", c)
 		case c >= utf8.RuneSelf:
 			r, size := utf8.DecodeRune(data[i:])
 			if r == utf8.RuneError && size <= 1 {
 				return line, "octets that are not UTF-8"
+			}
+			// Other line ends of YAML, C1 controls, and marks that turn the
+			// direction of writing: people would sign another text than they see.
+			if r >= 0x80 && r < 0xa0 || r == 0x2028 || r == 0x2029 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+				return line, fmt.Sprintf("the invisible character U+%04X", r)
 			}
 			i += size
 			continue
