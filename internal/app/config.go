@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	yaml "go.yaml.in/yaml/v3"
@@ -129,7 +131,7 @@ func LoadConfig(state, path string) (Config, error) {
 	d := yaml.NewDecoder(bytes.NewReader(data))
 	d.KnownFields(true)
 	if err := d.Decode(&c); err != nil && err != io.EOF {
-		return c, impound.Errorf(impound.KindInvalid, "%s", strings.TrimPrefix(err.Error(), "yaml: ")).At(path).WithCure("impound config reference lists every key")
+		return c, yamlProblems(path, err)
 	}
 	if ps := c.Check(state); len(ps) > 0 {
 		for _, p := range ps {
@@ -138,6 +140,29 @@ func LoadConfig(state, path string) (Config, error) {
 		return c, ps
 	}
 	return c, nil
+}
+
+var yamlLine = regexp.MustCompile(`^(?:yaml: )?line (\d+): (?:field (\S+) not found in type \S+)?(.*)$`)
+
+// yamlProblems gives each fault of the reader its place.
+func yamlProblems(path string, err error) impound.Problems {
+	lines := []string{err.Error()}
+	var te *yaml.TypeError
+	if errors.As(err, &te) {
+		lines = te.Errors
+	}
+	var ps impound.Problems
+	for _, l := range lines {
+		e := impound.Errorf(impound.KindInvalid, "%s", strings.TrimPrefix(l, "yaml: ")).At(path)
+		if m := yamlLine.FindStringSubmatch(l); m != nil {
+			e.Where, e.Msg = path+":"+m[1], m[3]
+			if m[2] != "" {
+				e.Msg = "there is no key " + m[2] + m[3]
+			}
+		}
+		ps = append(ps, e.WithCure("impound config reference lists every key"))
+	}
+	return ps
 }
 
 // Check finds what is wrong with c before anything starts.

@@ -11,7 +11,7 @@ import (
 
 func TestConfigFaults(t *testing.T) {
 	for doc, parts := range map[string][]string{
-		"web: 127.0.0.1:1\nwep: x\n":                                {"line 2", "wep", "config reference"},
+		"web: 127.0.0.1:1\nwep: x\n":                                {"impound.yaml:2", "no key wep", "config reference"},
 		"web: 0.0.0.0:8480\n":                                       {"no login", "ssh -L"},
 		"web: here\n":                                               {"HOST:PORT"},
 		"sinkhole:\n  listen: [\"dns:5300\"]\n":                     {"listen[0]", "no listener"},

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -75,8 +74,25 @@ func (s *System) Enrol(ctx context.Context, p impound.Person, public impound.Pub
 	if err != nil {
 		return err
 	}
+	// Whether it may be done comes first: a refusal leaves no key behind.
+	first := len(ring.People()) == 0
+	signer := Identity{}
+	switch {
+	case first && !p.Has(impound.RoleAdmin):
+		return impound.Errorf(impound.KindAuth, "the first person enrolled must be an admin, who enrols the others").WithCure("add --role admin")
+	case first && public != "":
+		return impound.Errorf(impound.KindRefused, "the first person enrolled signs for himself, which takes his private key").WithCure("leave out --public-key for the first admin")
+	case !first && admin == "":
+		return impound.Errorf(impound.KindAuth, "enrolling takes an admin's signature").WithCure("say who you are with --as ADMIN")
+	case !first:
+		if signer, err = s.Identify(admin, adminKey); err != nil {
+			return err
+		}
+		if !signer.Has(impound.RoleAdmin) {
+			return impound.Errorf(impound.KindAuth, "%s is no admin", signer.ID).WithCure("have an admin enrol " + p.ID)
+		}
+	}
 	known, again := ring.Person(p.ID)
-	var own ed25519.PrivateKey
 	switch {
 	case public != "":
 		p.Key = public
@@ -86,7 +102,7 @@ func (s *System) Enrol(ctx context.Context, p impound.Person, public impound.Pub
 		if keyOut == "" {
 			keyOut = s.KeyPath(p.ID)
 		}
-		own, err = casework.NewKey(keyOut)
+		own, err := casework.NewKey(keyOut)
 		if impound.KindOf(err) == impound.KindConflict {
 			// Left by a run that died between making the key and enrolling it.
 			own, err = casework.ReadKey(keyOut)
@@ -94,23 +110,13 @@ func (s *System) Enrol(ctx context.Context, p impound.Person, public impound.Pub
 		if err != nil {
 			return err
 		}
-		p.Key = impound.NewPublicKey(own.Public().(ed25519.PublicKey))
+		p.Key = impound.NewPublicKey(publicOf(own))
+		if first {
+			signer = Identity{p, own}
+		}
 	}
 	p.Enrolled = s.now().UTC()
-	if len(ring.People()) == 0 {
-		if own == nil {
-			return impound.Errorf(impound.KindRefused, "the first person enrolled signs for himself, which takes his private key").WithCure("leave out --public-key for the first admin")
-		}
-		return s.Casework.Enrol(ctx, casework.SignEnrolment(p, p.ID, own))
-	}
-	if admin == "" {
-		return impound.Errorf(impound.KindAuth, "enrolling takes an admin's signature").WithCure("say who you are with --as ADMIN")
-	}
-	a, err := s.Identify(admin, adminKey)
-	if err != nil {
-		return err
-	}
-	return s.Casework.Enrol(ctx, casework.SignEnrolment(p, a.ID, a.key))
+	return s.Casework.Enrol(ctx, casework.SignEnrolment(p, signer.ID, signer.key))
 }
 
 // CaptureParallel bounds how many names are looked at together.
