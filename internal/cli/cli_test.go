@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,6 +21,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv("IMPOUND_TEST_CLI") != "" { // a child of TestServe
+		os.Exit(Main(context.Background(), os.Args[1:], OS()))
+	}
 	testscript.Main(m, map[string]func(){
 		"impound": func() { os.Exit(Main(context.Background(), os.Args[1:], OS())) },
 	})
@@ -143,7 +147,7 @@ func TestFullDisk(t *testing.T) {
 	if err := os.Mkdir(full, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	run := func(name string, args ...string) error { return execRun(t, name, args...) }
+	run := func(name string, args ...string) error { return exec.Command(name, args...).Run() }
 	peertest.NeedThat(t, "a small file system of our own (root)", run(mount, "-t", "tmpfs", "-o", "size=64k", "tmpfs", full) == nil, "run the tests as root")
 	t.Cleanup(func() { _ = run("umount", full) })
 	if err := os.WriteFile(filepath.Join(full, "fill"), make([]byte, 48<<10), 0o600); err != nil {
