@@ -91,7 +91,7 @@ func (e *Engine) Plans(ctx context.Context, orderID string) ([]PlanInfo, error) 
 // impound.Sign with impound.SignPlan. A signature that doesn't hold, by somebody
 // who is no approver, or over a plan that has expired or rests on another
 // version of the order, is refused; a second one by the same person or key is
-// KindConflict.
+// KindConflict. The very same signature may be given again.
 func (e *Engine) Approve(ctx context.Context, planID string, sig impound.Signature) (PlanInfo, error) {
 	r, err := e.load(ctx, planID)
 	if err != nil {
@@ -115,6 +115,11 @@ func (e *Engine) Approve(ctx context.Context, planID string, sig impound.Signatu
 		_, err := store.Modify(tx, docPlan, planID, func(v *record) (map[string]string, error) {
 			if now, err := v.Plan.Hash(); err != nil || now != h {
 				return nil, impound.Errorf(impound.KindConflict, "plan %s changed meanwhile", planID)
+			}
+			// The very same signature again is a retry: its entry may be missing.
+			if slices.Contains(v.Approvals, sig) {
+				r = *v
+				return map[string]string{"order": v.Plan.Order, "case": v.Plan.Case}, nil
 			}
 			for _, s := range v.Approvals {
 				if s.Person == sig.Person || s.Key == sig.Key {

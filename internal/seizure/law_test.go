@@ -239,6 +239,10 @@ func TestApproveRefuses(t *testing.T) {
 	}
 	stranger := w.sign(p, "bert")
 	stranger.Person = "nobody"
+	if pi, err := e.Approve(t.Context(), p.ID, w.sign(p, "anna")); err != nil || len(pi.Approvers) != 1 {
+		t.Errorf("a retry with the very same signature: %v %+v", err, pi)
+	}
+	w.clock = w.clock.Add(time.Minute)
 	order := impound.Sign(w.priv["bert"], impound.SignOrder, w.mandate.Hash(), "bert", w.now())
 	for name, tt := range map[string]struct {
 		sig  impound.Signature
