@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -67,7 +68,12 @@ func (s *Sinkhole) listenDNS(addr string) (start func(), err error) {
 	var udp *net.UDPConn
 	var tcp net.Listener
 	for try := 0; ; try++ {
-		pc, err := net.ListenPacket("udp", addr)
+		var lc net.ListenConfig
+		if ip, err := netip.ParseAddr(host); err != nil || ip.IsUnspecified() {
+			// Before it is bound: what came in earlier would not say where it went.
+			lc.Control = wantPktInfo
+		}
+		pc, err := lc.ListenPacket(context.Background(), "udp", addr)
 		if err != nil {
 			return nil, err
 		}
@@ -112,9 +118,6 @@ func (s *Sinkhole) serveDNSUDP(c *net.UDPConn) {
 	local := addrPort(c.LocalAddr())
 	// On a wildcard address the answer must come from where the question went.
 	wild := local.Addr().IsUnspecified()
-	if wild {
-		wantPktInfo(c)
-	}
 	n := max(1, runtime.GOMAXPROCS(0))
 	end := make(chan struct{}, n)
 	for range n {
@@ -232,12 +235,10 @@ func (s *Sinkhole) serveDNSTCP(c net.Conn) {
 	}
 }
 
-func wantPktInfo(c *net.UDPConn) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return
-	}
-	raw.Control(func(fd uintptr) {
+// wantPktInfo asks for the address that each packet was sent to. On a socket of
+// the other family one of the options fails, which is fine.
+func wantPktInfo(_, _ string, raw syscall.RawConn) error {
+	return raw.Control(func(fd uintptr) {
 		unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
 		unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
 	})

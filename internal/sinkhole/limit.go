@@ -111,6 +111,7 @@ type tracker struct {
 	// conns are those that are open; nil after close.
 	conns  map[*tracked]struct{}
 	served chan struct{} // closed when serve has ended; nil when it never began
+	ending atomic.Bool   // whoever is silent now is let go
 }
 
 type tracked struct {
@@ -170,6 +171,16 @@ func (c *tracked) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
+// grace is how long a client may still send when the listener ends.
+const grace = 200 * time.Millisecond
+
+func (c *tracked) SetReadDeadline(at time.Time) error {
+	if c.t.ending.Load() {
+		at = earlier(at, time.Now().Add(grace))
+	}
+	return c.Conn.SetReadDeadline(at)
+}
+
 func (c *tracked) Close() error {
 	err := c.Conn.Close()
 	c.once.Do(func() {
@@ -208,6 +219,12 @@ func (t *tracker) close(ctx context.Context) error {
 	if t.served == nil {
 		return err
 	}
+	t.ending.Store(true)
+	t.mu.Lock()
+	for c := range t.conns {
+		c.SetReadDeadline(time.Now().Add(grace))
+	}
+	t.mu.Unlock()
 	select {
 	case <-t.served:
 	case <-ctx.Done():

@@ -6,6 +6,8 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"maps"
+	"net"
 	"net/netip"
 	"os/exec"
 	"slices"
@@ -231,3 +233,67 @@ func names(events []impound.Event) []string {
 }
 
 func policyOptions() policy.Options { return policy.Options{} }
+
+// Clients that hold connections open and say nothing don't hold up the end.
+func TestCloseLetsGoOfTheSilent(t *testing.T) {
+	r := start(t, usual(t), func(c *Config) { c.Limits.HeadTimeout = time.Hour })
+	for _, scheme := range []string{"dns", "smtp", "tcp"} {
+		c, err := net.Dial("tcp", r.addr(scheme))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	for len(r.conns.snapshot()) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	// Without a deadline of its own, Close must end by itself.
+	if err := r.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+func (c *connLimit) snapshot() map[netip.Addr]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.open)
+}
+
+func TestConnectionsPerSourceAreBounded(t *testing.T) {
+	r := start(t, usual(t), func(c *Config) { c.Limits.ConnsPerSource = 3 })
+	var conns []net.Conn
+	for range 5 {
+		c, err := net.Dial("tcp", r.addr("smtp"))
+		if err != nil {
+			continue // reset at once
+		}
+		defer c.Close()
+		conns = append(conns, c)
+	}
+	open := 0
+	for _, c := range conns {
+		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if n, _ := c.Read(make([]byte, 100)); n > 0 {
+			open++
+		}
+	}
+	if open != 3 || r.Stats().ConnsRefused != 2 {
+		t.Errorf("%d of 5 connections are served, %d refused; want 3 and 2", open, r.Stats().ConnsRefused)
+	}
+	// When one goes, another may come.
+	conns[0].Close()
+	for i := 0; i < 1000; i++ {
+		c, err := net.Dial("tcp", r.addr("smtp"))
+		if err != nil {
+			continue
+		}
+		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		n, _ := c.Read(make([]byte, 100))
+		c.Close()
+		if n > 0 {
+			return
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	t.Error("the place of a connection that went is not given away")
+}
