@@ -65,13 +65,15 @@ func mandate(t testing.TB, id string, edit func(*impound.Order), names ...string
 	return m
 }
 
-var sinkV4, sinkV6 = netip.MustParseAddr("192.0.2.80"), netip.MustParseAddr("2001:db8::80")
+var sinkV4 = netip.MustParseAddr("192.0.2.80")
+
+var usualAnswer = policy.Answer{A: []netip.Addr{sinkV4}, NS: []impound.Name{impound.MustName("ns1.sink.example"), impound.MustName("ns2.sink.example")}}
 
 func opened(t testing.TB, now time.Time, opt policy.Options, ms ...*impound.Mandate) *policy.Policy {
 	t.Helper()
 	opt.Key, opt.Serial, opt.Now = hub, max(opt.Serial, 1), now
 	if opt.Answer.A == nil {
-		opt.Answer = policy.Answer{A: []netip.Addr{sinkV4}, NS: []impound.Name{impound.MustName("ns1.sink.example"), impound.MustName("ns2.sink.example")}}
+		opt.Answer = usualAnswer
 	}
 	b, err := policy.Build(ms, opt)
 	if err != nil {
@@ -88,13 +90,16 @@ func atLevel(c impound.CaptureLevel) func(*impound.Order) {
 	return func(o *impound.Order) { o.Sinkhole.Capture = c }
 }
 
-// usual is a policy with one name at each capture level.
-func usual(t testing.TB) *policy.Policy {
-	return opened(t, t0, policy.Options{},
+// mandates are orders for one name at each capture level.
+func mandates(t testing.TB) []*impound.Mandate {
+	return []*impound.Mandate{
 		mandate(t, "O-contact", nil, "outlook-verify.net"),
 		mandate(t, "O-count", atLevel(impound.CaptureCount), "count-only.net"),
-		mandate(t, "O-lure", atLevel(impound.CaptureLure), "lure-level.net"))
+		mandate(t, "O-lure", atLevel(impound.CaptureLure), "lure-level.net"),
+	}
 }
+
+func usual(t testing.TB) *policy.Policy { return opened(t, t0, policy.Options{}, mandates(t)...) }
 
 // memory is a recorder that keeps events for a look.
 type memory struct {
