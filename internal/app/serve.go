@@ -33,7 +33,7 @@ const (
 	ingestBatch = 4096
 	// purgeEvery is how late a contact may go after its retention ended.
 	purgeEvery = time.Hour
-	drainTime   = 5 * time.Second
+	drainTime  = 5 * time.Second
 )
 
 // serving is what runs between Start and Close.
