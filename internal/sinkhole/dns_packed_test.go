@@ -155,3 +155,45 @@ func BenchmarkAnswer(b *testing.B) {
 		})
 	}
 }
+
+// Every usual question in every setting, without the luck of the draw.
+func TestPackedIsPlainExhaustively(t *testing.T) {
+	list, p := answerers(t)
+	n := 0
+	for _, pa := range list {
+		for _, below := range []string{"", "www.", "_dmarc.", "x._domainkey.", "_domainkey.", "a.b.c.d.", "net.", "sink.outlook-verify.net.", strings.Repeat("x", 63) + "."} {
+			for _, zone := range []string{"outlook-verify.net.", "OutLook-verify.NET.", "lure-level.net.", "example.org."} {
+				for _, qt := range []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeNS, dns.TypeSOA, dns.TypeMX, dns.TypeTXT, dns.TypeCAA, dns.TypeANY, dns.TypeDS, dns.TypeHTTPS, dns.TypeAXFR} {
+					for edns := range 5 {
+						for _, src := range []string{"192.0.2.9", "2001:db8::9"} {
+							env := dnsEnv{policy: p, now: t0, src: netip.MustParseAddr(src)}
+							m := new(dns.Msg)
+							m.SetQuestion(below+zone, qt)
+							if edns > 0 {
+								m.SetEdns0([]uint16{0, 512, 1232, 4096, 1232}[edns], edns == 2)
+							}
+							if edns >= 3 {
+								c := "0102030405060708"
+								if edns == 4 {
+									var full [24]byte
+									pa.plain.cookie.fill(&full, [8]byte{1, 2, 3}, env.src, env.now)
+									c = hex.EncodeToString(full[:])
+								}
+								m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_COOKIE{Code: 10, Cookie: c}}
+							}
+							req, err := m.Pack()
+							if err != nil {
+								t.Fatal(err)
+							}
+							for _, env.tcp = range []bool{false, true} {
+								sameAnswer(t, pa, req, env)
+								n++
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+	t.Logf("%d questions", n)
+}
