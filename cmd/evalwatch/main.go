@@ -21,7 +21,7 @@ import (
 
 func main() {
 	data := flag.String("data", "", "folder with the data")
-	train := flag.String("train", "", "write built-in weights instead: background, match, profile, dga")
+	train := flag.String("train", "", "write built-in weights instead: background, match, dga")
 	out := flag.String("out", "", "folder for -train")
 	only := flag.String("only", "", "measure one part alone: match, profile, dga")
 	flag.Parse()
@@ -42,11 +42,23 @@ func run(data, train, out, only string) error {
 		return trainBackground(d, out)
 	case "match":
 		return trainMatch(d, out)
+	case "dga":
+		return trainDGA(d, out)
 	default:
-		return fmt.Errorf("-train %s: there is background, match", train)
+		return fmt.Errorf("-train %s: there is background, match, dga", train)
 	}
 	if only == "" || only == "match" {
 		if err := evalMatch(d); err != nil {
+			return err
+		}
+	}
+	if only == "" || only == "profile" {
+		if err := evalProfile(d); err != nil {
+			return err
+		}
+	}
+	if only == "" || only == "dga" {
+		if err := evalDGA(d); err != nil {
 			return err
 		}
 	}

@@ -4,11 +4,14 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"sync"
+	"time"
 
 	"github.com/impound/impound/internal/watch/match"
 )
@@ -28,30 +31,33 @@ func (d folder) brands() ([]match.Brand, error) {
 }
 
 func trainBackground(d folder, out string) error {
-	benign, err := d.rows("benign_hosts_tb0hdan.txt.gz")
+	md, err := loadMatch(d)
 	if err != nil {
 		return err
 	}
-	popular, err := d.rows("popular_tranco100k.tsv.gz")
-	if err != nil {
-		return err
-	}
-	b := match.TrainBackground(func(yield func(string) bool) {
-		for i, r := range benign {
-			// Host names of one domain come in long runs: every third is enough.
-			if i%3 == 0 && !yield(r[0]) {
+	return os.WriteFile(filepath.Join(out, "background.bin"), md.background(true), 0o644)
+}
+
+// background counts ordinary names: all, or what lies before the splits.
+func (m *matchData) background(all bool) []byte {
+	return match.TrainBackground(func(yield func(string) bool) {
+		for i, h := range m.benign {
+			// Hosts of one domain come in long runs: some are enough.
+			if i%4 == 0 && (all || i/1000%2 == 0) && !yield(h) {
 				return
 			}
 		}
-		for _, r := range popular {
-			for range 4 {
-				if !yield(r[1]) {
-					return
-				}
+		for _, n := range m.popular {
+			if !yield(n) {
+				return
+			}
+		}
+		for _, p := range m.nrd {
+			if (all || p.date < nrdSplit) && !yield(p.name) {
+				return
 			}
 		}
 	})
-	return os.WriteFile(filepath.Join(out, "background.bin"), b, 0o644)
 }
 
 type phish struct{ date, name, brand, tier string }
@@ -110,20 +116,36 @@ func loadMatch(d folder) (*matchData, error) {
 // examples gives what may be learnt from: all, or what lies before the splits.
 func (m *matchData) examples(all bool) []match.Example {
 	var out []match.Example
+	// Brands come and go: what was imitated lately counts for more, and no brand
+	// for so much that the others drown.
+	until := phishSplit + "-01"
+	if all {
+		until = m.reg[len(m.reg)-1].date
+	}
+	brandCount := map[string]float64{}
+	age := func(p phish) float64 { return math.Exp2(-years(p.date, until) / halfLife) }
 	for _, p := range m.reg {
 		if (all || p.date < phishSplit) && p.tier != "none" {
-			w := float32(6)
+			brandCount[p.brand] += age(p)
+		}
+	}
+	fair := func(p phish) float32 {
+		return float32(age(p) * 6 / math.Pow(max(brandCount[p.brand], 3)/100, flatten))
+	}
+	for _, p := range m.reg {
+		if (all || p.date < phishSplit) && p.tier != "none" {
+			w := fair(p)
 			if p.tier == "loose" {
-				w = 2
+				w /= 3
 			}
 			out = append(out, match.Example{Name: p.name, Brand: p.brand, Weight: w})
 		}
 	}
 	for _, p := range m.hosts {
 		if (all || p.date < phishSplit) && p.tier != "none" {
-			w := float32(1.5)
+			w := fair(p) / 4
 			if p.tier == "loose" {
-				w = 0.5
+				w /= 3
 			}
 			out = append(out, match.Example{Name: p.name, Brand: p.brand, Weight: w})
 		}
@@ -159,6 +181,30 @@ func trainMatch(d folder, out string) error {
 }
 
 const epochs = 12
+
+// years gives how much earlier a is than b, both as 2026-11-21.
+func years(a, b string) float64 {
+	y := func(s string) float64 {
+		t, err := time.Parse("2006-01-02", s)
+		if err != nil {
+			return 0
+		}
+		return float64(t.Unix()) / (365.25 * 86400)
+	}
+	return max(0, y(b)-y(a))
+}
+
+var (
+	halfLife = envFloat("HALFLIFE", 1)
+	flatten  = envFloat("FLATTEN", 0.8)
+)
+
+func envFloat(k string, d float64) float64 {
+	if v, err := strconv.ParseFloat(os.Getenv(k), 64); err == nil {
+		return v
+	}
+	return d
+}
 
 type scored struct {
 	p     float64
@@ -219,12 +265,20 @@ func evalMatch(d folder) error {
 		return out
 	}
 	ex := md.examples(false)
+	before, err := match.NewBackground(md.background(false))
+	if err != nil {
+		return err
+	}
 	for _, noTLD := range []bool{false, true} {
 		base, err := match.New(md.brands, match.Options{NoTLD: noTLD})
 		if err != nil {
 			return err
 		}
-		learnt, err := base.With(base.Train(ex, epochs, 1))
+		past, err := match.New(md.brands, match.Options{NoTLD: noTLD, Background: before})
+		if err != nil {
+			return err
+		}
+		learnt, err := past.With(past.Train(ex, epochs, 1))
 		if err != nil {
 			return err
 		}
@@ -232,6 +286,9 @@ func evalMatch(d folder) error {
 			what string
 			m    *match.Matcher
 		}{{"learnt before the split", learnt}, {"built in (has seen this data)", base}} {
+			if v.m == base && v.what != "" && os.Getenv("EVALWATCH_QUICK") != "" {
+				continue
+			}
 			label := "with TLD"
 			if noTLD {
 				label = "without TLD"

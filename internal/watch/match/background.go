@@ -2,18 +2,63 @@ package match
 
 import (
 	_ "embed"
+	"math"
+	"math/bits"
+
+	"github.com/impound/impound"
 )
 
-// background.bin is how surprising a letter is after the two before it in
-// ordinary host names, in eighths of a bit, for each of 29^3 triples. It was
-// made by: evalwatch -train background -data FOLDER.
+// background.bin holds what is known of ordinary names, made by:
+// evalwatch -train background -data FOLDER.
 //
 //go:embed background.bin
-var background []byte
+var backgroundBin []byte
+
+// Background is what is known of ordinary names: how surprising a letter is
+// after the two before it, and how many names hold a short run of letters, in
+// what place. It holds no names. It never changes and is safe for concurrent
+// use.
+type Background struct {
+	// In eighths of a bit, for each of 29^3 triples.
+	tri [bgTriples]uint8
+	// Hashed runs of letters with the logarithm of the share of names that hold
+	// them, two to an octet; those rarer than about one in 2^15.5 are left out.
+	runs [bgRuns / 2]uint8
+}
 
 // The background's alphabet: 0 a boundary, 1-26 letters, 27 any digit, 28 a
 // hyphen.
-const bgLetters = 29
+const (
+	bgLetters = 29
+	bgTriples = bgLetters * bgLetters * bgLetters
+	bgRuns    = 1 << 18
+	bgFloor   = 16 // bits: what stands for rarer than counted
+)
+
+var builtinBackground = func() *Background {
+	b := &Background{}
+	if err := b.decode(backgroundBin); err != nil {
+		for i := range b.tri {
+			b.tri[i] = 40 // before the first training
+		}
+	}
+	return b
+}()
+
+// NewBackground reads what [TrainBackground] gave.
+func NewBackground(b []byte) (*Background, error) {
+	bg := &Background{}
+	return bg, bg.decode(b)
+}
+
+func (g *Background) decode(b []byte) error {
+	if len(b) != bgTriples+bgRuns/2 {
+		return impound.Errorf(impound.KindInvalid, "background of another version: %d octets", len(b))
+	}
+	copy(g.tri[:], b)
+	copy(g.runs[:], b[bgTriples:])
+	return nil
+}
 
 var bgCode = func() (t [256]uint8) {
 	for c := range 256 {
@@ -30,17 +75,72 @@ var bgCode = func() (t [256]uint8) {
 }()
 
 // surprise gives the bits of c after a and b.
-func surprise(a, b, c uint8) float32 {
-	i := (int(a)*bgLetters+int(b))*bgLetters + int(c)
-	if i >= len(background) {
-		return 5
+func (g *Background) surprise(a, b, c uint8) float32 {
+	return float32(g.tri[(int(a)*bgLetters+int(b))*bgLetters+int(c)]) / 8
+}
+
+// Where a run of letters stands.
+const (
+	runAny = iota
+	runStart
+	runEnd
+	runWhole
+	runKinds
+)
+
+func runHash(kind int, run []byte) uint64 {
+	h := uint64(kind+1) * 0x9e3779b97f4a7c15
+	for _, c := range run {
+		h = (h ^ uint64(c)) * 0x100000001b3
+		h ^= h >> 29
 	}
-	return float32(background[i]) / 8
+	return h * 0xff51afd7ed558ccd
+}
+
+// bitsOf gives -log2 of the share of ordinary names that hold run, at most
+// bgFloor.
+func (g *Background) bitsOf(h uint64) int {
+	i := h >> (64 - 18)
+	v := g.runs[i>>1] >> (i & 1 * 4) & 15
+	return bgFloor - int(v)
+}
+
+// runLengths are the lengths that are counted, by kind.
+var runMin = [runKinds]int{4, 2, 2, 2}
+
+const runMax = 6
+
+// commonness gives how common text is among ordinary names in a place: the
+// least of what its runs of letters allow, in bits (bgFloor: not seen).
+func (g *Background) commonness(kind int, text []byte) float32 {
+	most := 0
+	look := func(kind int, run []byte) {
+		most = max(most, g.bitsOf(runHash(kind, run)))
+	}
+	n := len(text)
+	for l := runMin[runAny]; l <= min(runMax, n); l++ {
+		for i := 0; i+l <= n; i++ {
+			look(runAny, text[i:i+l])
+		}
+	}
+	switch kind {
+	case runStart:
+		look(runStart, text[:min(n, runMax)])
+	case runEnd:
+		look(runEnd, text[n-min(n, runMax):])
+	case runWhole:
+		look(runStart, text[:min(n, runMax)])
+		look(runEnd, text[n-min(n, runMax):])
+		if n <= 2*runMax {
+			look(runWhole, text)
+		}
+	}
+	return float32(most)
 }
 
 // rarity is how surprising text would be somewhere inside an ordinary name, in
 // bits: its first two letters cost what they cost on average.
-func rarity(text []byte) float32 {
+func (g *Background) rarity(text []byte) float32 {
 	var sum float32
 	var a, b uint8
 	for i, c := range text {
@@ -49,7 +149,7 @@ func rarity(text []byte) float32 {
 		case 0, 1:
 			sum += firstBits[d]
 		default:
-			sum += surprise(a, b, d)
+			sum += g.surprise(a, b, d)
 		}
 		a, b = b, d
 	}
@@ -68,19 +168,46 @@ var firstBits = func() (t [bgLetters]float32) {
 	return t
 }()
 
-// TrainBackground counts names (top-level domains apart) and gives the content
-// of background.bin.
+// TrainBackground counts ordinary names (top-level domains apart) and gives the
+// content of background.bin. It goes through names twice and needs 128 MiB.
 func TrainBackground(names func(yield func(name string) bool)) []byte {
-	n := bgLetters * bgLetters * bgLetters
-	tri := make([]float64, n)
-	bi := make([]float64, n/bgLetters)
+	tri := make([]float64, bgTriples)
+	bi := make([]float64, bgTriples/bgLetters)
 	uni := make([]float64, bgLetters)
-	total := 0.0
+	total, count := 0.0, 0
+	counts := make([]uint32, 1<<25)
+	runs := func(s *scan, f func(h uint64)) {
+		for i := 0; i < s.rawN; {
+			if class[s.raw[i]] >= clsHyphen {
+				i++
+				continue
+			}
+			j := i
+			for j < s.rawN && class[s.raw[j]] < clsHyphen {
+				j++
+			}
+			w := s.raw[i:j]
+			for l := runMin[runAny]; l <= min(runMax, len(w)); l++ {
+				for k := 0; k+l <= len(w); k++ {
+					f(runHash(runAny, w[k:k+l]))
+				}
+			}
+			for l := 2; l <= min(runMax, len(w)); l++ {
+				f(runHash(runStart, w[:l]))
+				f(runHash(runEnd, w[len(w)-l:]))
+			}
+			if len(w) <= 2*runMax {
+				f(runHash(runWhole, w))
+			}
+			i = j
+		}
+	}
 	for name := range names {
 		var s scan
 		if !s.fill([]byte(name)) {
 			continue
 		}
+		count++
 		var a, b uint8
 		for i := 0; i <= s.rawN; i++ {
 			var c uint8
@@ -96,8 +223,9 @@ func TrainBackground(names func(yield func(name string) bool)) []byte {
 				a, b = 0, 0
 			}
 		}
+		runs(&s, func(h uint64) { counts[h>>(64-25)]++ })
 	}
-	out := make([]byte, n)
+	g := &Background{}
 	for a := range bgLetters {
 		for b := range bgLetters {
 			ctx, mid := 0.0, 0.0
@@ -109,9 +237,57 @@ func TrainBackground(names func(yield func(name string) bool)) []byte {
 				p1 := (uni[c] + 1) / (total + bgLetters)
 				p2 := (bi[b*bgLetters+c] + 20*p1) / (mid + 20)
 				p3 := (tri[(a*bgLetters+b)*bgLetters+c] + 20*p2) / (ctx + 20)
-				out[(a*bgLetters+b)*bgLetters+c] = uint8(min(255, log2(float32(1/p3))*8+0.5))
+				g.tri[(a*bgLetters+b)*bgLetters+c] = uint8(min(255, log2(float32(1/p3))*8+0.5))
 			}
 		}
 	}
-	return out
+	for name := range names {
+		var s scan
+		if !s.fill([]byte(name)) {
+			continue
+		}
+		runs(&s, func(h uint64) {
+			c := counts[h>>(64-25)]
+			if c < 5 {
+				return
+			}
+			v := int(math.Round(math.Log2(float64(c)/float64(count)))) + bgFloor
+			if v <= 0 {
+				return
+			}
+			i := h >> (64 - 18)
+			shift := i & 1 * 4
+			if old := g.runs[i>>1] >> shift & 15; int(old) < v {
+				g.runs[i>>1] = g.runs[i>>1]&^(15<<shift) | uint8(min(v, 15))<<shift
+			}
+		})
+	}
+	return append(append(make([]byte, 0, bgTriples+bgRuns/2), g.tri[:]...), g.runs[:]...)
 }
+
+// filled says which share of the table of runs is in use.
+func (g *Background) filled() float64 {
+	n := 0
+	for _, b := range g.runs {
+		n += 2 - bits.LeadingZeros8(b)/4
+	}
+	return float64(n) / bgRuns
+}
+
+// BuiltinBackground gives the background that is built in.
+func BuiltinBackground() *Background { return builtinBackground }
+
+// Triple gives the bits of surprise of symbol c after a and b, in the alphabet
+// of [Symbol].
+func (g *Background) Triple(a, b, c uint8) float32 { return g.surprise(a, b, c) }
+
+// Symbol gives the background's symbol of an octet: 0 a dot or what stands in
+// no name, 1 to 26 letters, 27 digits, 28 hyphens and underscores.
+func Symbol(c byte) uint8 { return bgCode[c] }
+
+// Symbols is how many symbols there are.
+const Symbols = bgLetters
+
+// Commonness gives -log2 of the share of ordinary names that hold text (4
+// letters or more) anywhere, at most 16.
+func (g *Background) Commonness(text []byte) float32 { return g.commonness(runAny, text) }

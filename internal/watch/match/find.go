@@ -1,6 +1,10 @@
 package match
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"github.com/impound/impound"
+)
 
 // fill folds name into s; false when it holds an octet that no host name has,
 // or is empty, or longer than 254 octets. A wildcard in front, a trailing dot
@@ -40,8 +44,16 @@ func (s *scan) fill(name []byte) bool {
 		c := s.raw[i]
 		f := foldCode[c]
 		if f == codeSep {
-			if c == '-' && prev == '-' && i >= 3 && s.raw[i-3] == 'x' && s.raw[i-2] == 'n' {
+			if c == '-' && prev == '-' && i >= 3 && s.raw[i-3] == 'x' && s.raw[i-2] == 'n' && (i == 3 || s.raw[i-4] == '.') {
+				// An A-label spells nothing as it stands: leave it out.
 				s.hasA = true
+				for n > 0 && int(s.pos[n-1]) >= i-3 {
+					n--
+					s.code[padLeft+n] = 0
+				}
+				for i < s.rawN && s.raw[i] != '.' {
+					i++
+				}
 			}
 			prev = c
 			continue
@@ -56,7 +68,7 @@ func (s *scan) fill(name []byte) bool {
 	}
 	s.pos[n] = uint8(s.rawN)
 	s.n = n
-	return n > 0
+	return n > 0 || s.hasA
 }
 
 // merge replaces rn by m and vv by w where the two stand side by side.
@@ -269,4 +281,20 @@ func sideEditsWhole(s *scan, tok []uint8, i, n, k int) (int, int) {
 		prev2, prev, cur = prev, cur, prev2
 	}
 	return int(prev[n]), n
+}
+
+// Canonical appends to dst the lower-case form of a host name without wildcard
+// label and trailing dot; false for what no host name is. Names in other than
+// ASCII go through [impound.ParseName].
+func Canonical(dst, name []byte) ([]byte, bool) {
+	var s scan
+	if s.fill(name) || s.allN > 0 && s.rawN > 0 {
+		return append(dst, s.raw[:s.allN]...), true
+	}
+	if nonASCII(name) && len(name) < 1024 {
+		if n, err := impound.ParseName(string(name)); err == nil {
+			return append(dst, n.String()...), true
+		}
+	}
+	return dst, false
 }

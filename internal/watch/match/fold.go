@@ -28,13 +28,12 @@ const (
 	clsOther // underscore: a separator
 )
 
-var (
-	foldCode [256]uint8 // folded code, 0 for separators
-	class    [256]uint8
-	lower    [256]uint8
-)
+// Tables by octet: the folded code (0 for separators), the class, lower case.
+var foldCode, class, lower = octets()
 
-func init() {
+// octets makes the tables. It is called by a variable's declaration, not by an
+// init function: other tables are made from these.
+func octets() (foldCode, class, lower [256]uint8) {
 	for c := range 256 {
 		lower[c] = uint8(c)
 		switch {
@@ -52,6 +51,7 @@ func init() {
 		foldCode[c], class[c] = l, clsDigit
 	}
 	class['-'], class['.'], class['_'] = clsHyphen, clsDot, clsOther
+	return foldCode, class, lower
 }
 
 func letterCode(c byte) uint8 {
@@ -112,35 +112,39 @@ var confusable = func() map[rune]byte {
 }()
 
 // unIDN gives name with each A-label's characters replaced by the ASCII letters
-// that they look like; false when there is nothing to replace. Characters that
-// look like no letter become a hyphen.
-func unIDN(name string) (string, bool) {
-	if !strings.Contains(name, "xn--") {
-		return "", false
-	}
+// that they look like, and where that was done; false when no A-label can be
+// decoded, or the result would be too long. Characters that look like no letter
+// become a hyphen.
+func unIDN(name string) (string, [256]bool, bool) {
 	var b strings.Builder
-	changed := false
+	var where [256]bool
+	decoded := false
 	for i, label := range strings.Split(name, ".") {
 		if i > 0 {
 			b.WriteByte('.')
 		}
 		u := label
 		if strings.HasPrefix(label, "xn--") {
-			if d, err := idna.Punycode.ToUnicode(label); err == nil {
-				u = d
+			d, err := idna.Punycode.ToUnicode(label)
+			if err != nil || d == label {
+				continue // it stays empty
 			}
+			u, decoded = d, true
 		}
 		for _, r := range u {
+			if b.Len() >= 253 {
+				return "", where, false
+			}
 			switch c, ok := confusable[r]; {
 			case r < 0x80:
 				b.WriteByte(byte(r))
 			case ok:
+				where[b.Len()] = true
 				b.WriteByte(c)
-				changed = true
 			default:
 				b.WriteByte('-')
 			}
 		}
 	}
-	return b.String(), changed
+	return b.String(), where, decoded
 }

@@ -35,8 +35,10 @@ type token struct {
 	codes  []uint8
 	brands []int32 // who uses it, the likeliest first
 	edits  int
-	rarity float32 // bits of surprise
-	merged bool    // the form with rn and vv merged, of a token that holds them
+	rarity float32           // bits of surprise
+	hash   uint16            // for what is learnt of single tokens
+	common [runKinds]float32 // bits: how many ordinary names hold it
+	merged bool              // the form with rn and vv merged, of a token that holds them
 }
 
 // table is a hash-free map from a code of 15 bits to entries.
@@ -86,6 +88,7 @@ func packRight(codes []uint8) uint64 {
 
 // index finds tokens in folded names.
 type index struct {
+	bg     *Background
 	tokens []token
 	near   table        // three letters in a row
 	gap    table        // first, second, fourth
@@ -100,8 +103,8 @@ type looseT struct {
 	mask uint32
 }
 
-func newIndex(tokens []token) *index {
-	ix := &index{tokens: tokens}
+func newIndex(tokens []token, bg *Background) *index {
+	ix := &index{tokens: tokens, bg: bg}
 	for i := range ix.two {
 		ix.two[i] = -1
 	}
@@ -188,7 +191,11 @@ type scan struct {
 	rawN int        // octets in raw, without the top-level domain
 	allN int        // octets in raw
 
-	hasA, digraph, merged, idn bool
+	hasA    bool      // holds an A-label, which is left out of code
+	digraph bool      // holds rn or vv
+	merged  bool      // those are merged
+	idn     bool      // A-labels were replaced by what they look like,
+	looks   [256]bool // in these places of raw
 }
 
 // edit is how an occurrence differs from its token.

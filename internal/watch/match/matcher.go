@@ -54,6 +54,8 @@ type Options struct {
 	NoFuzzy bool
 	// NoLoose leaves out garbled words.
 	NoLoose bool
+	// Background is what is known of ordinary names; nil means what is built in.
+	Background *Background
 }
 
 // Hit is what a Matcher found in a name.
@@ -81,6 +83,9 @@ type Matcher struct {
 func New(brands []Brand, opt Options) (*Matcher, error) {
 	if len(brands) == 0 {
 		return nil, impound.Errorf(impound.KindInvalid, "no brands to match").WithCure("give a brands file")
+	}
+	if opt.Background == nil {
+		opt.Background = builtinBackground
 	}
 	m := &Matcher{opt: opt, own: map[string]bool{}, model: withTLD}
 	if opt.NoTLD {
@@ -114,7 +119,11 @@ func New(brands []Brand, opt Options) (*Matcher, error) {
 		slices.SortStableFunc(us, func(a, b int32) int {
 			return cmp.Or(cmp.Compare(rank(brands[a], text), rank(brands[b], text)), cmp.Compare(a, b))
 		})
-		t := token{text: text, codes: foldToken(text), brands: us, rarity: rarity([]byte(text))}
+		t := token{text: text, codes: foldToken(text), brands: us, rarity: opt.Background.rarity([]byte(text))}
+		t.hash = uint16(runHash(runKinds, []byte(text)) >> (64 - 10))
+		for k := range runKinds {
+			t.common[k] = opt.Background.commonness(k, []byte(text))
+		}
 		switch n := len(t.codes); {
 		case opt.NoFuzzy || n <= 4:
 		case n <= 8:
@@ -138,7 +147,7 @@ func New(brands []Brand, opt Options) (*Matcher, error) {
 			tokens = append(tokens, t)
 		}
 	}
-	m.ix = newIndex(tokens)
+	m.ix = newIndex(tokens, opt.Background)
 	return m, nil
 }
 
@@ -159,7 +168,6 @@ type verdict struct {
 	logit float64
 	found found
 	ok    bool
-	idn   bool
 }
 
 // Score gives how suspicious name is: above 0 and below 1, or 0 when nothing
@@ -198,15 +206,12 @@ func (m *Matcher) look(s *scan, name []byte) verdict {
 	}
 	best := m.best(s, false)
 	if s.hasA {
-		if u, ok := unIDN(string(s.raw[:s.allN])); ok {
-			var t scan
-			if len(u) <= 253 && t.fill([]byte(u)) {
-				t.idn = true
-				if v := m.best(&t, true); v.ok && (!best.ok || v.logit > best.logit) {
-					if !m.isOwn(s) {
-						*s, best = t, v
-						best.idn = true
-					}
+		if u, where, ok := unIDN(string(s.raw[:s.allN])); ok {
+			t := scan{idn: true, looks: where}
+			if t.fill([]byte(u)) {
+				// The look-alike of an own domain is the best of imitations.
+				if v := m.best(&t, true); v.ok && (!best.ok || v.logit > best.logit) && !m.isOwn(s) {
+					*s, best = t, v
 				}
 			}
 		}
@@ -265,13 +270,13 @@ func (m *Matcher) weigh(s *scan, fs []found, idn bool) verdict {
 			continue
 		}
 		if !checked {
-			own, checked = !idn && m.isOwn(s), true // the look-alike of an own domain is the best of imitations
+			own, checked = !idn && m.isOwn(s), true
 		}
 		if own {
 			return verdict{}
 		}
 		if l := m.model.logit(&x); !best.ok || l > best.logit {
-			best = verdict{logit: l, found: f, ok: true, idn: idn}
+			best = verdict{logit: l, found: f, ok: true}
 		}
 	}
 	return best

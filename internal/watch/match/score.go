@@ -32,6 +32,10 @@ const (
 	fRarityInside
 	fRarityHalf
 	fWindowRarity
+	fCommon      // how many ordinary names hold the token anywhere
+	fCommonHere  // ... in this place
+	fCommonWin   // ... the misspelt form
+	fCommonFuzzy // the token's, where it is misspelt
 	nFeatures
 )
 
@@ -49,7 +53,8 @@ const (
 	gCross   = gLabels + 6    // dots or hyphens inside: 4
 	gGlyphs  = gCross + 4     // digits that stand for letters: 0 to 3
 	gTail    = gGlyphs + 4    // what the label ends in: letters, digits, and how many: 6
-	nCross   = gTail + 6
+	gCommon  = gTail + 6      // how common the token is: 10
+	nCross   = gCommon + 10
 )
 
 // nGrams is the size of the table of weights of letter sequences beside the
@@ -57,6 +62,7 @@ const (
 const (
 	nGrams   = 1 << 14
 	nSuffix  = 1 << 9
+	nTokens  = 1 << 10
 	maxGrams = 160
 )
 
@@ -67,6 +73,7 @@ type features struct {
 	gram  [maxGrams]uint16
 	nG    int
 	tld   int // -1: not looked at
+	tok   int // -1: not looked at
 	lures int
 	how   int
 }
@@ -79,6 +86,7 @@ type model struct {
 	cross [nCross]float32
 	gram  [nGrams]int8
 	tld   [nSuffix]int8
+	tok   [nTokens]int8
 	scale float32 // of gram and tld
 }
 
@@ -101,7 +109,7 @@ var withTLD, withoutTLD = func() (*model, *model) {
 }()
 
 // modelSize is the length of an encoded model.
-const modelSize = 4*(nFeatures+nCross+1) + nGrams + nSuffix
+const modelSize = 4*(nFeatures+nCross+1) + nGrams + nSuffix + nTokens
 
 func (m *model) encode() []byte {
 	b := make([]byte, 0, modelSize)
@@ -117,6 +125,9 @@ func (m *model) encode() []byte {
 		b = append(b, byte(w))
 	}
 	for _, w := range m.tld {
+		b = append(b, byte(w))
+	}
+	for _, w := range m.tok {
 		b = append(b, byte(w))
 	}
 	return b
@@ -143,6 +154,9 @@ func (m *model) decode(b []byte) error {
 	}
 	for i := range m.tld {
 		m.tld[i], b = int8(b[0]), b[1:]
+	}
+	for i := range m.tok {
+		m.tok[i], b = int8(b[0]), b[1:]
 	}
 	return nil
 }
@@ -180,6 +194,9 @@ func (m *model) base(x *features) float32 {
 	if x.tld >= 0 {
 		sum += float32(m.tld[x.tld]) * m.scale
 	}
+	if x.tok >= 0 {
+		sum += float32(m.tok[x.tok]) * m.scale
+	}
 	return sum
 }
 
@@ -214,8 +231,9 @@ func (ix *index) features(s *scan, f found, x *features, noTLD bool) bool {
 	v := &x.v
 	from, to := int(s.pos[f.at]), s.rawEnd(f.end)
 	span := s.raw[from:to]
-	hyphens, dots, digitsIn := 0, 0, 0
-	for _, c := range span {
+	hyphens, dots, digitsIn, looks := 0, 0, 0, false
+	for i, c := range span {
+		looks = looks || s.idn && s.looks[from+i]
 		switch class[c] {
 		case clsHyphen, clsOther:
 			hyphens++
@@ -268,7 +286,7 @@ func (ix *index) features(s *scan, f found, x *features, noTLD bool) bool {
 		way = wDel
 	case f.edit == editSwap:
 		way = wSwap
-	case s.idn:
+	case looks:
 		way = wIDN
 	case s.merged && to-from-hyphens-dots != len(t.text):
 		way = wMerged
@@ -309,8 +327,22 @@ func (ix *index) features(s *scan, f found, x *features, noTLD bool) bool {
 	} else if edgeNum(left) == 3 || edgeNum(right) == 3 {
 		v[fRarityHalf] = t.rarity / 32
 	}
+	kind := runAny
+	switch {
+	case edgeNum(left) <= 1 && edgeNum(right) <= 1:
+		kind = runWhole
+	case edgeNum(left) <= 1:
+		kind = runStart
+	case edgeNum(right) <= 1:
+		kind = runEnd
+	}
+	v[fCommon] = t.common[runAny] / bgFloor
+	v[fCommonHere] = t.common[kind] / bgFloor
+	x.set(gCommon + min(int(t.common[kind]/2), 9))
 	if way >= wSub {
-		r := rarity(span)
+		v[fCommonFuzzy] = t.common[runAny] / bgFloor
+		v[fCommonWin] = ix.bg.commonness(kind, span) / bgFloor
+		r := ix.bg.rarity(span)
 		v[fWindow] = (r - t.rarity) / 16
 		v[fWindowRarity] = r / 32
 	}
@@ -363,7 +395,7 @@ func (ix *index) features(s *scan, f found, x *features, noTLD bool) bool {
 		ch := s.raw[i]
 		sym := uint32(bgCode[ch])
 		gramOf(sym, ns(i))
-		bits += surprise(a, b, uint8(sym))
+		bits += ix.bg.surprise(a, b, uint8(sym))
 		bitN++
 		a, b = b, uint8(sym)
 		switch class[ch] {
@@ -424,6 +456,7 @@ func (ix *index) features(s *scan, f found, x *features, noTLD bool) bool {
 		tail++
 	}
 	x.set(gTail + min(tail, 5))
+	x.tok = int(t.hash)
 	x.tld = -1
 	if !noTLD {
 		h := uint32(2166136261)
@@ -544,8 +577,9 @@ func (m *Matcher) explain(s *scan, v verdict) Hit {
 		}
 	}
 	add("base", "before looking at anything: few names are of interest", []int{fBias})
-	add("brand-"+string(how), howText(how, span, t.text, h.Brand), []int{fFar, fWindow, fWindowRarity}, [2]int{gHow, gPlace}, [2]int{gGlyphs, gTail}, [2]int{gCross, gGlyphs})
-	add("token", fmt.Sprintf("%q would stand in about one of %s names by chance", t.text, oneIn(float64(t.rarity))), []int{fRarity, fRarityInside, fRarityHalf})
+	add("brand-"+string(how), howText(how, span, t.text, h.Brand), []int{fFar, fWindow, fWindowRarity, fCommonWin, fCommonFuzzy}, [2]int{gHow, gPlace}, [2]int{gGlyphs, gTail}, [2]int{gCross, gGlyphs})
+	add("token", fmt.Sprintf("%q would stand in about one of %s names by chance", t.text, oneIn(float64(t.rarity))), []int{fRarity, fRarityInside, fRarityHalf, fCommon, fCommonHere}, [2]int{gCommon, nCross})
+	h.Reasons[len(h.Reasons)-1].Weight += math.Round(float64(w.tok[x.tok])*float64(w.scale)*1000) / 1000
 	add("place", "where it stands: "+placeText(s, from, to), []int{fCover}, [2]int{gPlace, gRest})
 	text := "no lure words"
 	if words := luresIn(s, from, to); len(words) > 0 {
@@ -553,7 +587,7 @@ func (m *Matcher) explain(s *scan, v verdict) Hit {
 	}
 	add("lures", text, []int{fLures, fLureShare}, [2]int{gLures, gLabels})
 	add("shape", "hyphens, digits, length, labels and what is left beside the token", []int{fRest, fRestBits, fHyphens, fDigits, fLength, fLabels},
-		[2]int{gRest, gLures}, [2]int{gLabels, gCross}, [2]int{gTail, nCross})
+		[2]int{gRest, gLures}, [2]int{gLabels, gCross}, [2]int{gTail, gCommon})
 	g := 0
 	for _, i := range x.gram[:x.nG] {
 		g += int(w.gram[i])

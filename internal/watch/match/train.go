@@ -81,6 +81,16 @@ func (m *Matcher) rows(examples []Example) []row {
 				top, topL, topOwn, any = r, l, own, true
 			}
 		}
+		if s.hasA {
+			if u, where, ok := unIDN(string(s.raw[:s.allN])); ok {
+				q := scan{idn: true, looks: where}
+				if q.fill([]byte(u)) {
+					for _, f := range m.ix.find(&q, nil2()) {
+						try(&q, f)
+					}
+				}
+			}
+		}
 		for _, f := range fs {
 			try(&s, f)
 		}
@@ -108,6 +118,7 @@ func fit(rows []row, epochs int, seed uint64) *model {
 		cross [nCross]float32
 		gram  [nGrams]float32
 		tld   [nSuffix]float32
+		tok   [nTokens]float32
 	}
 	var p, g2 params
 	p.dense[fBias] = -2
@@ -137,6 +148,15 @@ func fit(rows []row, epochs int, seed uint64) *model {
 			if x.tld >= 0 {
 				z += p.tld[x.tld]
 			}
+			// What is learnt of a single token is left out now and then, so that the
+			// rest stands alone for brands that were never met.
+			tok := x.tok
+			if rnd.IntN(4) == 0 {
+				tok = -1
+			}
+			if tok >= 0 {
+				z += p.tok[tok]
+			}
 			g := (1/(1+float32(math.Exp(float64(-z)))) - r.y) * r.w
 			if g < 1e-4 && g > -1e-4 {
 				continue
@@ -150,10 +170,13 @@ func fit(rows []row, epochs int, seed uint64) *model {
 				step(&p.cross[j], &g2.cross[j], g, 1e-4)
 			}
 			for _, j := range x.gram[:x.nG] {
-				step(&p.gram[j], &g2.gram[j], g, 1e-3)
+				step(&p.gram[j], &g2.gram[j], g, gramL2)
 			}
 			if x.tld >= 0 {
 				step(&p.tld[x.tld], &g2.tld[x.tld], g, 1e-3)
+			}
+			if tok >= 0 {
+				step(&p.tok[tok], &g2.tok[tok], g, 1e-3)
 			}
 		}
 	}
@@ -164,6 +187,9 @@ func fit(rows []row, epochs int, seed uint64) *model {
 	for _, w := range p.tld {
 		top = max(top, w, -w)
 	}
+	for _, w := range p.tok {
+		top = max(top, w, -w)
+	}
 	m := &model{dense: p.dense, cross: p.cross, scale: max(top, 1e-6) / 127}
 	for i, w := range p.gram {
 		m.gram[i] = int8(math.Round(float64(w / m.scale)))
@@ -171,5 +197,12 @@ func fit(rows []row, epochs int, seed uint64) *model {
 	for i, w := range p.tld {
 		m.tld[i] = int8(math.Round(float64(w / m.scale)))
 	}
+	for i, w := range p.tok {
+		m.tok[i] = int8(math.Round(float64(w / m.scale)))
+	}
 	return m
 }
+
+// gramL2 keeps the weights of letter sequences small: they are the most, and
+// the first to learn single names by heart.
+const gramL2 = 2e-2

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/impound/impound/internal/watch/profile"
+)
+
+// ordinary gives n names from in, evenly.
+func ordinary(in []string, n int) [][]byte {
+	var out [][]byte
+	for i := range min(n, len(in)) {
+		out = append(out, []byte(in[i*len(in)/min(n, len(in))]))
+	}
+	return out
+}
+
+type batch struct {
+	date  string
+	names []string
+}
+
+// evalProfile walks forward through each actor's batches of names: what was
+// named before teaches, the next batch is ranked among new registrations.
+func evalProfile(d folder) error {
+	rows, err := d.rows("actors_maltrail.tsv.gz")
+	if err != nil {
+		return err
+	}
+	actors := map[string][]batch{}
+	known := map[[2]string]bool{}
+	slices.SortStableFunc(rows, func(a, b []string) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) })
+	for _, r := range rows {
+		if r[2] != "own" || r[1] == "-" || known[[2]string{r[0], r[3]}] {
+			continue
+		}
+		known[[2]string{r[0], r[3]}] = true
+		bs := actors[r[0]]
+		if len(bs) == 0 || bs[len(bs)-1].date != r[1] {
+			bs = append(bs, batch{date: r[1]})
+		}
+		bs[len(bs)-1].names = append(bs[len(bs)-1].names, r[3])
+		actors[r[0]] = bs
+	}
+	nrdRows, err := d.rows("nrd_shreshta.tsv.gz")
+	if err != nil {
+		return err
+	}
+	var nrd []string
+	for _, r := range nrdRows {
+		nrd = append(nrd, r[1])
+	}
+	const size = 100_000
+	n := size
+	if os.Getenv("EVALWATCH_QUICK") != "" {
+		n = size / 5
+	}
+	neg := ordinary(nrd, n)
+	k := 100 * n / size
+
+	type result struct {
+		actor          string
+		share, adapted []float64
+	}
+	var names []string
+	for a := range actors {
+		names = append(names, a)
+	}
+	slices.Sort(names)
+	results := make([]result, len(names))
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for i := range next {
+				results[i].actor = names[i]
+				var before []profile.Example
+				done := 0
+				for _, b := range actors[names[i]] {
+					if len(before) >= 10 && len(b.names) >= 5 && done < 6 {
+						done++
+						results[i].share = append(results[i].share, above(before, b.names, neg, k))
+						if len(b.names) >= 15 {
+							five, rest := pick(b.names, 5)
+							with := append(slices.Clip(before), five...)
+							results[i].adapted = append(results[i].adapted, above(with, rest, neg, k))
+						}
+					}
+					for _, n := range b.names {
+						before = append(before, profile.Example{Name: n})
+					}
+					if len(before) > 3000 {
+						before = before[len(before)-3000:]
+					}
+				}
+			}
+		})
+	}
+	for i := range names {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	mean, m, all, allN, ad, adN := 0.0, 0, 0.0, 0, 0.0, 0
+	for _, r := range results {
+		if len(r.share) == 0 {
+			continue
+		}
+		s := 0.0
+		for _, x := range r.share {
+			s += x
+			all += x
+			allN++
+		}
+		mean += s / float64(len(r.share))
+		m++
+		s = 0
+		for _, x := range r.adapted {
+			s += x
+		}
+		if len(r.adapted) > 0 {
+			ad += s / float64(len(r.adapted))
+			adN++
+		}
+	}
+	fmt.Printf("\nactors walking forward: share of the next batch above the 100th of 100,000 new registrations\n")
+	fmt.Printf("  mean over %d actors: %.3f; over %d batches: %.3f; after 5 names of the batch, rest of it, over %d actors: %.3f\n",
+		m, mean/float64(max(1, m)), allN, all/float64(max(1, allN)), adN, ad/float64(max(1, adN)))
+
+	// Few examples of word-list algorithms.
+	drows, err := d.rows("dga_families.tsv.gz")
+	if err != nil {
+		return err
+	}
+	fams := map[string][]string{}
+	for _, r := range drows {
+		fams[r[0]] = append(fams[r[0]], r[1])
+	}
+	fmt.Printf("word-list algorithms, share above the 0.1 %% line\n")
+	for _, shots := range []int{20, 50} {
+		total := 0.0
+		var fs = []string{"gozi_gpl", "gozi_luther", "gozi_rfc4343", "matsnu", "nymaim2", "suppobox1", "suppobox2"}
+		fmt.Printf("  from %d:", shots)
+		for _, f := range fs {
+			few, rest := pick(fams[f], shots)
+			if len(rest) > 1000 {
+				rest = rest[:1000]
+			}
+			s := above(few, rest, neg, k)
+			total += s
+			fmt.Printf(" %s %.2f", f, s)
+		}
+		fmt.Printf("  mean %.3f\n", total/float64(len(fs)))
+	}
+	return nil
+}
+
+// pick takes n evenly spread ones.
+func pick(in []string, n int) (few []profile.Example, rest []string) {
+	taken := map[int]bool{}
+	for i := range n {
+		j := i * len(in) / n
+		taken[j] = true
+		few = append(few, profile.Example{Name: in[j]})
+	}
+	for i, s := range in {
+		if !taken[i] {
+			rest = append(rest, s)
+		}
+	}
+	return few, rest
+}
+
+// above gives the share of names that score higher than the k-th of neg.
+func above(learn []profile.Example, names []string, neg [][]byte, k int) float64 {
+	p, err := profile.Learn("x", learn)
+	if err != nil {
+		return 0
+	}
+	s := make([]float64, len(neg))
+	for i, n := range neg {
+		s[i] = p.Bits(n)
+	}
+	slices.Sort(s)
+	t := s[len(s)-k]
+	n := 0
+	for _, name := range names {
+		if p.Bits([]byte(name)) > t {
+			n++
+		}
+	}
+	return float64(n) / float64(len(names))
+}

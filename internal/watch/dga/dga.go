@@ -1,0 +1,323 @@
+// Package dga tells names that known domain-generation algorithms make from
+// those that people choose: a small logistic regression over letter sequences,
+// shape and how surprising the letters are. Top-level domains are left out.
+//
+// What lives here: the model, its training, scoring. What must not: the
+// algorithms themselves, lists of names, or I/O other than on a reader or
+// writer that the caller hands over.
+package dga
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"io"
+	"math"
+	"math/rand/v2"
+	"strconv"
+
+	"github.com/impound/impound"
+	"github.com/impound/impound/internal/watch/match"
+	"github.com/impound/impound/internal/watch/stream"
+)
+
+// weights.bin is made by: evalwatch -train dga -data FOLDER.
+//
+//go:embed weights.bin
+var weightsBin []byte
+
+const (
+	nGrams = 1 << 16
+	nShape = 4096
+	maxLen = 63
+)
+
+// Model is learnt weights. It never changes and is safe for concurrent use.
+type Model struct {
+	gram  [nGrams]int8
+	shape [nShape]int8
+	scale float32
+}
+
+var builtin = func() *Model {
+	m := &Model{}
+	_ = m.decode(weightsBin) // all zero before the first training
+	return m
+}()
+
+// Builtin gives the model that is built in.
+func Builtin() *Model { return builtin }
+
+// NewModel reads what [Train] gave.
+func NewModel(b []byte) (*Model, error) {
+	m := &Model{}
+	return m, m.decode(b)
+}
+
+func (m *Model) decode(b []byte) error {
+	if len(b) != nGrams+nShape+4 {
+		return impound.Errorf(impound.KindInvalid, "weights of another version: %d octets", len(b))
+	}
+	for i := range m.gram {
+		m.gram[i] = int8(b[i])
+	}
+	for i := range m.shape {
+		m.shape[i] = int8(b[nGrams+i])
+	}
+	b = b[nGrams+nShape:]
+	m.scale = math.Float32frombits(uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24)
+	return nil
+}
+
+const maxActive = 4 * (maxLen + 2)
+
+type row struct {
+	gram   [maxActive]uint16
+	nG     int
+	shape  [16]uint16
+	nS     int
+	weight float32 // of a gram: long names hold more of them
+}
+
+// label gives the label that is judged: the longest in front of the top-level
+// domain, of several equally long the first.
+func label(name []byte) []byte {
+	end := bytes.LastIndexByte(name, '.')
+	if end < 0 {
+		end = len(name)
+	}
+	var best []byte
+	for rest := name[:end]; len(rest) > 0; {
+		l, more, _ := bytes.Cut(rest, []byte{'.'})
+		if len(l) > len(best) {
+			best = l
+		}
+		rest = more
+	}
+	return best
+}
+
+func (r *row) measure(name []byte) bool {
+	l := label(name)
+	if len(l) == 0 || len(l) > maxLen {
+		return false
+	}
+	r.nG, r.nS = 0, 0
+	bg := match.BuiltinBackground()
+	var bits, worst float32
+	digits, vowels, letters, run, maxRun, hyphens, switches := 0, 0, 0, 0, 0, 0, 0
+	hex := true
+	var a, b uint8
+	prevDigit := false
+	n := len(l)
+	for i := 0; i <= n; i++ {
+		var c uint8
+		var ch byte
+		if i < n {
+			ch = l[i]
+			c = match.Symbol(ch)
+			if c == 27 {
+				c = 30 + ch - '0'
+			}
+		}
+		bgC := c
+		if bgC >= 30 {
+			bgC = 27
+		}
+		s := bg.Triple(a, b, bgC)
+		bits += s
+		worst = max(worst, s)
+		a, b = b, bgC
+		if i == n {
+			break
+		}
+		d := ch >= '0' && ch <= '9'
+		if i > 0 && d != prevDigit {
+			switches++
+		}
+		prevDigit = d
+		switch {
+		case d:
+			digits++
+			run = 0
+		case ch == '-' || ch == '_':
+			hyphens++
+			run = 0
+		default:
+			letters++
+			if bytes.IndexByte([]byte("aeiouy"), ch) >= 0 {
+				vowels++
+				run = 0
+			} else {
+				run++
+				maxRun = max(maxRun, run)
+			}
+			if ch > 'f' {
+				hex = false
+			}
+		}
+	}
+	// Letter sequences with both boundaries.
+	var sym [maxLen + 2]byte
+	sym[0] = '^'
+	copy(sym[1:], l)
+	sym[n+1] = '$'
+	w := sym[:n+2]
+	for i := range w {
+		var h uint32 = 2166136261
+		for k := 0; k < 5 && i+k < len(w); k++ {
+			h = (h ^ uint32(w[i+k])) * 16777619
+			if k >= 1 {
+				x := h ^ h>>15
+				x *= 0x85ebca6b
+				r.gram[r.nG] = uint16(x >> 16)
+				r.nG++
+			}
+		}
+	}
+	r.weight = 1
+	set := func(group, v, size int) { // groups of 32
+		r.shape[r.nS] = uint16(group*32 + min(v, size-1))
+		r.nS++
+	}
+	mean := int(bits / float32(n+1) * 4)
+	set(0, n/2, 32)
+	set(1, mean, 32)
+	set(2, int(worst*2), 32)
+	set(3, digits, 16)
+	set(4, maxRun, 16)
+	set(5, hyphens, 8)
+	set(6, switches, 16)
+	vr := 0
+	if letters > 0 {
+		vr = vowels * 10 / letters
+	}
+	set(7, vr, 11)
+	if hex {
+		set(8, min(n, 31), 32)
+	}
+	// Pairs of them.
+	r.shape[r.nS] = uint16(512 + min(n/2, 31)*32 + min(mean, 31))
+	r.shape[r.nS+1] = uint16(512 + 1024 + min(vr, 10)*32 + min(n/2, 31))
+	r.shape[r.nS+2] = uint16(512 + 1024 + 512 + min(digits*16/n, 15)*32 + min(n/2, 31))
+	r.shape[r.nS+3] = uint16(512 + 1024 + 1024 + min(maxRun, 15)*32 + min(mean, 31))
+	r.nS += 4
+	return true
+}
+
+func (m *Model) logit(r *row) float64 {
+	var g, s int32
+	for _, i := range r.gram[:r.nG] {
+		g += int32(m.gram[i])
+	}
+	for _, i := range r.shape[:r.nS] {
+		s += int32(m.shape[i])
+	}
+	return float64(float32(g)*m.scale*r.weight + float32(s)*m.scale)
+}
+
+// Score gives how much name looks made by one of the algorithms that the model
+// learnt: above 0 and below 1; 0 for what is no host name.
+func (m *Model) Score(name []byte) float64 {
+	var buf [256]byte
+	c, ok := match.Canonical(buf[:0], name)
+	if !ok {
+		return 0
+	}
+	var r row
+	if !r.measure(c) {
+		return 0
+	}
+	return 1 / (1 + math.Exp(-min(max(m.logit(&r), -30), 30)))
+}
+
+// Example is a name for training.
+type Example struct {
+	Name   string
+	DGA    bool
+	Weight float32
+}
+
+// Train gives the content of weights.bin.
+func Train(examples []Example, epochs int, seed uint64) []byte {
+	type params struct {
+		gram, g2  [nGrams]float32
+		shape, s2 [nShape]float32
+	}
+	p := &params{}
+	rnd := rand.New(rand.NewPCG(seed, 2))
+	order := rnd.Perm(len(examples))
+	const lr, l2 = 0.06, 3e-4
+	step := func(w, g2 *float32, g float32) {
+		g += l2 * *w
+		*g2 += g * g
+		*w -= lr * g / (float32(math.Sqrt(float64(*g2))) + 1e-3)
+	}
+	var r row
+	var buf [256]byte
+	for range epochs {
+		rnd.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		for _, i := range order {
+			e := &examples[i]
+			c, ok := match.Canonical(buf[:0], []byte(e.Name))
+			if !ok || !r.measure(c) {
+				continue
+			}
+			var z float32
+			for _, j := range r.gram[:r.nG] {
+				z += p.gram[j] * r.weight
+			}
+			for _, j := range r.shape[:r.nS] {
+				z += p.shape[j]
+			}
+			y := float32(0)
+			if e.DGA {
+				y = 1
+			}
+			g := (1/(1+float32(math.Exp(float64(-z)))) - y) * e.Weight
+			if g < 1e-4 && g > -1e-4 {
+				continue
+			}
+			for _, j := range r.gram[:r.nG] {
+				step(&p.gram[j], &p.g2[j], g*r.weight)
+			}
+			for _, j := range r.shape[:r.nS] {
+				step(&p.shape[j], &p.s2[j], g)
+			}
+		}
+	}
+	var top float32 = 1e-6
+	for _, w := range p.gram {
+		top = max(top, w, -w)
+	}
+	for _, w := range p.shape {
+		top = max(top, w, -w)
+	}
+	scale := top / 127
+	out := make([]byte, 0, nGrams+nShape+4)
+	for _, w := range p.gram {
+		out = append(out, byte(int8(math.Round(float64(w/scale)))))
+	}
+	for _, w := range p.shape {
+		out = append(out, byte(int8(math.Round(float64(w/scale)))))
+	}
+	b := math.Float32bits(scale)
+	return append(out, byte(b), byte(b>>8), byte(b>>16), byte(b>>24))
+}
+
+// Scores reads a name a line from r and writes "name<TAB>score" to w for every
+// line, in order, as [Model.Score] of the built-in model. Of a line with tabs
+// the first column is the name. It uses every core.
+func Scores(ctx context.Context, r io.Reader, w io.Writer) error {
+	return stream.Map(ctx, r, w, 0, func(dst, line []byte, _ int) []byte {
+		if i := bytes.IndexByte(line, '\t'); i >= 0 {
+			line = line[:i]
+		}
+		dst = append(append(dst, line...), '\t')
+		p := builtin.Score(line)
+		if p == 0 {
+			return append(dst, '0', '\n')
+		}
+		return append(strconv.AppendFloat(dst, p, 'g', 9, 64), '\n')
+	})
+}

@@ -1,0 +1,376 @@
+// Package profile learns an actor's habits of naming from a few of its names
+// and ranks others by them: letters and words, top-level domains, shape.
+//
+// What lives here: learning from names and dates alone, scoring, reasons. What
+// must not: observations of the network, or a decision who an actor is.
+package profile
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/impound/impound"
+	"github.com/impound/impound/internal/watch/match"
+)
+
+// Example is one name of the actor. At may be zero.
+type Example struct {
+	Name string
+	At   time.Time
+}
+
+// Profile is an actor's habits. It never changes after [Learn] and is safe for
+// concurrent use.
+type Profile struct {
+	actor string
+	parts []part
+	known map[string]bool
+}
+
+// part is what was learnt from one stretch of the actor's history: all of it,
+// and the latest names by themselves, since actors change their style at once.
+type part struct {
+	label string
+	n     float64
+	lm    table
+	tld   map[string]float64
+	shape [nShapes]map[uint32]float64
+	words map[string]float64
+	bonus float64
+}
+
+// ReadExamples reads a name a line, oldest first, optionally with a tab and a
+// date (2026-11-21). Blank lines and those that begin with # are left out; a
+// line that is no name is an [impound.Error] of KindInvalid that names it.
+func ReadExamples(r io.Reader) ([]Example, error) {
+	var out []Example
+	sc := bufio.NewScanner(r)
+	for n := 1; sc.Scan(); n++ {
+		line := strings.TrimSpace(sc.Text())
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		text, rest, _ := strings.Cut(line, "\t")
+		name, err := impound.ParseName(text)
+		if err != nil {
+			return nil, impound.Errorf(impound.KindInvalid, "couldn't read the example: %w", err).At(fmt.Sprintf("line %d", n))
+		}
+		e := Example{Name: name.String()}
+		date, _, _ := strings.Cut(strings.TrimSpace(rest), "\t")
+		for _, layout := range []string{"2006-01-02", time.RFC3339} {
+			if t, err := time.Parse(layout, date); err == nil {
+				e.At = t
+			}
+		}
+		out = append(out, e)
+	}
+	if err := sc.Err(); err != nil {
+		return nil, fmt.Errorf("couldn't read the examples: %w", err)
+	}
+	if len(out) == 0 {
+		return nil, impound.Errorf(impound.KindInvalid, "the examples hold no name").WithCure("give a name a line, oldest first")
+	}
+	return out, nil
+}
+
+// recent is how many of the latest names make the part of the newest style.
+const recent = 12
+
+// Learn makes a profile of actor from examples, oldest first.
+func Learn(actor string, examples []Example) (*Profile, error) {
+	if len(examples) == 0 {
+		return nil, impound.Errorf(impound.KindInvalid, "no names to learn from").At("actor " + actor)
+	}
+	p := &Profile{actor: actor, known: map[string]bool{}}
+	for _, e := range examples {
+		p.known[e.Name] = true
+	}
+	p.parts = append(p.parts, learnPart("all names", examples))
+	if len(examples) > recent+recent/2 {
+		p.parts = append(p.parts, learnPart(fmt.Sprintf("the latest %d names", recent), examples[len(examples)-recent:]))
+	}
+	return p, nil
+}
+
+// Weights of the parts of the score. They were chosen on actors of the
+// development data, walking forward.
+var (
+	WeightLetters = 0.55
+	WeightTLD     = 0.8
+	WeightShape   = 0.5
+	WeightWords   = 0.5
+	alpha         = [...]float64{0, 0, 0, 3, 1.5, 1, 0.7} // by order of the letter model
+	decay         = 60.0                                  // names after which an example counts for half
+	tldPrior      = 3.0
+	shapePrior    = 6.0
+)
+
+const maxOrder = 6
+
+func learnPart(label string, examples []Example) part {
+	p := part{label: label, tld: map[string]float64{}, words: map[string]float64{}}
+	for i := range p.shape {
+		p.shape[i] = map[uint32]float64{}
+	}
+	size := 0
+	for _, e := range examples {
+		size += len(e.Name) * (maxOrder - 2) * 2
+	}
+	p.lm.init(size)
+	for i, e := range examples {
+		w := math.Exp2(-float64(len(examples)-1-i) / decay)
+		p.n += w
+		v := look([]byte(e.Name))
+		p.tld[string(v.tld)] += w
+		for k, s := range v.shapes() {
+			p.shape[k][s] += w
+		}
+		for i := 1; i < len(v.sym); i++ {
+			for k := 3; k <= maxOrder; k++ {
+				ctx := v.context(i, k-1)
+				p.lm.add(ctx, float32(w))
+				p.lm.add(ctx^uint64(v.sym[i]+1)*0x9e3779b97f4a7c15, float32(w))
+			}
+		}
+	}
+	return p
+}
+
+// seen is a name as the model sees it.
+type seen struct {
+	sym    []uint8 // symbols in front of the top-level domain, with a boundary at both ends
+	buf    [260]uint8
+	name   []byte
+	tld    []byte
+	labels int
+	hyphen int
+	digits int
+	length int // of the registered label
+}
+
+func look(name []byte) *seen {
+	v := &seen{}
+	v.look(name)
+	return v
+}
+
+func (v *seen) look(name []byte) {
+	if len(name) > 253 {
+		name = name[:253]
+	}
+	v.name = name
+	last := -1
+	for i, c := range name {
+		if c == '.' {
+			last = i
+		}
+	}
+	v.tld = name[last+1:]
+	front := name[:max(last, 0)]
+	v.sym = append(v.buf[:0], 0)
+	v.labels, v.hyphen, v.digits, v.length = 1, 0, 0, 0
+	for _, c := range front {
+		s := match.Symbol(c)
+		if c >= '0' && c <= '9' {
+			s = 30 + c - '0' // digits are told apart here
+			v.digits++
+		}
+		switch c {
+		case '.':
+			v.labels++
+			v.length = 0
+		case '-':
+			v.hyphen++
+			v.length++
+		default:
+			v.length++
+		}
+		v.sym = append(v.sym, s)
+	}
+	v.sym = append(v.sym, 0)
+}
+
+// context hashes the k symbols before i (fewer at the start).
+func (v *seen) context(i, k int) uint64 {
+	h := uint64(k) * 0xff51afd7ed558ccd
+	for j := max(0, i-k); j < i; j++ {
+		h = (h ^ uint64(v.sym[j]+1)) * 0x100000001b3
+	}
+	return h*0x9e3779b97f4a7c15 | 1
+}
+
+const nShapes = 4
+
+func (v *seen) shapes() [nShapes]uint32 {
+	return [nShapes]uint32{
+		uint32(min(v.labels, 5)*4 + min(v.hyphen, 3)),
+		uint32(digitClass(v.digits)),
+		uint32(min(v.length/2, 15)),
+		uint32(min(v.hyphen, 3)*32 + min(v.length/4, 8)),
+	}
+}
+
+func digitClass(n int) int {
+	switch {
+	case n == 0:
+		return 0
+	case n <= 2:
+		return 1
+	case n <= 4:
+		return 2
+	case n <= 8:
+		return 3
+	}
+	return 4
+}
+
+// base gives the probability of the symbol at i in ordinary names.
+func (v *seen) base(bg *match.Background, i int) float64 {
+	a, b, c := uint8(0), uint8(0), v.sym[i]
+	if i >= 1 {
+		b = v.sym[i-1]
+	}
+	if i >= 2 && b != 0 {
+		a = v.sym[i-2]
+	}
+	f := func(s uint8) uint8 {
+		if s >= 30 {
+			return 27
+		}
+		return s
+	}
+	p := math.Exp2(-float64(bg.Triple(f(a), f(b), f(c))))
+	if c >= 30 {
+		p /= 10
+	}
+	return p
+}
+
+// parts of a score, in bits: how much likelier the actor is to choose this.
+type odds struct {
+	letters, tld, shape float64
+}
+
+func (o odds) sum() float64 {
+	return WeightLetters*o.letters + WeightTLD*o.tld + WeightShape*o.shape
+}
+
+func (p *part) odds(v *seen, bg *match.Background) odds {
+	var o odds
+	for i := 1; i < len(v.sym); i++ {
+		b := v.base(bg, i)
+		q := b
+		for k := 3; k <= maxOrder; k++ {
+			ctx := v.context(i, k-1)
+			n := float64(p.lm.get(ctx))
+			if n == 0 {
+				break // a longer context was not seen either
+			}
+			c := float64(p.lm.get(ctx ^ uint64(v.sym[i]+1)*0x9e3779b97f4a7c15))
+			q = (c + alpha[k]*q) / (n + alpha[k])
+		}
+		o.letters += math.Log2(q / b)
+	}
+	bt := tldShare(v.tld)
+	o.tld = math.Log2((p.tld[string(v.tld)] + tldPrior*bt) / (p.n + tldPrior) / bt)
+	for k, s := range v.shapes() {
+		b := shapeShare(k, s)
+		o.shape += math.Log2((p.shape[k][s] + shapePrior*b) / (p.n + shapePrior) / b)
+	}
+	return o
+}
+
+// Actor gives whose profile it is.
+func (p *Profile) Actor() string { return p.actor }
+
+// Bits gives how much likelier the actor is to choose name than others are, in
+// bits. Of the parts of the history, the best counts.
+func (p *Profile) Bits(name []byte) float64 {
+	var v seen
+	v.look(name)
+	best := math.Inf(-1)
+	for i := range p.parts {
+		o := p.parts[i].odds(&v, match.BuiltinBackground())
+		best = max(best, o.sum()-p.parts[i].bonus)
+	}
+	return best
+}
+
+// prior is how many bits a name must bring to be as likely the actor's as not.
+const prior = 14
+
+// Score gives the same as a share between 0 and 1, with reasons, and 0 for what
+// is no name.
+func (p *Profile) Score(name string) (float64, []impound.Reason) {
+	n, err := impound.ParseName(name)
+	if err != nil {
+		return 0, nil
+	}
+	var v seen
+	v.look([]byte(n.String()))
+	var best odds
+	top, which := math.Inf(-1), 0
+	for i := range p.parts {
+		o := p.parts[i].odds(&v, match.BuiltinBackground())
+		if s := o.sum() - p.parts[i].bonus; s > top {
+			best, top, which = o, s, i
+		}
+	}
+	score := squash(top)
+	round := func(x float64) float64 { return math.Round(x*100) / 100 }
+	label := p.parts[which].label
+	rs := []impound.Reason{
+		{Code: "actor-letters", Text: fmt.Sprintf("%s: letters and words as in %s", p.actor, label), Weight: round(WeightLetters * best.letters)},
+		{Code: "actor-tld", Text: fmt.Sprintf("%s: top-level domain .%s, %.0f %% of %s", p.actor, v.tld, 100*p.parts[which].tld[string(v.tld)]/p.parts[which].n, label), Weight: round(WeightTLD * best.tld)},
+		{Code: "actor-shape", Text: fmt.Sprintf("%s: %d labels, %d hyphens, %d digits, length %d", p.actor, v.labels, v.hyphen, v.digits, v.length), Weight: round(WeightShape * best.shape)},
+	}
+	slices.SortStableFunc(rs, func(a, b impound.Reason) int { return cmp.Compare(b.Weight, a.Weight) })
+	if p.known[n.String()] {
+		rs = append([]impound.Reason{{Code: "actor-known", Text: p.actor + ": one of the names that it was learnt from"}}, rs...)
+	}
+	return score, rs
+}
+
+func squash(bits float64) float64 { return 1 / (1 + math.Exp2(min(max(prior-bits, -40), 40)/3)) }
+
+// table is a hash table of counts that only grows while learning.
+type table struct {
+	keys []uint64
+	vals []float32
+	mask uint64
+}
+
+func (t *table) init(n int) {
+	size := 64
+	for size < 2*n {
+		size *= 2
+	}
+	t.keys, t.vals, t.mask = make([]uint64, size), make([]float32, size), uint64(size-1)
+}
+
+func (t *table) add(k uint64, w float32) {
+	for i := k >> 20 & t.mask; ; i = (i + 1) & t.mask {
+		if t.keys[i] == k || t.keys[i] == 0 {
+			t.keys[i] = k
+			t.vals[i] += w
+			return
+		}
+	}
+}
+
+func (t *table) get(k uint64) float32 {
+	for i := k >> 20 & t.mask; ; i = (i + 1) & t.mask {
+		switch t.keys[i] {
+		case k:
+			return t.vals[i]
+		case 0:
+			return 0
+		}
+	}
+}
