@@ -33,25 +33,25 @@ func dgaExamples(d folder, all bool) (learn []dga.Example, held map[string][]str
 			if !all {
 				used = len(n) / 2
 			}
-			learn = append(learn, dga.Example{Name: name, DGA: true, Weight: 1000 / float32(max(used, 200))})
+			learn = append(learn, dga.Example{Name: name, DGA: true, Weight: 150 / float32(max(used, 200))})
 		}
 	}
 	nrd, err := d.rows("nrd_shreshta.tsv.gz")
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	for i, r := range nrd {
+	for _, r := range nrd {
 		switch {
 		case !all && r[0] >= nrdSplit:
 			later = append(later, r[1])
-		case i%3 == 0:
+		default:
 			learn = append(learn, dga.Example{Name: r[1], Weight: 0.5})
 		}
 	}
 	return learn, held, later, nil
 }
 
-const dgaEpochs = 4
+const dgaEpochs = 5
 
 func trainDGA(d folder, out string) error {
 	learn, _, _, err := dgaExamples(d, true)

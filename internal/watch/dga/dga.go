@@ -1,6 +1,6 @@
 // Package dga tells names that known domain-generation algorithms make from
 // those that people choose: a small logistic regression over letter sequences,
-// shape and how surprising the letters are. Top-level domains are left out.
+// shape, how surprising the letters are, and the top-level domain.
 //
 // What lives here: the model, its training, scoring. What must not: the
 // algorithms themselves, lists of names, or I/O other than on a reader or
@@ -77,6 +77,28 @@ type row struct {
 	shape  [16]uint16
 	nS     int
 	weight float32 // of a gram: long names hold more of them
+}
+
+// canonical is lower case without a trailing dot. Unlike host names, names in the
+// DNS may hold any octet (RFC 2181 11), and some algorithms with an error make
+// such: any printable ASCII is taken.
+func canonical(dst, name []byte) ([]byte, bool) {
+	if len(name) > 0 && name[len(name)-1] == '.' {
+		name = name[:len(name)-1]
+	}
+	if len(name) == 0 || len(name) > 253 {
+		return dst, false
+	}
+	for _, c := range name {
+		if c <= ' ' || c >= 0x7f {
+			return dst, false
+		}
+		if c >= 'A' && c <= 'Z' {
+			c |= 0x20
+		}
+		dst = append(dst, c)
+	}
+	return dst, true
 }
 
 // label gives the label that is judged: the longest in front of the top-level
@@ -202,6 +224,15 @@ func (r *row) measure(name []byte) bool {
 	r.shape[r.nS+2] = uint16(512 + 1024 + 512 + min(digits*16/n, 15)*32 + min(n/2, 31))
 	r.shape[r.nS+3] = uint16(512 + 1024 + 1024 + min(maxRun, 15)*32 + min(mean, 31))
 	r.nS += 4
+	// An algorithm keeps to its top-level domains, so they are part of its habit.
+	h := uint32(2166136261)
+	for _, c := range name[bytes.LastIndexByte(name, '.')+1:] {
+		h = (h ^ uint32(c)) * 16777619
+	}
+	h ^= h >> 15
+	r.shape[r.nS] = uint16(3072 + h%512)
+	r.shape[r.nS+1] = uint16(3584 + (h*31+uint32(min(n/3, 12)))%512)
+	r.nS += 2
 	return true
 }
 
@@ -217,10 +248,10 @@ func (m *Model) logit(r *row) float64 {
 }
 
 // Score gives how much name looks made by one of the algorithms that the model
-// learnt: above 0 and below 1; 0 for what is no host name.
+// learnt: above 0 and below 1; 0 for what is no name.
 func (m *Model) Score(name []byte) float64 {
 	var buf [256]byte
-	c, ok := match.Canonical(buf[:0], name)
+	c, ok := canonical(buf[:0], name)
 	if !ok {
 		return 0
 	}
@@ -259,7 +290,7 @@ func Train(examples []Example, epochs int, seed uint64) []byte {
 		rnd.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 		for _, i := range order {
 			e := &examples[i]
-			c, ok := match.Canonical(buf[:0], []byte(e.Name))
+			c, ok := canonical(buf[:0], []byte(e.Name))
 			if !ok || !r.measure(c) {
 				continue
 			}
