@@ -70,6 +70,9 @@ func (s *System) Start(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, v.stop())
+			if v.spool != nil {
+				err = errors.Join(err, v.spool.Close())
+			}
 		}
 	}()
 	if len(s.cfg.Sinkhole.Listen) > 0 {
@@ -134,12 +137,6 @@ func (s *System) startSinkhole(ctx context.Context, v *serving) error {
 	if v.kept, err = policy.Keep(s.path("policy"), impound.NewPublicKey(publicOf(v.hub))); err != nil {
 		return err
 	}
-	// What the sensor was told before it stopped still binds it, as far as its
-	// dates go; the loop below brings it up to date.
-	first, err := v.kept.Load(s.now())
-	if err != nil && impound.KindOf(err) != impound.KindRefused {
-		return err
-	}
 	maxMB := c.MaxSpoolMB
 	if maxMB == 0 {
 		maxMB = 1024
@@ -148,7 +145,7 @@ func (s *System) startSinkhole(ctx context.Context, v *serving) error {
 		return fmt.Errorf("couldn't open the spool: %w", err)
 	}
 	cfg := sinkhole.Config{
-		Sensor: s.sensorID(), Listeners: c.Listen, Recorder: v.spool, Policy: first, Contact: c.Contact,
+		Sensor: s.sensorID(), Listeners: c.Listen, Recorder: v.spool, Contact: c.Contact,
 		LureKey: lure, Recipients: recipients, NS: c.NS, Now: s.now, Log: s.log,
 	}
 	if !c.Hostmaster.IsZero() {
@@ -164,12 +161,17 @@ func (s *System) startSinkhole(ctx context.Context, v *serving) error {
 	if v.sink, err = sinkhole.New(cfg); err != nil {
 		return err
 	}
+	// The policy before the first listener, and from the evidence log, not from
+	// the bundle that lies in the folder: here the hub itself can be asked.
+	if err := s.refreshPolicy(ctx, v); err != nil {
+		v.sink = nil
+		return err
+	}
 	if err := v.sink.Start(ctx); err != nil {
 		v.sink = nil
 		return err
 	}
-	// The first policy is in effect before Start returns.
-	return s.refreshPolicy(ctx, v)
+	return nil
 }
 
 func (s *System) startWeb(v *serving) error {

@@ -407,3 +407,12 @@ func newKey(t testing.TB) ed25519.PrivateKey {
 	must(t, err)
 	return k
 }
+
+// freeUDP gives an address on loopback that nobody listens on.
+func freeUDP(t testing.TB) string {
+	t.Helper()
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	must(t, err)
+	defer c.Close()
+	return c.LocalAddr().String()
+}
