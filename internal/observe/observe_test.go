@@ -232,13 +232,18 @@ func TestRDAP(t *testing.T) {
 	mux.HandleFunc("/other/", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, strings.Replace(rdapGood, "OUTLOOK-VERIFY.example", "bank.example", 1))
 	})
-	mux.HandleFunc("/loop/", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, 302) })
+	mux.HandleFunc("/loop/", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) })
 	n := 0
-	mux.HandleFunc("/far/", func(w http.ResponseWriter, r *http.Request) { n++; http.Redirect(w, r, fmt.Sprintf("/far/%d", n), 302) })
-	mux.HandleFunc("/hop/", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "/ok/domain/outlook-verify.example", 301)
+	mux.HandleFunc("/far/", func(w http.ResponseWriter, r *http.Request) {
+		n++
+		http.Redirect(w, r, fmt.Sprintf("/far/%d", n), http.StatusFound)
 	})
-	mux.HandleFunc("/inside/", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.2:1/secret", 302) })
+	mux.HandleFunc("/hop/", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/ok/domain/outlook-verify.example", http.StatusMovedPermanently)
+	})
+	mux.HandleFunc("/inside/", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://127.0.0.2:1/secret", http.StatusFound)
+	})
 	mux.HandleFunc("/big/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, big) })
 	mux.HandleFunc("/html/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>hello") })
 	mux.HandleFunc("/none/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) })
@@ -304,11 +309,11 @@ func TestHTTP(t *testing.T) {
 		http.SetCookie(w, &http.Cookie{Name: "session", Value: "SECRET-VALUE"})
 		w.Header().Set("Server", "nginx")
 		if strings.HasPrefix(r.UserAgent(), "Mozilla") {
-			http.Redirect(w, r, "http://login.bank.example/phish", 302)
+			http.Redirect(w, r, "http://login.bank.example/phish", http.StatusFound)
 			return
 		}
 		if r.URL.Path == "/" {
-			http.Redirect(w, r, "/decoy", 302)
+			http.Redirect(w, r, "/decoy", http.StatusFound)
 			return
 		}
 		fmt.Fprint(w, strings.Repeat("page ", 1000))
@@ -361,7 +366,7 @@ func TestHTTPStaysOutside(t *testing.T) {
 		}
 	}
 	lure := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "http://"+evil.String()+":"+port+"/", 302)
+		http.Redirect(w, r, "http://"+evil.String()+":"+port+"/", http.StatusFound)
 	}))
 	defer lure.Close()
 	res := serveDNS(t, func(q dns.Question, _ bool) *dns.Msg {

@@ -19,8 +19,6 @@ func ns(ss ...string) []impound.Name {
 	return out
 }
 
-var sameName = cmp.Comparer(func(a, b impound.Name) bool { return a == b })
-
 func TestPlanName(t *testing.T) {
 	sink := ns("ns1.sinkhole.example", "ns2.sinkhole.example")
 	evil := n("outlook-verify.net")

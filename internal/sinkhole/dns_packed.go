@@ -266,7 +266,7 @@ func (p *packedAnswerer) answer(out, req []byte, env *dnsEnv, q *question) []byt
 	cookieOK := false
 	if !env.tcp {
 		limit = size
-		if cookie != nil && len(cookie) > 8 {
+		if len(cookie) > 8 {
 			cookieOK = p.plain.cookie.check(cookie, env.src, env.now)
 		}
 		if !cookieOK && ok {

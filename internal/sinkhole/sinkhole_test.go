@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -226,15 +225,6 @@ func one(t testing.TB, events []impound.Event) impound.Event {
 		t.Fatalf("%d events, want 1: %+v", len(events), events)
 	}
 	return events[0]
-}
-
-func names(events []impound.Event) []string {
-	var out []string
-	for _, e := range events {
-		out = append(out, string(e.Proto)+" "+e.Name+" "+e.Outcome)
-	}
-	slices.Sort(out)
-	return out
 }
 
 func policyOptions() policy.Options { return policy.Options{} }

@@ -100,7 +100,6 @@ type follow struct {
 	j   *journal
 	at  int
 	seq uint64
-	bad int
 }
 
 func newReader(dir string, log *slog.Logger) *Reader {
