@@ -17,6 +17,7 @@ import (
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/app"
+	"github.com/impound/impound/internal/seizure"
 )
 
 // version is set by the linker.
@@ -163,7 +164,15 @@ func (e *env) open(ctx context.Context) (*app.System, error) {
 	if err != nil {
 		return nil, err
 	}
-	return app.Open(ctx, app.Options{State: e.stateDir(), Config: cfg, Log: e.logger(), Version: version})
+	return app.Open(ctx, app.Options{State: e.stateDir(), Config: cfg, Log: e.logger(), Version: version, Progress: e.progress})
+}
+
+// progress tells a person how a seizure goes on, name by name.
+func (e *env) progress(ev seizure.Event) {
+	switch ev.Phase {
+	case "done", "failed", "stale", "pending", "retry":
+		fmt.Fprintf(e.Err, "%s: %s: %s\n", ev.Name.Defanged(), ev.Phase, printable(ev.Text))
+	}
 }
 
 // with opens the system, runs fn and closes.
