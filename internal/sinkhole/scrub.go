@@ -79,7 +79,7 @@ const (
 // kind judges one segment of a path, or one value of a query.
 func kind(seg string) segKind {
 	plain := unescape(seg)
-	if hasMail(plain) {
+	if strings.Contains(plain, "@") || hasMail(plain) { // a handle says as much
 		return isMail
 	}
 	for _, run := range strings.FieldsFunc(plain, notTokenRune) {
@@ -189,7 +189,7 @@ func mailBytes(b []byte) bool {
 	return hasMail(string(b))
 }
 
-// printable keeps what a path holds in its escaped form; the rest becomes "?".
+// printable keeps what a path holds in its escaped form; the rest becomes dots.
 func printable(s string) string {
 	ok := true
 	for i := range len(s) {
@@ -202,7 +202,7 @@ func printable(s string) string {
 	}
 	return strings.Map(func(r rune) rune {
 		if r <= 0x20 || r >= 0x7f {
-			return '?'
+			return '.'
 		}
 		return r
 	}, s)
