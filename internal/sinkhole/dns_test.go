@@ -261,6 +261,7 @@ func TestDNSCookies(t *testing.T) {
 }
 
 func TestDNSRateLimit(t *testing.T) {
+	t.Parallel()
 	r := start(t, usual(t), func(c *Config) { c.Limits.DNSPerSecond = 5 })
 	full, tc, none := 0, 0, 0
 	for range 25 {

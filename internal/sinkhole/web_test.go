@@ -325,6 +325,7 @@ func TestRealShortOrder(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 3 s")
 	}
+	t.Parallel()
 	now := time.Now().UTC()
 	from := now.Truncate(time.Second)
 	until := from.Add(3 * time.Second)
