@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"net/url"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -17,13 +18,22 @@ const (
 	maxAgent  = 256
 )
 
+// Where a query, a parameter or a field's value begins, also when the mark was
+// escaped, once or more often: a link that was pasted wrongly, or a fragment
+// that net/http took for a part of the path, holds what a query would.
+var (
+	queryStart = regexp.MustCompile(`[?#]|%(?:25)*(?:3[fF]|23)`)
+	paramStart = regexp.MustCompile(`[;&]|%(?:25)*(?:3[bB]|26)`)
+	valueStart = regexp.MustCompile(`=|%(?:25)*3[dD]`)
+)
+
 // scrubPath gives the path as it may be kept: without query and parameters, and
 // with each segment that looks like a token or holds a mailbox replaced. lure
 // is the segment that was most likely the lure's, as it was sent; it must not
 // be kept but hashed and sealed.
 func scrubPath(escaped string) (path, lure string) {
-	if i := strings.IndexAny(escaped, "?#"); i >= 0 {
-		escaped = escaped[:i]
+	if at := queryStart.FindStringIndex(escaped); at != nil {
+		escaped = escaped[:at[0]]
 	}
 	var b strings.Builder
 	cutShort := false
@@ -31,8 +41,8 @@ func scrubPath(escaped string) (path, lure string) {
 		if i > 0 {
 			b.WriteByte('/')
 		}
-		if j := strings.IndexByte(seg, ';'); j >= 0 { // ;jsessionid=...
-			seg = seg[:j]
+		if at := paramStart.FindStringIndex(seg); at != nil { // ;jsessionid=...
+			seg = seg[:at[0]]
 		}
 		switch kind(seg) {
 		case isMail:
@@ -42,6 +52,9 @@ func scrubPath(escaped string) (path, lure string) {
 			b.WriteString(tokenMark)
 			lure = longer(lure, seg)
 		default:
+			if at := valueStart.FindStringIndex(seg); at != nil { // password=...
+				seg = seg[:at[0]]
+			}
 			b.WriteString(printable(seg))
 		}
 		if b.Len() > maxPath {

@@ -373,6 +373,12 @@ func TestScrubPath(t *testing.T) {
 		{"/550e8400-e29b-41d4-a716-446655440000", "/{token}", "550e8400-e29b-41d4-a716-446655440000"},
 		{"/p;jsessionid=ABCDEF0123456789", "/p", ""},
 		{"/p?pass=hunter2", "/p", ""},
+		{"/p%3Fpass=hunter2/x", "/p", ""},
+		{"/p%253fpass=hunter2", "/p", ""},
+		{"/p%23access=hunter2", "/p", ""},
+		{"/p%3Bpass=hunter2/q", "/p/q", ""},
+		{"/login&pass=hunter2/q", "/login/q", ""},
+		{"/pass=hunter2/pin%3d1234/%26x", "/pass/pin/", ""},
 		{"/short1/UPPER", "/short1/UPPER", ""},
 		{"/%00%ff", "/{token}", "%00%ff"},
 	} {
