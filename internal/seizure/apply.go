@@ -40,6 +40,8 @@ type Result struct {
 	Plan  string       `json:"plan"`
 	Order string       `json:"order"`
 	Names []NameResult `json:"names"`
+
+	Revert bool `json:"revert,omitempty"` // the plan undid what the order had done
 }
 
 // Count gives how many names ended with one of outcomes.
@@ -78,10 +80,10 @@ func (e *Engine) Apply(ctx context.Context, planID string) (Result, error) {
 	}
 	m, hash, err := e.prove(ctx, r)
 	if err != nil {
-		return Result{Plan: planID, Order: r.Plan.Order}, err
+		return Result{Plan: planID, Order: r.Plan.Order, Revert: r.Plan.Revert}, err
 	}
 	p := &r.Plan
-	res := Result{Plan: p.ID, Order: p.Order, Names: make([]NameResult, len(p.Names))}
+	res := Result{Plan: p.ID, Order: p.Order, Revert: p.Revert, Names: make([]NameResult, len(p.Names))}
 	providers := p.providers()
 	_ = parallel(context.WithoutCancel(ctx), max(e.cfg.Parallel, len(providers)), len(providers), func(i int) error {
 		e.applyProvider(ctx, m, p, hash, providers[i], res.Names)
@@ -249,11 +251,11 @@ func (e *Engine) applyName(ctx context.Context, j job, np NamePlan, hostErr map[
 		switch {
 		case err != nil:
 			r.Outcome, r.Msg, r.err = Failed, err.Error(), err
-		case !reached(acts, np.Role, v.State()):
-			r.Outcome, r.Msg = Stale, "it was as ordered when the plan was made and is no longer: "+v.State().diff(np.Former)
+		case !np.reached(acts, v.State()):
+			r.Outcome, r.Msg = Stale, "it was as "+j.p.wanted()+" when the plan was made and is no longer: "+v.State().diff(np.Former)
 			r.err = impound.Errorf(impound.KindConflict, "%s", r.Msg)
 		default:
-			r.Outcome, r.Msg = Already, "it is as ordered"
+			r.Outcome, r.Msg = Already, "it is as "+j.p.wanted()
 		}
 		return r
 	}
@@ -267,7 +269,7 @@ func (e *Engine) applyName(ctx context.Context, j job, np NamePlan, hostErr map[
 	j.mark = mark
 	for k, s := range np.Steps {
 		before, after := expect, expect.after(s.Change)
-		j.step, j.no, j.what, j.id = s, k, "seize.update", stepID(j.hash, np.Name, "seize.update", k)
+		j.step, j.no, j.what, j.id = s, k, updateWhat, stepID(j.hash, np.Name, updateWhat, k)
 		j.look = func(ctx context.Context) (sight, string, error) {
 			v, err := j.conn.Info(ctx, np.Name)
 			if err != nil {
@@ -278,7 +280,7 @@ func (e *Engine) applyName(ctx context.Context, j job, np NamePlan, hostErr map[
 			switch {
 			case v.Pending():
 				return sightPending, "the registry says pendingUpdate", nil
-			case st.Equal(after), st.ID == before.ID && reached(acts, np.Role, st):
+			case st.Equal(after), st.ID == before.ID && np.reached(acts, st):
 				return sightDone, "it is as the step leaves it", nil
 			case st.Equal(before):
 				return sightReady, "it is as the plan says", nil
@@ -300,8 +302,8 @@ func (e *Engine) applyName(ctx context.Context, j job, np NamePlan, hostErr map[
 		case err != nil:
 			r.Outcome, r.Msg, r.err = Failed, "couldn't look at it: "+err.Error(), err
 			return r
-		case !reached(acts, np.Role, v.State()):
-			r.err = impound.Errorf(impound.KindConflict, "this plan did it earlier, and it has changed since: %s", v.State().diff(expect)).WithCure("plan again: impound seize plan " + j.p.Order)
+		case !np.reached(acts, v.State()):
+			r.err = impound.Errorf(impound.KindConflict, "this plan did it earlier, and it has changed since: %s", v.State().diff(expect)).WithCure(j.p.again())
 			r.Outcome, r.Msg = Stale, r.err.Error()
 			return r
 		}
@@ -385,7 +387,7 @@ func (e *Engine) runStep(ctx context.Context, j job) (string, error) {
 			}
 			return e.awaitPending(ctx, &j)
 		case sightOther:
-			return Stale, impound.Errorf(impound.KindConflict, "it is no longer as the plan says: %s", words).WithCure("plan again: impound seize plan " + j.p.Order)
+			return Stale, impound.Errorf(impound.KindConflict, "it is no longer as the plan says: %s", words).WithCure(j.p.again())
 		}
 		if ctx.Err() != nil {
 			return Skipped, errDrained
@@ -566,7 +568,7 @@ func (e *Engine) awaitPending(ctx context.Context, j *job) (string, error) {
 		case err == nil && seen == sightDone:
 			return e.record(context.WithoutCancel(ctx), j, Done, "pending at first, then done: "+words, nil)
 		case err == nil && seen == sightOther:
-			return Stale, impound.Errorf(impound.KindConflict, "while the change was pending, it became otherwise: %s", words).WithCure("plan again: impound seize plan " + j.p.Order)
+			return Stale, impound.Errorf(impound.KindConflict, "while the change was pending, it became otherwise: %s", words).WithCure(j.p.again())
 		}
 		if no, derr := e.denied(context.WithoutCancel(ctx), j); derr != nil {
 			return Failed, derr
@@ -620,8 +622,13 @@ func (e *Engine) finish(ctx context.Context, p *Plan, res *Result) error {
 			}
 			_, err := store.Modify(tx, docSeizure, p.Order+"/"+x.Name.String(), func(v *Seizure) (map[string]string, error) {
 				v.Order, v.Name, v.Provider, v.Plan, v.Outcome, v.Msg, v.At = p.Order, x.Name, x.Provider, p.ID, x.Outcome, x.Msg, e.now()
-				if len(p.Names[i].Steps) > 0 && v.FormerPlan == "" {
+				if !p.Revert && len(p.Names[i].Steps) > 0 && (v.FormerPlan == "" || v.Reverted != "") {
 					v.Former, v.FormerPlan = p.Names[i].Former, p.ID // the state before the first plan that changes it
+				}
+				if x.Outcome == Done || x.Outcome == Already {
+					if v.Reverted = ""; p.Revert {
+						v.Reverted = p.ID
+					}
 				}
 				if x.Status != nil {
 					v.Status = x.Status
@@ -664,12 +671,12 @@ func (e *Engine) finish(ctx context.Context, p *Plan, res *Result) error {
 	}
 	cure := "apply again: it looks first and does nothing twice"
 	if n := res.Count(Stale); n > 0 {
-		cure = "plan again: impound seize plan " + p.Order
+		cure = p.again()
 	}
 	if kind == impound.KindConflict && res.Count(Stale) == 0 {
 		cure = "wait until the other apply ends, then apply again"
 	}
-	return &impound.Error{Kind: kind, Where: "plan " + p.ID, Msg: fmt.Sprintf("%d of %d names are as ordered; %d stale, %d pending, %d failed, %d refused, %d not begun", good, work, res.Count(Stale), res.Count(Pending), res.Count(Failed), res.Count(Refused, Blocked)-blockedInPlan, res.Count(Skipped)), Cure: cure, Err: first}
+	return &impound.Error{Kind: kind, Where: "plan " + p.ID, Msg: fmt.Sprintf("%d of %d names are as %s; %d stale, %d pending, %d failed, %d refused, %d not begun", good, work, p.wanted(), res.Count(Stale), res.Count(Pending), res.Count(Failed), res.Count(Refused, Blocked)-blockedInPlan, res.Count(Skipped)), Cure: cure, Err: first}
 }
 
 // clip bounds a peer's words in an entry.

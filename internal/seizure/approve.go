@@ -151,9 +151,9 @@ func (e *Engine) fresh(p *Plan, m *impound.Mandate) error {
 	case m == nil || m.ID() != p.Order:
 		return impound.Errorf(impound.KindRefused, "there is no proven order %s for plan %s", p.Order, p.ID)
 	case m.Hash() != p.OrderHash:
-		return impound.Errorf(impound.KindConflict, "plan %s was made for another version of order %s", p.ID, p.Order).WithCure("plan again: impound seize plan " + p.Order)
+		return impound.Errorf(impound.KindConflict, "plan %s was made for another version of order %s", p.ID, p.Order).WithCure(p.again())
 	case !e.now().Before(p.Expires):
-		return impound.Errorf(impound.KindConflict, "plan %s is stale: it was good until %s", p.ID, p.Expires.Format(time.RFC3339)).WithCure("plan again: impound seize plan " + p.Order)
+		return impound.Errorf(impound.KindConflict, "plan %s is stale: it was good until %s", p.ID, p.Expires.Format(time.RFC3339)).WithCure(p.again())
 	}
 	return nil
 }
@@ -186,7 +186,11 @@ func (e *Engine) prove(ctx context.Context, r record) (*impound.Mandate, string,
 		return nil, "", impound.Errorf(impound.KindRefused, "the order is to be executed at %s, not before", p.ExecuteAt.Format(time.RFC3339)).WithCure("apply again then")
 	}
 	foreign := func(n impound.Name) error {
-		return impound.Errorf(impound.KindRefused, "a step of plan %s for %s does not follow from order %s", p.ID, n.Defanged(), p.Order).WithCure("plan again: impound seize plan " + p.Order)
+		return impound.Errorf(impound.KindRefused, "a step of plan %s for %s does not follow from order %s", p.ID, n.Defanged(), p.Order).WithCure(p.again())
+	}
+	found, err := e.foundBy(ctx, p, m)
+	if err != nil {
+		return nil, "", err
 	}
 	seen := map[impound.Name]bool{}
 	for _, np := range p.Names {
@@ -202,7 +206,15 @@ func (e *Engine) prove(ctx context.Context, r record) (*impound.Mandate, string,
 		if !ok || conn == nil || conn.Capabilities().Role != np.Role {
 			return nil, "", foreign(np.Name)
 		}
-		want, _, _ := planName(np.Name, acts, np.Role, np.Former, np.HostAttr)
+		if p.Revert != (np.Restore != nil) {
+			return nil, "", foreign(np.Name)
+		}
+		if p.Revert {
+			if f := found[np.FormerPlan][np.Name]; f == nil || !same(f, np.Restore) {
+				return nil, "", foreign(np.Name)
+			}
+		}
+		want, _, _ := np.plan(acts)
 		if !same(want, np.Steps) {
 			return nil, "", foreign(np.Name)
 		}
@@ -210,7 +222,7 @@ func (e *Engine) prove(ctx context.Context, r record) (*impound.Mandate, string,
 	for _, hp := range p.Hosts {
 		c := hp.Step.Change
 		acts, ok := m.Acts(c.Name)
-		if !ok || !seen[c.Name] || !slices.Contains(acts.Nameservers, c.CreateHost) || !same(hostStep(c.Name, c.CreateHost, e.cfg.HostAddrs[c.CreateHost]), hp.Step) {
+		if p.Revert || !ok || !seen[c.Name] || !slices.Contains(acts.Nameservers, c.CreateHost) || !same(hostStep(c.Name, c.CreateHost, e.cfg.HostAddrs[c.CreateHost]), hp.Step) {
 			return nil, "", foreign(c.Name)
 		}
 	}

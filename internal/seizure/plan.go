@@ -26,6 +26,7 @@ type Plan struct {
 	By        string     `json:"by"`
 	Expires   time.Time  `json:"expires"` // no approval and no apply from then on
 	ExecuteAt time.Time  `json:"execute_at,omitzero"`
+	Revert    bool       `json:"revert,omitempty"` // it undoes what the order had done: see [Engine.Revert]
 	Hosts     []HostPlan `json:"hosts,omitempty"`
 	Names     []NamePlan `json:"names"`
 }
@@ -50,6 +51,11 @@ type NamePlan struct {
 	Verdicts []impound.GateVerdict `json:"verdicts,omitempty"`
 	Warnings []string              `json:"warnings,omitempty"`
 	Seen     []string              `json:"seen,omitempty"` // hashes of the observations, as artefacts
+
+	// Of a plan that reverts: the state that the name goes back to, and the plan
+	// that found it so before the first act.
+	Restore    *State `json:"restore,omitempty"`
+	FormerPlan string `json:"former_plan,omitempty"`
 }
 
 // Step is one command to a provider.
@@ -83,7 +89,11 @@ func (p *Plan) Count() (change, already, blocked int) {
 func (p *Plan) String() string {
 	var b strings.Builder
 	hash, _ := p.Hash()
-	fmt.Fprintf(&b, "plan %s of order %s (%s)\n  made %s by %s, good until %s\n", p.ID, p.Order, p.OrderHash, p.Made.Format(time.RFC3339), p.By, p.Expires.Format(time.RFC3339))
+	verb, asWanted := "of", "as ordered"
+	if p.Revert {
+		verb, asWanted = "to revert what was done under", "as it was before"
+	}
+	fmt.Fprintf(&b, "plan %s "+verb+" order %s (%s)\n  made %s by %s, good until %s\n", p.ID, p.Order, p.OrderHash, p.Made.Format(time.RFC3339), p.By, p.Expires.Format(time.RFC3339))
 	if !p.ExecuteAt.IsZero() {
 		fmt.Fprintf(&b, "  to be executed at %s\n", p.ExecuteAt.Format(time.RFC3339))
 	}
@@ -105,7 +115,7 @@ func (p *Plan) String() string {
 			case n.Blocked != "":
 				fmt.Fprintf(&b, "  %s: BLOCKED: %s\n", n.Name.Defanged(), n.Blocked)
 			case len(n.Steps) == 0:
-				fmt.Fprintf(&b, "  %s: nothing to do, it is as ordered\n", n.Name.Defanged())
+				fmt.Fprintf(&b, "  %s: nothing to do, it is %s\n", n.Name.Defanged(), asWanted)
 			default:
 				fmt.Fprintf(&b, "  %s\n", n.Name.Defanged())
 				for i, s := range n.Steps {
@@ -123,7 +133,7 @@ func (p *Plan) String() string {
 		}
 	}
 	c, a, bl := p.Count()
-	fmt.Fprintf(&b, "%d to change, %d as ordered already, %d blocked\n", c, a, bl)
+	fmt.Fprintf(&b, "%d to change, %d %s already, %d blocked\n", c, a, asWanted, bl)
 	return b.String()
 }
 
@@ -202,26 +212,31 @@ func planName(n impound.Name, acts impound.Acts, role string, s State, hostAttr 
 	if len(c.Acts()) == 0 {
 		return nil, "", warnings
 	}
-	steps = []Step{{Change: c}}
+	return aroundLocks(c, acts, role, s, warnings)
+}
+
+// aroundLocks gives the steps of c, where an update lock that c leaves standing
+// would forbid it: the lock is lifted in the same command and put back by the
+// next one.
+func aroundLocks(c Change, acts impound.Acts, role string, s State, warnings []string) (steps []Step, blocked string, _ []string) {
 	var back []string
 	for _, l := range updateLocks {
-		if !has(l) {
+		if !slices.Contains(s.Status, l) || slices.Contains(c.RemStatus, l) {
 			continue
 		}
 		if l == "serverUpdateProhibited" && role != "registry" {
-			return block("it is locked with %s, which only the registry can lift: serve the order on the registry", l)
+			return nil, "it is locked with " + l + ", which only the registry can lift: serve the order on the registry", warnings
 		}
 		if len(acts.Lock) == 0 {
-			return block("it is locked with %s, and the order allows no act on locks: have it lifted, or order lock", l)
+			return nil, "it is locked with " + l + ", and the order allows no act on locks: have it lifted, or order lock", warnings
 		}
 		back = append(back, l)
 	}
+	steps = []Step{{Change: c}}
 	if len(back) > 0 {
-		// The lock would forbid the very change: it is lifted in the same
-		// command and put back by the next one.
 		warnings = append(warnings, strings.Join(back, " and ")+" stands before the change: lifted with it, then put back")
-		steps[0].Change.RemStatus = back
-		steps = append(steps, Step{Change: Change{Name: n, AddStatus: back, HostAttr: hostAttr}})
+		steps[0].Change.RemStatus = sorted(append(back, c.RemStatus...))
+		steps = append(steps, Step{Change: Change{Name: c.Name, AddStatus: back, HostAttr: c.HostAttr}})
 	}
 	for i := range steps {
 		steps[i].Acts, steps[i].Lines = steps[i].Change.Acts(), steps[i].Change.Lines()
@@ -260,15 +275,9 @@ func (e *Engine) Plan(ctx context.Context, m *impound.Mandate) (*Plan, error) {
 			return nil, impound.Errorf(impound.KindRefused, "order %s has lapsed: it held from %s until %s", m.ID(), from.Format(time.RFC3339), until.Format(time.RFC3339)).WithCure("file a new order")
 		}
 	}
-	_, until := m.Window()
 	o := m.Order()
-	p := &Plan{
-		Format: "plan/v1", Order: m.ID(), OrderHash: m.Hash(), Case: m.Case(), ExecuteAt: o.ExecuteAt,
-		Made: now.Truncate(time.Second), By: e.cfg.By, Expires: now.Add(e.cfg.MaxAge).Truncate(time.Second),
-	}
-	if until.Before(p.Expires) {
-		p.Expires = until.UTC()
-	}
+	p := e.newPlan(m, now)
+	p.ExecuteAt = o.ExecuteAt
 	var names []impound.Name
 	for _, on := range o.Names() {
 		names = append(names, on.Name)
@@ -276,7 +285,7 @@ func (e *Engine) Plan(ctx context.Context, m *impound.Mandate) (*Plan, error) {
 	p.Names = make([]NamePlan, len(names))
 	err := parallel(ctx, e.cfg.Parallel, len(names), func(i int) error {
 		var err error
-		p.Names[i], err = e.planOne(ctx, m, names[i])
+		p.Names[i], err = e.planOne(ctx, m, NamePlan{Name: names[i]})
 		return err
 	})
 	if err != nil {
@@ -285,6 +294,27 @@ func (e *Engine) Plan(ctx context.Context, m *impound.Mandate) (*Plan, error) {
 	if err := e.planHosts(ctx, m, p); err != nil {
 		return nil, err
 	}
+	if err := e.warnReverted(ctx, p); err != nil {
+		return nil, err
+	}
+	return e.keepPlan(ctx, p)
+}
+
+// newPlan begins a plan under m, made now.
+func (e *Engine) newPlan(m *impound.Mandate, now time.Time) *Plan {
+	p := &Plan{
+		Format: "plan/v1", Order: m.ID(), OrderHash: m.Hash(), Case: m.Case(),
+		Made: now.Truncate(time.Second), By: e.cfg.By, Expires: now.Add(e.cfg.MaxAge).Truncate(time.Second),
+	}
+	if _, until := m.Window(); until.Before(p.Expires) {
+		p.Expires = until.UTC()
+	}
+	return p
+}
+
+// keepPlan gives a finished plan its id, and keeps it as evidence and in the
+// store.
+func (e *Engine) keepPlan(ctx context.Context, p *Plan) (*Plan, error) {
 	h, err := p.Hash() // without the id, which it gives
 	if err != nil {
 		return nil, err
@@ -319,8 +349,10 @@ func (e *Engine) Plan(ctx context.Context, m *impound.Mandate) (*Plan, error) {
 	return p, nil
 }
 
-func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, n impound.Name) (NamePlan, error) {
-	np := NamePlan{Name: n}
+// planOne fills in the plan for np.Name: to bring about the order, or where
+// np.Restore is given, to go back to that.
+func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, np NamePlan) (NamePlan, error) {
+	n := np.Name
 	e.say(Event{Name: n, Phase: "observe"})
 	conn, err := e.connector(ctx, n)
 	if err != nil {
@@ -361,13 +393,13 @@ func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, n impound.Name
 			return np, nil
 		}
 	}
-	np.Steps, np.Blocked, np.Warnings = planName(n, acts, np.Role, np.Former, np.HostAttr)
+	np.Steps, np.Blocked, np.Warnings = np.plan(acts)
 	for _, v := range np.Verdicts {
 		if v.Outcome == impound.GateWarn {
 			np.Warnings = append(np.Warnings, v.Gate+" warns: "+v.Reason)
 		}
 	}
-	if len(np.Steps) > 0 {
+	if len(np.Steps) > 0 && np.Restore == nil {
 		if len(v.Hosts) > 0 {
 			np.Warnings = append(np.Warnings, "hosts under it that other names may use: "+strings.Join(defang(v.Hosts), ", "))
 		}

@@ -37,6 +37,10 @@ type NameStatus struct {
 	Views    []ViewStatus `json:"views"`
 	At       time.Time    `json:"at"`
 	Artefact string       `json:"artefact,omitempty"` // what was seen, in the evidence log
+
+	Reverted string    `json:"reverted,omitempty"` // the plan that gave it back: it need not show the order
+	DS       bool      `json:"ds,omitempty"`       // a DS is there that the order has removed
+	Expires  time.Time `json:"expires,omitzero"`   // its registration, as RDAP says; zero: not known
 }
 
 // Seizure is the newest word on a name of an order, for pages and lists. The
@@ -51,6 +55,7 @@ type Seizure struct {
 	At         time.Time    `json:"at,omitzero"`
 	Former     State        `json:"former,omitzero"` // before the first plan that changed it
 	FormerPlan string       `json:"former_plan,omitempty"`
+	Reverted   string       `json:"reverted,omitempty"` // the plan by which it was given back; "" while it is taken
 	Status     *NameStatus  `json:"status,omitempty"`
 }
 
@@ -62,10 +67,11 @@ func (e *Engine) Verify(ctx context.Context, m *impound.Mandate) ([]NameStatus, 
 }
 
 // Drift is [Engine.Verify] for custody: only the names that do not, or no
-// longer, show the order everywhere.
+// longer, show the order everywhere. Names that a plan gave back are not among
+// them.
 func (e *Engine) Drift(ctx context.Context, m *impound.Mandate) ([]NameStatus, error) {
 	all, err := e.Verify(ctx, m)
-	return slices.DeleteFunc(all, func(s NameStatus) bool { return s.Done }), err
+	return slices.DeleteFunc(all, func(s NameStatus) bool { return s.Done || s.Reverted != "" }), err
 }
 
 // Status gives the newest word on each name of an order, by name; nothing is
@@ -84,15 +90,21 @@ func (e *Engine) verify(ctx context.Context, m *impound.Mandate, names []impound
 	if err != nil {
 		return nil, err
 	}
-	former := map[impound.Name]*State{}
+	former, reverted := map[impound.Name]*State{}, map[impound.Name]string{}
 	for i := range known {
+		reverted[known[i].Name] = known[i].Reverted
 		if known[i].FormerPlan != "" {
 			former[known[i].Name] = &known[i].Former
 		}
 	}
 	out := make([]NameStatus, len(names))
 	err = parallel(ctx, e.cfg.Parallel, len(names), func(i int) error {
-		st, err := e.verifyOne(ctx, m, names[i], former[names[i]])
+		acts, ok := m.Acts(names[i])
+		if !ok {
+			return impound.Errorf(impound.KindRefused, "%s is in no appendix of order %s", names[i].Defanged(), m.ID())
+		}
+		st, err := e.verifyOne(ctx, m, names[i], wanted{acts: acts, former: former[names[i]]})
+		st.Reverted = reverted[names[i]]
 		out[i] = st
 		return err
 	})
@@ -114,11 +126,16 @@ func (e *Engine) verify(ctx context.Context, m *impound.Mandate, names []impound
 	return out, err
 }
 
-func (e *Engine) verifyOne(ctx context.Context, m *impound.Mandate, n impound.Name, former *State) (NameStatus, error) {
-	acts, ok := m.Acts(n)
-	if !ok {
-		return NameStatus{}, impound.Errorf(impound.KindRefused, "%s is in no appendix of order %s", n.Defanged(), m.ID())
-	}
+// wanted is what the views should show of a name.
+type wanted struct {
+	acts   impound.Acts
+	former *State   // what they showed before, as far as it is known
+	free   []string // statuses that may not be there
+	revert string   // the plan that gives the name back; "" for the order itself
+}
+
+func (e *Engine) verifyOne(ctx context.Context, m *impound.Mandate, n impound.Name, w wanted) (NameStatus, error) {
+	acts, former := w.acts, w.former
 	var parent, resolver observe.View
 	var rdap observe.RDAPView
 	var wg sync.WaitGroup
@@ -130,9 +147,17 @@ func (e *Engine) verifyOne(ctx context.Context, m *impound.Mandate, n impound.Na
 		return NameStatus{}, ctx.Err()
 	}
 	p := judgeParent(acts, former, parent)
-	st := NameStatus{Name: n, Order: m.ID(), At: e.now(), Views: []ViewStatus{p, judgeRDAP(acts, former, rdap), judgeResolver(acts, former, resolver, p.State == AsOrdered)}}
+	r := judgeRDAP(acts, former, rdap)
+	if still := without(w.free, without(w.free, rdap.Status)); len(still) > 0 && r.State != Unknown {
+		r.State, r.Why = worse(r.State, NotYet), r.Why+"; still with "+strings.Join(still, ", ")
+	}
+	st := NameStatus{Name: n, Order: m.ID(), At: e.now(), Views: []ViewStatus{p, r, judgeResolver(acts, former, resolver, p.State == AsOrdered)}, Reverted: w.revert, Expires: rdap.Expires}
+	st.DS = acts.RemoveDS && (len(parent.DS) > 0 || rdap.Signed)
 	st.Done = true
 	detail := map[string]string{}
+	if w.revert != "" {
+		detail["revert"] = w.revert // here as-ordered means as it was before the order
+	}
 	for _, v := range st.Views {
 		st.Done = st.Done && v.State == AsOrdered
 		detail[v.View], detail[v.View+"_why"] = v.State, v.Why
@@ -162,23 +187,17 @@ func words(vs []ViewStatus) string {
 // settle verifies after the acts: once, or until all views show the order or
 // the time that the configuration gives for it is over.
 func (e *Engine) settle(ctx context.Context, m *impound.Mandate, p *Plan, rs []NameResult) {
-	pause := time.Second
+	pause := min(time.Second, max(e.cfg.Settle/4, time.Millisecond))
 	var open []int
 	for i, r := range rs {
 		if r.Outcome == Done || r.Outcome == Already {
 			open = append(open, i)
 		}
 	}
-	former := map[impound.Name]*State{}
-	for i := range p.Names {
-		if len(p.Names[i].Steps) > 0 {
-			former[p.Names[i].Name] = &p.Names[i].Former
-		}
-	}
 	for waited := time.Duration(0); len(open) > 0 && ctx.Err() == nil; waited += pause {
 		_ = parallel(ctx, e.cfg.Parallel, len(open), func(k int) error {
 			i := open[k]
-			st, err := e.verifyOne(ctx, m, rs[i].Name, former[rs[i].Name])
+			st, err := e.verifyOne(ctx, m, rs[i].Name, p.wants(m, i))
 			if err == nil { // what can't be looked at or recorded stays without a status
 				rs[i].Status = &st
 			}
