@@ -358,8 +358,12 @@ func (s *System) gateFacts(ctx context.Context, n impound.Name) (casework.Facts,
 		return c.facts, nil
 	}
 	var f casework.Facts
-	if r := s.Observe.RDAP(ctx, n); r.Err == "" && r.Exists {
-		f.Created, f.CreatedAsOf = r.Created, r.At
+	if r := s.Observe.RDAP(ctx, n); r.Err == "" {
+		f.Registration = casework.Registration{AsOf: r.At, Exists: r.Exists, Handle: r.Handle, Registrar: r.Registrar, RegistrarIANA: r.RegistrarIANA,
+			Status: r.Status, Created: r.Created, Expires: r.Expires, Signed: r.Signed}
+		if r.Exists {
+			f.Created, f.CreatedAsOf = r.Created, r.At
+		}
 	}
 	if p := s.Observe.Parent(ctx, n); p.Err == "" {
 		f.NSAsOf = p.At

@@ -54,6 +54,22 @@ type Facts struct {
 	NSAsOf               time.Time
 	HTTP                 *gate.HTTPSummary
 	ProviderContacted    time.Time
+	// Registration is what the registry publishes; zero AsOf: nobody could be
+	// asked.
+	Registration Registration
+}
+
+// Registration is a registry's public word on a name, for appendices.
+type Registration struct {
+	AsOf          time.Time `json:"as_of"`  // when RDAP was asked
+	Exists        bool      `json:"exists"` // false: the registry says that nobody holds it
+	Handle        string    `json:"handle,omitempty"`
+	Registrar     string    `json:"registrar,omitempty"`
+	RegistrarIANA string    `json:"registrar_iana,omitempty"`
+	Status        []string  `json:"status,omitempty"` // EPP names
+	Created       time.Time `json:"created,omitzero"`
+	Expires       time.Time `json:"expires,omitzero"`
+	Signed        bool      `json:"signed"` // the parent zone holds DS
 }
 
 // Config is what a Service needs.

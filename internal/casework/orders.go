@@ -26,6 +26,7 @@ type NameReport struct {
 	// keeps it out on G1 and G12 alone.
 	Blocked    []impound.GateVerdict `json:"blocked,omitempty"`
 	Overridden []string              `json:"overridden,omitempty"` // gates that two approvers let it through
+	Facts      Facts                 `json:"-"`                    // what the gates were told
 }
 
 // Missing is something that the recipient of an order will ask for.
@@ -235,7 +236,7 @@ func (s *Service) runGates(ctx context.Context, view ledgerView, rep *OrderRepor
 		if on.Acts != nil {
 			a = *on.Acts
 		}
-		nr := NameReport{Name: on.Name, Exhibit: on.Exhibit, Acts: a.List(), Verdicts: vs, Overridden: view.overridden(on.Name)}
+		nr := NameReport{Name: on.Name, Exhibit: on.Exhibit, Acts: a.List(), Verdicts: vs, Overridden: view.overridden(on.Name), Facts: f}
 		nr.Blocked = gate.Blocking(vs, nr.Overridden...)
 		rep.Names[i] = nr
 	}

@@ -54,6 +54,9 @@ func Main(ctx context.Context, args []string, stdio Stdio) int {
 		fmt.Fprintln(stdio.Err, "impound: stopped")
 		return ExitUsage
 	}
+	if errors.As(err, new(differs)) {
+		return ExitFailure
+	}
 	printError(stdio.Err, err)
 	return exitCode(err)
 }
