@@ -21,7 +21,7 @@ import (
 
 func main() {
 	data := flag.String("data", "", "folder with the data")
-	train := flag.String("train", "", "write built-in weights instead: background, match, dga")
+	train := flag.String("train", "", "write built-in weights instead: background, match, dga, profile")
 	out := flag.String("out", "", "folder for -train")
 	only := flag.String("only", "", "measure one part alone: match, profile, dga")
 	flag.Parse()
@@ -44,8 +44,10 @@ func run(data, train, out, only string) error {
 		return trainMatch(d, out)
 	case "dga":
 		return trainDGA(d, out)
+	case "profile":
+		return trainProfile(d, out)
 	default:
-		return fmt.Errorf("-train %s: there is background, match, dga", train)
+		return fmt.Errorf("-train %s: there is background, match, dga, profile", train)
 	}
 	if only == "" || only == "match" {
 		if err := evalMatch(d); err != nil {

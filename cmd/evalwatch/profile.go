@@ -3,11 +3,15 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"math"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
 
+	"github.com/impound/impound/internal/watch/dga"
 	"github.com/impound/impound/internal/watch/profile"
 )
 
@@ -32,28 +36,19 @@ func evalProfile(d folder) error {
 	if err != nil {
 		return err
 	}
-	actors := map[string][]batch{}
-	known := map[[2]string]bool{}
-	slices.SortStableFunc(rows, func(a, b []string) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) })
-	for _, r := range rows {
-		if r[2] != "own" || r[1] == "-" || known[[2]string{r[0], r[3]}] {
-			continue
-		}
-		known[[2]string{r[0], r[3]}] = true
-		bs := actors[r[0]]
-		if len(bs) == 0 || bs[len(bs)-1].date != r[1] {
-			bs = append(bs, batch{date: r[1]})
-		}
-		bs[len(bs)-1].names = append(bs[len(bs)-1].names, r[3])
-		actors[r[0]] = bs
-	}
+	actors := walk(rows)
 	nrdRows, err := d.rows("nrd_shreshta.tsv.gz")
 	if err != nil {
 		return err
 	}
 	var nrd []string
 	for _, r := range nrdRows {
-		nrd = append(nrd, r[1])
+		if r[0] >= nrdSplit {
+			nrd = append(nrd, r[1])
+		}
+	}
+	if profile.Prior, err = dga.NewModel(dga.Train(priorExamples(actors, nrdRows, false), 4, 1)); err != nil {
+		return err
 	}
 	const size = 100_000
 	n := size
@@ -82,7 +77,7 @@ func evalProfile(d folder) error {
 				var before []profile.Example
 				done := 0
 				for _, b := range actors[names[i]] {
-					if len(before) >= 10 && len(b.names) >= 5 && done < 6 {
+					if len(before) >= 10 && len(b.names) >= 5 && done < 6 && b.date >= actorSplit {
 						done++
 						results[i].share = append(results[i].share, above(before, b.names, neg, k))
 						if len(b.names) >= 15 {
@@ -108,6 +103,9 @@ func evalProfile(d folder) error {
 	wg.Wait()
 	mean, m, all, allN, ad, adN := 0.0, 0, 0.0, 0, 0.0, 0
 	for _, r := range results {
+		if os.Getenv("EVALWATCH_DUMP") != "" && len(r.share) > 0 {
+			fmt.Println("   ", r.actor, r.share)
+		}
 		if len(r.share) == 0 {
 			continue
 		}
@@ -195,4 +193,64 @@ func above(learn []profile.Example, names []string, neg [][]byte, k int) float64
 		}
 	}
 	return float64(n) / float64(len(names))
+}
+
+// actorSplit: reports before it teach what actors have in common.
+const actorSplit = "2023"
+
+// walk gives each actor's own, dated names in batches, oldest first, each name
+// once.
+func walk(rows [][]string) map[string][]batch {
+	actors := map[string][]batch{}
+	known := map[[2]string]bool{}
+	rows = slices.Clone(rows)
+	slices.SortStableFunc(rows, func(a, b []string) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) })
+	for _, r := range rows {
+		if r[2] != "own" || r[1] == "-" || known[[2]string{r[0], r[3]}] {
+			continue
+		}
+		known[[2]string{r[0], r[3]}] = true
+		bs := actors[r[0]]
+		if len(bs) == 0 || bs[len(bs)-1].date != r[1] {
+			bs = append(bs, batch{date: r[1]})
+		}
+		bs[len(bs)-1].names = append(bs[len(bs)-1].names, r[3])
+		actors[r[0]] = bs
+	}
+	return actors
+}
+
+// priorExamples gives at most 300 names of each actor, and new registrations.
+func priorExamples(actors map[string][]batch, nrd [][]string, all bool) []dga.Example {
+	var out []dga.Example
+	for _, a := range slices.Sorted(maps.Keys(actors)) {
+		var names []string
+		for _, b := range actors[a] {
+			if all || b.date < actorSplit {
+				names = append(names, b.names...)
+			}
+		}
+		n := min(len(names), 300)
+		for i := range n {
+			out = append(out, dga.Example{Name: names[i*len(names)/n], DGA: true, Weight: float32(3 / math.Sqrt(float64(max(n, 10))/10))})
+		}
+	}
+	for i, r := range nrd {
+		if (all || r[0] < nrdSplit) && i%3 == 0 {
+			out = append(out, dga.Example{Name: r[1], Weight: 0.5})
+		}
+	}
+	return out
+}
+
+func trainProfile(d folder, out string) error {
+	rows, err := d.rows("actors_maltrail.tsv.gz")
+	if err != nil {
+		return err
+	}
+	nrd, err := d.rows("nrd_shreshta.tsv.gz")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(out, "prior.bin"), dga.Train(priorExamples(walk(rows), nrd, true), 4, 1), 0o644)
 }

@@ -247,6 +247,20 @@ func (m *Model) logit(r *row) float64 {
 	return float64(float32(g)*m.scale*r.weight + float32(s)*m.scale)
 }
 
+// Logit is [Model.Score] before it is squashed; 0 for what is no name.
+func (m *Model) Logit(name []byte) float64 {
+	var buf [256]byte
+	c, ok := canonical(buf[:0], name)
+	if !ok {
+		return 0
+	}
+	var r row
+	if !r.measure(c) {
+		return 0
+	}
+	return m.logit(&r)
+}
+
 // Score gives how much name looks made by one of the algorithms that the model
 // learnt: above 0 and below 1; 0 for what is no name.
 func (m *Model) Score(name []byte) float64 {

@@ -80,14 +80,27 @@ type features struct {
 
 func (x *features) set(i int) { x.cross[x.nC] = uint16(i); x.nC++ }
 
-// model is the learnt weights: a logistic regression.
+// nHidden is how many pairs-finding units the model has. Each sums the weights
+// of what is so and passes on what is above zero, which lets the model say
+// "short token, but alone between hyphens".
+const nHidden = 8
+
+type units [nHidden]float32
+
+// model is the learnt weights: a logistic regression, and a few hidden units
+// over the dense and crossed features.
 type model struct {
-	dense [nFeatures]float32
-	cross [nCross]float32
-	gram  [nGrams]int8
-	tld   [nSuffix]int8
-	tok   [nTokens]int8
-	scale float32 // of gram and tld
+	hDense [nFeatures]units
+	hCross [nCross]units
+	hTok   [nTokens]units
+	hBias  units
+	hOut   units
+	dense  [nFeatures]float32
+	cross  [nCross]float32
+	gram   [nGrams]int8
+	tld    [nSuffix]int8
+	tok    [nTokens]int8
+	scale  float32 // of gram and tld
 }
 
 // weights.bin holds two models, with and without top-level domains, made by:
@@ -109,7 +122,7 @@ var withTLD, withoutTLD = func() (*model, *model) {
 }()
 
 // modelSize is the length of an encoded model.
-const modelSize = 4*(nFeatures+nCross+1) + nGrams + nSuffix + nTokens
+const modelSize = 4*(nFeatures+nCross+1) + 4*nHidden*(nFeatures+nCross+nTokens+2) + nGrams + nSuffix + nTokens
 
 func (m *model) encode() []byte {
 	b := make([]byte, 0, modelSize)
@@ -121,6 +134,13 @@ func (m *model) encode() []byte {
 		put(f)
 	}
 	put(m.scale)
+	for _, us := range [][]units{m.hDense[:], m.hCross[:], m.hTok[:], {m.hBias, m.hOut}} {
+		for _, u := range us {
+			for _, f := range u {
+				put(f)
+			}
+		}
+	}
 	for _, w := range m.gram {
 		b = append(b, byte(w))
 	}
@@ -149,6 +169,15 @@ func (m *model) decode(b []byte) error {
 		m.cross[i] = get()
 	}
 	m.scale = get()
+	last := []units{{}, {}}
+	for _, us := range [][]units{m.hDense[:], m.hCross[:], m.hTok[:], last} {
+		for i := range us {
+			for j := range us[i] {
+				us[i][j] = get()
+			}
+		}
+	}
+	m.hBias, m.hOut = last[0], last[1]
 	for i := range m.gram {
 		m.gram[i], b = int8(b[0]), b[1:]
 	}
@@ -180,7 +209,37 @@ func (m *model) logit(x *features) float64 {
 	for _, i := range x.gram[:x.nG] {
 		g += int32(m.gram[i])
 	}
-	return float64(sum + float32(g)*m.scale)
+	return float64(sum + float32(g)*m.scale + m.hidden(x))
+}
+
+// hidden gives what the hidden units add.
+func (m *model) hidden(x *features) float32 {
+	h := m.hBias
+	for i, v := range x.v {
+		if v != 0 {
+			w := &m.hDense[i]
+			for k := range h {
+				h[k] += v * w[k]
+			}
+		}
+	}
+	for _, i := range x.cross[:x.nC] {
+		w := &m.hCross[i]
+		for k := range h {
+			h[k] += w[k]
+		}
+	}
+	if x.tok >= 0 {
+		w := &m.hTok[x.tok]
+		for k := range h {
+			h[k] += w[k]
+		}
+	}
+	var sum float32
+	for k := range h {
+		sum += max(h[k], 0) * m.hOut[k]
+	}
+	return sum
 }
 
 func (m *model) base(x *features) float32 {
@@ -598,6 +657,9 @@ func (m *Matcher) explain(s *scan, v verdict) Hit {
 			say = "the letters beside the token are more like those of ordinary names"
 		}
 		h.Reasons = append(h.Reasons, impound.Reason{Code: "context", Text: say, Weight: math.Round(float64(g)*float64(w.scale)*1000) / 1000})
+	}
+	if u := math.Round(float64(w.hidden(&x))*1000) / 1000; u != 0 {
+		h.Reasons = append(h.Reasons, impound.Reason{Code: "together", Text: "how token, place, shape and lure words go together", Weight: u})
 	}
 	if x.tld >= 0 && w.tld[x.tld] != 0 {
 		h.Reasons = append(h.Reasons, impound.Reason{Code: "tld", Text: "top-level domain ." + string(s.raw[min(s.rawN+1, s.allN):s.allN]), Weight: math.Round(float64(w.tld[x.tld])*float64(w.scale)*1000) / 1000})

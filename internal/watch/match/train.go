@@ -114,15 +114,29 @@ func nil2() []found { return make([]found, 0, maxFound) }
 // fit is logistic regression by AdaGrad with L2.
 func fit(rows []row, epochs int, seed uint64) *model {
 	type params struct {
-		dense [nFeatures]float32
-		cross [nCross]float32
-		gram  [nGrams]float32
-		tld   [nSuffix]float32
-		tok   [nTokens]float32
+		hDense [nFeatures]units
+		hCross [nCross]units
+		hTok   [nTokens]units
+		hBias  units
+		hOut   units
+		dense  [nFeatures]float32
+		cross  [nCross]float32
+		gram   [nGrams]float32
+		tld    [nSuffix]float32
+		tok    [nTokens]float32
 	}
 	var p, g2 params
 	p.dense[fBias] = -2
 	rnd := rand.New(rand.NewPCG(seed, 1))
+	for k := range nHidden {
+		for i := range p.hDense {
+			p.hDense[i][k] = float32(rnd.NormFloat64()) * 0.3
+		}
+		for i := range p.hCross {
+			p.hCross[i][k] = float32(rnd.NormFloat64()) * 0.2
+		}
+		p.hOut[k] = float32(rnd.NormFloat64()) * 0.3
+	}
 	order := rnd.Perm(len(rows))
 	const lr = 0.08
 	step := func(w, g2 *float32, g, l2 float32) {
@@ -157,6 +171,27 @@ func fit(rows []row, epochs int, seed uint64) *model {
 			if tok >= 0 {
 				z += p.tok[tok]
 			}
+			h := p.hBias
+			for j, v := range x.v {
+				if v != 0 {
+					for k := range h {
+						h[k] += v * p.hDense[j][k]
+					}
+				}
+			}
+			for _, j := range x.cross[:x.nC] {
+				for k := range h {
+					h[k] += p.hCross[j][k]
+				}
+			}
+			if tok >= 0 {
+				for k := range h {
+					h[k] += p.hTok[tok][k]
+				}
+			}
+			for k := range h {
+				z += max(h[k], 0) * p.hOut[k]
+			}
 			g := (1/(1+float32(math.Exp(float64(-z)))) - r.y) * r.w
 			if g < 1e-4 && g > -1e-4 {
 				continue
@@ -175,6 +210,25 @@ func fit(rows []row, epochs int, seed uint64) *model {
 			if x.tld >= 0 {
 				step(&p.tld[x.tld], &g2.tld[x.tld], g, 1e-3)
 			}
+			for k := range h {
+				if h[k] <= 0 {
+					continue
+				}
+				gk := g * p.hOut[k]
+				step(&p.hOut[k], &g2.hOut[k], g*h[k], hiddenL2)
+				step(&p.hBias[k], &g2.hBias[k], gk, hiddenL2)
+				for j, v := range x.v {
+					if v != 0 {
+						step(&p.hDense[j][k], &g2.hDense[j][k], gk*v, hiddenL2)
+					}
+				}
+				for _, j := range x.cross[:x.nC] {
+					step(&p.hCross[j][k], &g2.hCross[j][k], gk, hiddenL2)
+				}
+				if tok >= 0 {
+					step(&p.hTok[tok][k], &g2.hTok[tok][k], gk, hiddenL2)
+				}
+			}
 			if tok >= 0 {
 				step(&p.tok[tok], &g2.tok[tok], g, 1e-3)
 			}
@@ -190,7 +244,7 @@ func fit(rows []row, epochs int, seed uint64) *model {
 	for _, w := range p.tok {
 		top = max(top, w, -w)
 	}
-	m := &model{dense: p.dense, cross: p.cross, scale: max(top, 1e-6) / 127}
+	m := &model{dense: p.dense, cross: p.cross, hDense: p.hDense, hCross: p.hCross, hTok: p.hTok, hBias: p.hBias, hOut: p.hOut, scale: max(top, 1e-6) / 127}
 	for i, w := range p.gram {
 		m.gram[i] = int8(math.Round(float64(w / m.scale)))
 	}
@@ -206,3 +260,6 @@ func fit(rows []row, epochs int, seed uint64) *model {
 // gramL2 keeps the weights of letter sequences small: they are the most, and
 // the first to learn single names by heart.
 const gramL2 = 2e-2
+
+// hiddenL2 keeps the hidden units' weights small.
+const hiddenL2 = 3e-4

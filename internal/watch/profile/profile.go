@@ -8,6 +8,7 @@ package profile
 import (
 	"bufio"
 	"cmp"
+	_ "embed"
 	"fmt"
 	"io"
 	"math"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/watch/dga"
 	"github.com/impound/impound/internal/watch/match"
 )
 
@@ -41,7 +43,6 @@ type part struct {
 	lm    table
 	tld   map[string]float64
 	shape [nShapes]map[uint32]float64
-	words map[string]float64
 	bonus float64
 }
 
@@ -98,13 +99,26 @@ func Learn(actor string, examples []Example) (*Profile, error) {
 	return p, nil
 }
 
+// Prior tells names that actors choose from those of others, whoever the actor
+// is: learnt from many actors. It is made by: evalwatch -train profile.
+var Prior = func() *dga.Model {
+	m, err := dga.NewModel(priorBin)
+	if err != nil {
+		m = &dga.Model{} // before the first training: says nothing
+	}
+	return m
+}()
+
+//go:embed prior.bin
+var priorBin []byte
+
 // Weights of the parts of the score. They were chosen on actors of the
 // development data, walking forward.
 var (
-	WeightLetters = 0.55
-	WeightTLD     = 0.8
-	WeightShape   = 0.5
-	WeightWords   = 0.5
+	WeightLetters = 0.4
+	WeightTLD     = 1.2
+	WeightShape   = 1.0
+	WeightPrior   = 0.3
 	alpha         = [...]float64{0, 0, 0, 3, 1.5, 1, 0.7} // by order of the letter model
 	decay         = 60.0                                  // names after which an example counts for half
 	tldPrior      = 3.0
@@ -114,7 +128,7 @@ var (
 const maxOrder = 6
 
 func learnPart(label string, examples []Example) part {
-	p := part{label: label, tld: map[string]float64{}, words: map[string]float64{}}
+	p := part{label: label, tld: map[string]float64{}}
 	for i := range p.shape {
 		p.shape[i] = map[uint32]float64{}
 	}
@@ -254,15 +268,15 @@ func (v *seen) base(bg *match.Background, i int) float64 {
 
 // parts of a score, in bits: how much likelier the actor is to choose this.
 type odds struct {
-	letters, tld, shape float64
+	letters, tld, shape, prior float64
 }
 
 func (o odds) sum() float64 {
-	return WeightLetters*o.letters + WeightTLD*o.tld + WeightShape*o.shape
+	return WeightLetters*o.letters + WeightTLD*o.tld + WeightShape*o.shape + WeightPrior*o.prior
 }
 
 func (p *part) odds(v *seen, bg *match.Background) odds {
-	var o odds
+	o := odds{prior: Prior.Logit(v.name)}
 	for i := 1; i < len(v.sym); i++ {
 		b := v.base(bg, i)
 		q := b
@@ -329,6 +343,9 @@ func (p *Profile) Score(name string) (float64, []impound.Reason) {
 		{Code: "actor-letters", Text: fmt.Sprintf("%s: letters and words as in %s", p.actor, label), Weight: round(WeightLetters * best.letters)},
 		{Code: "actor-tld", Text: fmt.Sprintf("%s: top-level domain .%s, %.0f %% of %s", p.actor, v.tld, 100*p.parts[which].tld[string(v.tld)]/p.parts[which].n, label), Weight: round(WeightTLD * best.tld)},
 		{Code: "actor-shape", Text: fmt.Sprintf("%s: %d labels, %d hyphens, %d digits, length %d", p.actor, v.labels, v.hyphen, v.digits, v.length), Weight: round(WeightShape * best.shape)},
+	}
+	if best.prior != 0 {
+		rs = append(rs, impound.Reason{Code: "actor-prior", Text: "more or less like the names that actors choose in general", Weight: round(WeightPrior * best.prior)})
 	}
 	slices.SortStableFunc(rs, func(a, b impound.Reason) int { return cmp.Compare(b.Weight, a.Weight) })
 	if p.known[n.String()] {

@@ -1,0 +1,83 @@
+package profile
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/impound/impound"
+)
+
+func examples(names ...string) (out []Example) {
+	for _, n := range names {
+		out = append(out, Example{Name: n})
+	}
+	return out
+}
+
+func TestProfileRanksItsOwnStyle(t *testing.T) {
+	p, err := Learn("TEST", examples("secure-docs-view.top", "secure-mail-docs.top", "docs-secure-share.top", "mail-view-secure.top", "share-docs-mail.top"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := p.Bits([]byte("view-docs-secure.top"))
+	for _, other := range []string{"gardenflowers.com", "bakery.se", "qx7z91.lol"} {
+		if b := p.Bits([]byte(other)); b >= own {
+			t.Errorf("%s: %.1f bits, the actor's style %.1f", other, b, own)
+		}
+	}
+	score, reasons := p.Score("view-docs-secure.top")
+	if score <= 0 || score >= 1 || len(reasons) < 3 {
+		t.Errorf("score %g, reasons %v", score, reasons)
+	}
+	if _, rs := p.Score("secure-docs-view.top"); rs[0].Code != "actor-known" {
+		t.Errorf("a known name is not said to be known: %v", rs)
+	}
+	if s, _ := p.Score("no name!"); s != 0 {
+		t.Errorf("no name scores %g", s)
+	}
+}
+
+func TestProfileAdaptsToANewStyle(t *testing.T) {
+	var ex []Example
+	for i := range 60 {
+		ex = append(ex, Example{Name: fmt.Sprintf("secure-docs-%c%c.top", 'a'+i%26, 'a'+i/26)})
+	}
+	fresh := "copperriver.org"
+	before, err := Learn("TEST", ex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := Learn("TEST", append(ex, examples("silverforest.org", "copperforest.org", "silverriver.org", "goldenforest.org", "goldenriver.org")...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, a := before.Bits([]byte(fresh)), after.Bits([]byte(fresh)); a < b+5 {
+		t.Errorf("five names of a new style moved %s from %.1f to %.1f bits only", fresh, b, a)
+	}
+}
+
+func TestReadExamples(t *testing.T) {
+	ex, err := ReadExamples(strings.NewReader("# own\nA-b[.]example\t2026-01-02\n\nc.example\n"))
+	if err != nil || len(ex) != 2 || ex[0].Name != "a-b.example" || ex[0].At.Year() != 2026 {
+		t.Errorf("got %+v, %v", ex, err)
+	}
+	for in, say := range map[string]string{"": "no name", "a.example\nbad!\n": "line 2"} {
+		if _, err := ReadExamples(strings.NewReader(in)); impound.KindOf(err) != impound.KindInvalid || !strings.Contains(err.Error(), say) {
+			t.Errorf("%q: %v", in, err)
+		}
+	}
+}
+
+func TestScores(t *testing.T) {
+	var out bytes.Buffer
+	if err := Scores(context.Background(), strings.NewReader("a-secure.top\nb-secure.top\n"), strings.NewReader("c-secure.top\t2026\n\nbad name\nGarden.com.\n"), &out); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	if len(lines) != 4 || !strings.HasPrefix(lines[0], "c-secure.top\t0.") || lines[1] != "\t0" || lines[2] != "bad name\t0" || !strings.HasPrefix(lines[3], "Garden.com.\t0.") {
+		t.Errorf("got %q", lines)
+	}
+}
