@@ -40,6 +40,9 @@ func (e *env) serveCmd() *cobra.Command {
 	return verb("serve", "sinkhole, telemetry and pages, until SIGTERM", `  impound serve
   impound --state /var/lib/impound serve
   impound --state ./impound-demo serve       # go on where the tour ended`, cobra.NoArgs, func(c *cobra.Command, _ []string) error {
+		if err := noDumps(); err != nil {
+			return fmt.Errorf("couldn't switch core dumps off: %w", err)
+		}
 		s, err := e.open(c.Context())
 		if err != nil {
 			return err
@@ -90,6 +93,9 @@ func (e *env) demoCmd() *cobra.Command {
 		state := e.state
 		if state == "" {
 			state = "impound-demo"
+		}
+		if err := noDumps(); err != nil {
+			return fmt.Errorf("couldn't switch core dumps off: %w", err)
 		}
 		return demo.Run(c.Context(), demo.Options{State: state, NamesFile: names, Once: once, Out: e.Out, Color: e.Tty && e.Getenv("NO_COLOR") == "", Log: e.logger(), Version: version, Bin: e.binary()})
 	})
