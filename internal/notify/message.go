@@ -127,19 +127,13 @@ func Compose(id string, from Reporter, network impound.Network, cs []impound.Con
 	}
 	p("")
 	p("WHAT IS KNOWN")
-	p("The addresses and times in the attached report asked our servers for pages")
-	p("under these names. The connections were complete, so the addresses are not")
-	p("forged. They looked like people and not like scanners, by the signs that we")
-	p("can see. Source ports are given: you need them behind shared addresses.")
+	p("The addresses and times in the attached report asked our servers for pages under these names. The connections were complete, so the addresses are not forged. They looked like people and not like scanners, by the signs that we can see. Source ports are given: you need them behind shared addresses.")
 	if forms > 0 {
 		p("%d of the requests sent a form to our servers. We did not read what was in it.", forms)
 	}
 	p("")
 	p("WHAT IS NOT KNOWN")
-	p("A visit does not mean that a machine is infected, or that an account was")
-	p("taken over. Who followed a lure now may also have done so before the names")
-	p("were taken over, when there was a phishing page. We do not know who the")
-	p("people are, and we cannot tell every scanner from a person.")
+	p("A visit does not mean that a machine is infected, or that an account was taken over. Who followed a lure now may also have done so before the names were taken over, when there was a phishing page. We do not know who the people are, and we cannot tell every scanner from a person.")
 	p("")
 	p("WHAT TO DO")
 	p("1. Find the people by address, source port and time, and speak to them. Do")
