@@ -211,7 +211,7 @@ func (ix *index) check(s *scan, fs []found, t *table, code uint32, i int) []foun
 // letter as a token and can be turned into it by edits of 2 in 5 of its
 // letters.
 func (ix *index) findLoose(s *scan) (best found, ok bool) {
-	bestRatio := 1.0
+	bestRatio := float32(1)
 	for i := 0; i < s.n; {
 		// A word: to the next separator.
 		j := i
@@ -223,21 +223,26 @@ func (ix *index) findLoose(s *scan) (best found, ok bool) {
 				break
 			}
 		}
-		n := j - i
-		if n >= 3 {
+		if n := j - i; n >= 3 && n <= 3*maxToken/2 {
+			var peq [32]uint64
+			ready := false
 			for _, t := range ix.loose[s.code[padLeft+i]] {
 				tn, k := int(t.n), int(t.max)
-				if n > tn+k || n < tn-k || bits.OnesCount32(t.mask&^mask) > k {
+				// A letter that only one of the two has takes an edit.
+				if n > tn+k || n < tn-k || bits.OnesCount32(t.mask&^mask) > k || bits.OnesCount32(mask&^t.mask) > k {
 					continue
 				}
-				if float64(1)/float64(tn) >= bestRatio {
+				if !ready {
+					for p, c := range s.code[padLeft+i : padLeft+j] {
+						peq[c] |= 1 << p
+					}
+					ready = true
+				}
+				d := wordEdits(&peq, n, ix.tokens[t.tok].codes)
+				if d > k {
 					continue
 				}
-				d, l := sideEditsWhole(s, ix.tokens[t.tok].codes, i, n, k)
-				if d > k || l != n {
-					continue
-				}
-				if r := float64(d) / float64(tn); r < bestRatio {
+				if r := float32(d) / float32(tn); r < bestRatio {
 					bestRatio, ok = r, true
 					best = found{tok: t.tok, at: i, end: j, dist: d, edit: editMany}
 				}
@@ -248,39 +253,27 @@ func (ix *index) findLoose(s *scan) (best found, ok bool) {
 	return best, ok
 }
 
-// sideEditsWhole is the distance between tok and the n letters at i, k+1 when it
-// is above k.
-func sideEditsWhole(s *scan, tok []uint8, i, n, k int) (int, int) {
-	var rows [3][maxToken*2 + 4]uint8
-	if n >= len(rows[0]) {
-		return k + 1, 0
-	}
-	c := s.code[padLeft+i : padLeft+i+n]
-	prev2, prev, cur := &rows[0], &rows[1], &rows[2]
-	for j := range n + 1 {
-		prev[j] = uint8(j)
-	}
-	for a := 1; a <= len(tok); a++ {
-		cur[0] = uint8(a)
-		low := cur[0]
-		for b := 1; b <= n; b++ {
-			v := prev[b-1]
-			if c[b-1] != tok[a-1] {
-				v++
-			}
-			v = min(v, prev[b]+1, cur[b-1]+1)
-			if a > 1 && b > 1 && c[b-1] == tok[a-2] && c[b-2] == tok[a-1] {
-				v = min(v, prev2[b-2]+1)
-			}
-			cur[b] = v
-			low = min(low, v)
+// wordEdits is the Levenshtein distance between a word of n letters, given by
+// the places of each letter, and tok (Myers 1999, in Hyyrö's form).
+func wordEdits(peq *[32]uint64, n int, tok []uint8) int {
+	vp, vn := ^uint64(0), uint64(0)
+	d := n
+	top := uint64(1) << (n - 1)
+	for _, c := range tok {
+		x := peq[c&31] | vn
+		d0 := (vp + (x & vp)) ^ vp | x
+		hp, hn := vn|^(vp|d0), vp&d0
+		if hp&top != 0 {
+			d++
 		}
-		if int(low) > k {
-			return k + 1, 0
+		if hn&top != 0 {
+			d--
 		}
-		prev2, prev, cur = prev, cur, prev2
+		hp = hp<<1 | 1
+		vp = hn<<1 | ^(d0 | hp)
+		vn = hp & d0
 	}
-	return int(prev[n]), n
+	return d
 }
 
 // Canonical appends to dst the lower-case form of a host name without wildcard

@@ -154,6 +154,21 @@ func TestNoEditIsMissed(t *testing.T) {
 	}
 }
 
+func TestWordEdits(t *testing.T) {
+	for _, tc := range []struct {
+		word, tok string
+		want      int
+	}{{"smbc", "smbc", 0}, {"smdc", "smbc", 1}, {"kitten", "sitting", 3}, {"abc", "", 3}, {"rakutoem", "rakuten", 2}, {"a", "b", 1}} {
+		var peq [32]uint64
+		for i, c := range foldToken(tc.word) {
+			peq[c] |= 1 << i
+		}
+		if got := wordEdits(&peq, len(tc.word), foldToken(tc.tok)); got != tc.want {
+			t.Errorf("%s, %s: %d edits, want %d", tc.word, tc.tok, got, tc.want)
+		}
+	}
+}
+
 func TestLoadBrands(t *testing.T) {
 	got, err := LoadBrands(strings.NewReader(`{"b":{"domains":["B.example"],"tokens":["B-rand","brand"]},"a":{"domains":[],"tokens":["aa"]}}`))
 	if err != nil {

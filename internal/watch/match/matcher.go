@@ -52,7 +52,8 @@ type Options struct {
 	NoTLD bool
 	// NoFuzzy finds tokens without typing errors only.
 	NoFuzzy bool
-	// NoLoose leaves out garbled words.
+	// NoLoose leaves out garbled words. With more than 3,000 tokens they are
+	// left out in any case.
 	NoLoose bool
 	// Background is what is known of ordinary names; nil means what is built in.
 	Background *Background
@@ -147,6 +148,9 @@ func New(brands []Brand, opt Options) (*Matcher, error) {
 			tokens = append(tokens, t)
 		}
 	}
+	if len(tokens) > maxLooseTokens {
+		m.opt.NoLoose = true
+	}
 	m.ix = newIndex(tokens, opt.Background)
 	return m, nil
 }
@@ -160,6 +164,10 @@ func rank(b Brand, token string) int {
 
 // Brands gives the brands in the order in which they were given.
 func (m *Matcher) Brands() []Brand { return slices.Clone(m.brands) }
+
+// maxLooseTokens is for how many tokens garbled words are looked for: beyond,
+// it would take most of the time and find mostly chance.
+const maxLooseTokens = 3000
 
 // maxFound bounds how many occurrences are looked at in one name.
 const maxFound = 24
