@@ -8,7 +8,9 @@ import (
 	"mime"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/casework"
@@ -222,4 +224,38 @@ func (s *System) AddFile(ctx context.Context, by, caseID string, n impound.Name,
 		err = s.Casework.AttachEvidence(ctx, by, caseID, n, a.Hash)
 	}
 	return a, err
+}
+
+// ActorNames gives the names of an actor's cases, oldest first, a line each with
+// a tab and the date of its first sighting.
+func (s *System) ActorNames(ctx context.Context, actorID string) ([]string, error) {
+	if _, err := (desk{s}).Actor(ctx, actorID); err != nil {
+		return nil, err
+	}
+	cases, err := (desk{s}).Cases(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var ds []impound.CaseDomain
+	for _, k := range cases {
+		if k.Actor == actorID {
+			ds = append(ds, k.Domains...)
+		}
+	}
+	if len(ds) == 0 {
+		return nil, impound.Errorf(impound.KindNotFound, "no case of %s holds names to learn from", actorID).WithCure("add some: impound case add, or give a list with --examples")
+	}
+	slices.SortStableFunc(ds, func(a, b impound.CaseDomain) int { return a.FirstSeen.Compare(b.FirstSeen) })
+	var out []string
+	for _, d := range ds {
+		if d.State == impound.StateBlocked {
+			continue // a gate says that it is somebody else's
+		}
+		line := d.Name.String()
+		if !d.FirstSeen.IsZero() {
+			line += "\t" + d.FirstSeen.UTC().Format(time.DateOnly)
+		}
+		out = append(out, line)
+	}
+	return out, nil
 }

@@ -85,7 +85,7 @@ func mapKeys[V any](m map[string]V) func(func(string) bool) {
 
 func (e *env) demoCmd() *cobra.Command {
 	var names string
-	var once bool
+	var once, anyPorts bool
 	c := verb("demo", "the whole way of a name, on this machine, with practice peers", `  impound demo
   impound demo --names names.txt        # a longer list, a name a line
   impound demo --once                   # stop after the tour
@@ -97,9 +97,10 @@ func (e *env) demoCmd() *cobra.Command {
 		if err := noDumps(); err != nil {
 			return fmt.Errorf("couldn't switch core dumps off: %w", err)
 		}
-		return demo.Run(c.Context(), demo.Options{State: state, NamesFile: names, Once: once, Out: e.Out, Color: e.Tty && e.Getenv("NO_COLOR") == "", Log: e.logger(), Version: version, Bin: e.binary()})
+		return demo.Run(c.Context(), demo.Options{State: state, NamesFile: names, Once: once, AnyPorts: anyPorts, Out: e.Out, Color: e.Tty && e.Getenv("NO_COLOR") == "", Log: e.logger(), Version: version, Bin: e.binary()})
 	})
 	c.Flags().StringVar(&names, "names", "", "file with the actor's names, a name a line (default: four names from the press)")
+	c.Flags().BoolVar(&anyPorts, "any-ports", false, "take any free ports instead of the usual ones")
 	c.Flags().BoolVar(&once, "once", false, "stop after the tour instead of serving on")
 	return c
 }

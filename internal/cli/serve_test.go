@@ -118,7 +118,7 @@ func TestPastedLinesReachThePage(t *testing.T) {
 	peertest.Need(t, "dig", "bind9-dnsutils")
 	peertest.Need(t, "curl", "curl")
 	dir := t.TempDir()
-	c := start(t, dir, "--state", "tour", "demo")
+	c := start(t, dir, "--state", "tour", "demo", "--any-ports")
 	c.waitFor(t, "Ctrl-C stops it")
 	base := regexp.MustCompile(`http://127\.0\.0\.1:\d+/cases/APT35-2019`).FindString(c.text())
 	if base == "" {
@@ -172,7 +172,7 @@ func TestPastedLinesReachThePage(t *testing.T) {
 // orders and the log are all there, and it answers again.
 func TestServeRestarts(t *testing.T) {
 	dir := t.TempDir()
-	tour := start(t, dir, "--state", "tour", "demo", "--once")
+	tour := start(t, dir, "--state", "tour", "demo", "--once", "--any-ports")
 	if err := <-tour.end; err != nil {
 		t.Fatalf("%v\n%s", err, tour.text())
 	}

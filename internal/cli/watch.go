@@ -257,7 +257,7 @@ func (e *env) actorCmd() *cobra.Command {
 			return nil
 		})
 	})
-	return group("actor", "whom the names belong to", "  impound actor add APT35 --alias \"Charming Kitten\"\n  impound actor list", add, list)
+	return group("actor", "whom the names belong to", "  impound actor add APT35 --alias \"Charming Kitten\"\n  impound actor list\n  impound actor rank APT35 < new-names.txt", add, list, e.rankCmd())
 }
 
 func (e *env) caseCmd() *cobra.Command {
@@ -343,5 +343,5 @@ func (e *env) caseCmd() *cobra.Command {
 			return err
 		})
 	})
-	return group("case", "cases: names with evidence", "  impound case open APT35-2019 --title \"APT35, March 2019\"\n  impound case add APT35-2019 names.txt\n  impound case show APT35-2019", open, list, show, add, e.intakeCmd())
+	return group("case", "cases: names with evidence", "  impound case open APT35-2019 --title \"APT35, March 2019\"\n  impound case add APT35-2019 names.txt\n  impound case show APT35-2019", append(e.decideCmds(), open, list, show, add, e.intakeCmd())...)
 }

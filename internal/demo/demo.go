@@ -30,6 +30,7 @@ type Options struct {
 	State     string
 	NamesFile string
 	Once      bool // end after the tour
+	AnyPorts  bool // take any free ports instead of the usual ones
 	Out       io.Writer
 	Color     bool
 	Log       *slog.Logger
@@ -139,7 +140,7 @@ func (t *tour) prepare(ctx context.Context) (impound.Problems, error) {
 	if err := os.MkdirAll(filepath.Join(t.opt.State, "practice"), 0o700); err != nil {
 		return nil, impound.Errorf(impound.KindUnavailable, "couldn't make the state folder: %w", err).WithCure("choose another with --state")
 	}
-	if t.sc, problems, err = loadScenario(t.opt.State, t.opt.NamesFile); err != nil {
+	if t.sc, problems, err = loadScenario(t.opt.State, t.opt.NamesFile, t.opt.AnyPorts); err != nil {
 		return problems, err
 	}
 	password, err := registryPassword(t.opt.State)

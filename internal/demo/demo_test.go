@@ -26,7 +26,7 @@ import (
 // The test binary is also the tour, so that a test can kill it.
 func TestMain(m *testing.M) {
 	if state := os.Getenv("IMPOUND_TEST_TOUR"); state != "" {
-		if err := Run(context.Background(), Options{State: state, Once: true, Out: os.Stdout, Version: "test", Bin: "impound"}); err != nil {
+		if err := Run(context.Background(), Options{State: state, Once: true, AnyPorts: true, Out: os.Stdout, Version: "test", Bin: "impound"}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -153,7 +153,7 @@ func endOf(t *testing.T, state string) end {
 func TestTour(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "tour")
 	var out bytes.Buffer
-	if err := Run(t.Context(), Options{State: state, Once: true, Out: &out, Version: "test", Bin: "impound"}); err != nil {
+	if err := Run(t.Context(), Options{State: state, Once: true, AnyPorts: true, Out: &out, Version: "test", Bin: "impound"}); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	got := endOf(t, state)
@@ -191,7 +191,7 @@ func TestTour(t *testing.T) {
 
 	// A second run on the same folder changes nothing.
 	out.Reset()
-	if err := Run(t.Context(), Options{State: state, Once: true, Out: &out, Version: "test", Bin: "impound"}); err != nil {
+	if err := Run(t.Context(), Options{State: state, Once: true, AnyPorts: true, Out: &out, Version: "test", Bin: "impound"}); err != nil {
 		t.Fatalf("second run: %v\n%s", err, out.String())
 	}
 	if d := cmp.Diff(got, endOf(t, state)); d != "" {
@@ -206,7 +206,7 @@ func TestTourNamesFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	err := Run(t.Context(), Options{State: filepath.Join(dir, "tour"), NamesFile: list, Once: true, Out: &out, Bin: "impound"})
+	err := Run(t.Context(), Options{State: filepath.Join(dir, "tour"), NamesFile: list, Once: true, AnyPorts: true, Out: &out, Bin: "impound"})
 	if impound.KindOf(err) != impound.KindPartial {
 		t.Fatalf("%v, want partial\n%s", err, out.String())
 	}
@@ -216,7 +216,7 @@ func TestTourNamesFile(t *testing.T) {
 	if e := endOf(t, filepath.Join(dir, "tour")); e.States["outlook-verify.net"] != "sinkholed" || e.States["yahoo-verify.net"] != "sinkholed" || len(e.States) != 3 {
 		t.Errorf("states %v", e.States)
 	}
-	err = Run(t.Context(), Options{State: filepath.Join(dir, "tour"), NamesFile: filepath.Join(dir, "none.txt"), Once: true, Out: &out})
+	err = Run(t.Context(), Options{State: filepath.Join(dir, "tour"), NamesFile: filepath.Join(dir, "none.txt"), Once: true, AnyPorts: true, Out: &out})
 	if impound.KindOf(err) != impound.KindInvalid {
 		t.Errorf("a missing list: %v", err)
 	}

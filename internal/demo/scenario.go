@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	mrand "math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -74,17 +75,17 @@ var wanted = []struct {
 }
 
 // choosePorts keeps ports that are free and replaces those that are not.
-func (s *scenario) choosePorts() error {
+func (s *scenario) choosePorts(any bool) error {
 	if s.Ports == nil {
 		s.Ports = map[string]int{}
 	}
 	used := map[int]bool{}
 	for _, w := range wanted {
 		p := s.Ports[w.service]
-		if p == 0 {
+		if p == 0 && !any {
 			p = w.port
 		}
-		if used[p] || !free(p) {
+		if p == 0 || used[p] || !free(p) {
 			var err error
 			if p, err = anyPort(used); err != nil {
 				return err
@@ -110,15 +111,11 @@ func free(port int) bool {
 	return true
 }
 
+// anyPort finds a free port below those that the system hands out to clients: one
+// of these would be taken by somebody's connection before long.
 func anyPort(used map[int]bool) (int, error) {
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return 0, impound.Errorf(impound.KindUnavailable, "couldn't find a free port on loopback: %w", err)
-		}
-		p := l.Addr().(*net.TCPAddr).Port
-		l.Close()
-		if !used[p] && free(p) {
+	for range 200 {
+		if p := 10_000 + mrand.IntN(20_000); !used[p] && free(p) {
 			return p, nil
 		}
 	}
@@ -127,7 +124,7 @@ func anyPort(used map[int]bool) (int, error) {
 
 // loadScenario reads or makes the scenario in practice/. namesFile replaces the
 // four names; a bad line is reported and the rest goes on.
-func loadScenario(state, namesFile string) (scenario, impound.Problems, error) {
+func loadScenario(state, namesFile string, anyPorts bool) (scenario, impound.Problems, error) {
 	var s scenario
 	path := filepath.Join(state, "practice", "scenario.json")
 	var problems impound.Problems
@@ -171,7 +168,7 @@ func loadScenario(state, namesFile string) (scenario, impound.Problems, error) {
 	default:
 		return s, problems, impound.Errorf(impound.KindUnavailable, "couldn't read the tour's scenario: %w", err)
 	}
-	if err := s.choosePorts(); err != nil {
+	if err := s.choosePorts(anyPorts); err != nil {
 		return s, problems, err
 	}
 	out, err := json.MarshalIndent(s, "", "  ")

@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/impound/impound"
+	"github.com/impound/impound/internal/app"
+	"github.com/impound/impound/internal/watch/match"
+	"github.com/impound/impound/internal/watch/profile"
+)
+
+// rankCmd ranks names by how much they are like an actor's.
+func (e *env) rankCmd() *cobra.Command {
+	var examples string
+	var scores bool
+	var top int
+	c := verb("rank [ACTOR]", "rank names by an actor's habits, learnt from its names", `  impound actor rank APT35 < new-names.txt                  # habits from the actor's cases
+  impound actor rank --examples names.txt < new-names.txt   # or from a list: a name a line, oldest first, [tab, date]
+  impound actor rank --examples names.txt --scores < new-names.txt   # name, score for every line`, cobra.MaximumNArgs(1), func(c *cobra.Command, args []string) error {
+		var ex io.Reader
+		switch {
+		case examples != "" && len(args) == 1 || examples == "" && len(args) == 0:
+			return usageError{fmt.Errorf("name an actor, or a file with --examples")}
+		case examples != "":
+			b, _, err := e.readAll(examples, 64<<20)
+			if err != nil {
+				return err
+			}
+			ex = bytes.NewReader(b)
+		default:
+			err := e.with(c, func(ctx context.Context, s *app.System) error {
+				names, err := s.ActorNames(ctx, args[0])
+				ex = strings.NewReader(strings.Join(names, "\n"))
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+		if scores {
+			return profile.Scores(c.Context(), ex, e.In, e.Out)
+		}
+		list, err := profile.ReadExamples(ex)
+		if err != nil {
+			return err
+		}
+		actor := "examples"
+		if len(args) == 1 {
+			actor = args[0]
+		}
+		p, err := profile.Learn(actor, list)
+		if err != nil {
+			return err
+		}
+		type ranked struct {
+			Name    impound.Name     `json:"name"`
+			Score   float64          `json:"score"`
+			Reasons []impound.Reason `json:"reasons"`
+		}
+		var out []ranked
+		bad := 0
+		sc := bufio.NewScanner(e.In)
+		sc.Buffer(nil, 1<<20)
+		for sc.Scan() && c.Context().Err() == nil {
+			line, _, _ := strings.Cut(sc.Text(), "\t")
+			n, err := impound.ParseName(line)
+			if err != nil {
+				bad++
+				continue
+			}
+			s, rs := p.Score(n.String())
+			out = append(out, ranked{n, s, rs})
+			if len(out) > 4*top && len(out) > 4096 { // keep what can still be shown
+				slices.SortStableFunc(out, func(a, b ranked) int { return cmp.Compare(b.Score, a.Score) })
+				out = out[:top]
+			}
+		}
+		if err := cmp.Or(sc.Err(), c.Context().Err()); err != nil {
+			return impound.Errorf(impound.KindInvalid, "couldn't read the names: %w", err)
+		}
+		slices.SortStableFunc(out, func(a, b ranked) int { return cmp.Compare(b.Score, a.Score) })
+		out = out[:min(top, len(out))]
+		if e.asJSON {
+			return e.json(out)
+		}
+		var rows [][]string
+		for _, r := range out {
+			rows = append(rows, []string{r.Name.Defanged(), fmt.Sprintf("%.3f", r.Score), reasons(r.Reasons)})
+		}
+		e.table([]string{"name", "score", "why"}, rows)
+		if bad > 0 {
+			return impound.Errorf(impound.KindPartial, "%d lines could not be read as names; the rest was ranked", bad)
+		}
+		return nil
+	})
+	c.Flags().StringVar(&examples, "examples", "", "file with the actor's names, oldest first, optionally with a tab and a date")
+	c.Flags().BoolVar(&scores, "scores", false, "print NAME<TAB>SCORE for every line, in order; 0 is nothing seen")
+	c.Flags().IntVar(&top, "top", 100, "how many to show")
+	return c
+}
+
+// twistCmd makes names that could imitate one.
+func (e *env) twistCmd() *cobra.Command {
+	var format string
+	c := verb("twist NAME", "names that could imitate one, as dnstwist calls them; asks nobody", `  impound twist example.org
+  impound twist example.org --format json`, cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
+		vs, err := match.Twist(args[0])
+		if err != nil {
+			return err
+		}
+		if e.asJSON {
+			format = "json"
+		}
+		switch format {
+		case "json":
+			return e.json(vs)
+		case "csv":
+			fmt.Fprintln(e.Out, "fuzzer,domain")
+			for _, v := range vs {
+				fmt.Fprintf(e.Out, "%s,%s\n", v.Fuzzer, v.Name)
+			}
+		case "list":
+			for _, v := range vs {
+				fmt.Fprintln(e.Out, v.Name)
+			}
+		case "cli":
+			var rows [][]string
+			for _, v := range vs {
+				rows = append(rows, []string{v.Fuzzer, defang(v.Name)})
+			}
+			e.table([]string{"fuzzer", "domain"}, rows)
+		default:
+			return usageError{fmt.Errorf("--format takes cli, csv, json or list")}
+		}
+		return nil
+	})
+	c.Flags().StringVar(&format, "format", "cli", "cli, csv, json or list")
+	return c
+}
