@@ -67,7 +67,7 @@ func (s *Service) OpenCase(ctx context.Context, by string, c impound.Case) error
 		if _, err := store.Put(tx, kindCase, c.ID, 0, c, map[string]string{"actor": c.Actor, "owner": c.Owner}); err != nil {
 			return err
 		}
-		return s.decide(ctx, impound.Entry{ID: entryID("case.open", c.ID, c.Title, c.Actor, string(c.TLP)), By: by, What: "case.open", Case: c.ID,
+		return s.decide(ctx, impound.Entry{ID: entryID("case.open", c.ID, c.Title, c.Actor, string(c.TLP)), By: by, What: whatCaseOpen, Case: c.ID,
 			Detail: map[string]string{"title": c.Title, "actor": c.Actor, "tlp": string(c.TLP)}})
 	})
 }

@@ -2,8 +2,8 @@
 // the one place where an order document becomes an [impound.Mandate].
 //
 // Two memories stand behind it. The evidence log is the one that counts: who is
-// enrolled, which orders were filed, what the gates said of each name and who
-// overrode them is replayed from the log, every signature verified anew, so a
+// enrolled, which orders were filed, what the gates said of each name, who overrode
+// them, and what was decided of a name (contested, whose it is) is replayed from the log, every signature verified anew, so a
 // database edited by hand gains nothing. The store holds what is convenient and
 // may be lost or forged without harm to anybody outside: cases, their names with
 // history, candidates, actors, and a row per order for lists.
@@ -54,6 +54,8 @@ type Facts struct {
 	NSAsOf               time.Time
 	HTTP                 *gate.HTTPSummary
 	ProviderContacted    time.Time
+	Capacity             *gate.Capacity // of the sinkhole; nil: not measured
+	Tenants              *gate.Tenants  // who else lives below the name; nil: not counted
 	// Registration is what the registry publishes; zero AsOf: nobody could be
 	// asked.
 	Registration Registration

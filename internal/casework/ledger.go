@@ -33,7 +33,9 @@ type ledgerView struct {
 	orders    map[string]filing
 	orderIDs  []string // as filed
 	overrides map[impound.Name][]impound.Override
-	bad       []string // entries that prove nothing, with why
+	decisions map[impound.Name][]Decision // proven, in the order of the log
+	actors    map[string]string           // case -> actor, as the case was opened
+	bad       []string                    // entries that prove nothing, with why
 }
 
 // filing is one order.file entry.
@@ -46,7 +48,7 @@ type filing struct {
 }
 
 func newLedger(ev Evidence) *ledger {
-	return &ledger{ev: ev, view: ledgerView{ring: &Ring{people: map[string]impound.Person{}}, orders: map[string]filing{}, overrides: map[impound.Name][]impound.Override{}}}
+	return &ledger{ev: ev, view: ledgerView{ring: &Ring{people: map[string]impound.Person{}}, orders: map[string]filing{}, overrides: map[impound.Name][]impound.Override{}, decisions: map[impound.Name][]Decision{}, actors: map[string]string{}}}
 }
 
 // sync reads what the log has gained and gives the state of belief. The maps of
@@ -62,6 +64,7 @@ func (l *ledger) sync(ctx context.Context) (ledgerView, error) {
 		}
 		copied = true
 		v.orders, v.overrides = cloneMap(v.orders), cloneMap(v.overrides)
+		v.decisions, v.actors = cloneMap(v.decisions), cloneMap(v.actors)
 		v.orderIDs, v.bad = slices.Clone(v.orderIDs), slices.Clone(v.bad)
 	}
 	next := l.next
@@ -96,6 +99,26 @@ func (l *ledger) sync(ctx context.Context) (ledgerView, error) {
 				return nil
 			}
 			v.overrides[o.Name] = append(slices.Clone(v.overrides[o.Name]), o)
+		case whatCaseOpen:
+			if _, again := v.actors[e.Case]; !again { // the first counts: a case is opened once
+				own()
+				v.actors[e.Case] = e.Detail["actor"]
+			}
+		case WhatAttribute, WhatContest, WhatContestEnd, WhatOwnerNotice, WhatProviderAsked:
+			own()
+			d, err := decisionOf(e)
+			if err == nil {
+				err = d.check(v.ring)
+			}
+			if err == nil && slices.ContainsFunc(v.decisions[d.Name], func(x Decision) bool { return x.Hash() == d.Hash() }) {
+				// Copied back, the end of one contest must not end the next.
+				err = impound.Errorf(impound.KindRefused, "this decision was recorded before: it counts once")
+			}
+			if err != nil {
+				v.bad = append(v.bad, fmt.Sprintf("entry %d (%s): %v", i, e.What, err))
+				return nil
+			}
+			v.decisions[d.Name] = append(slices.Clone(v.decisions[d.Name]), d)
 		}
 		return nil
 	})

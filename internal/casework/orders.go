@@ -227,11 +227,13 @@ func (s *Service) runGates(ctx context.Context, view ledgerView, rep *OrderRepor
 		listed[on.Name] = true
 		d, inCase := domains[on.Name]
 		f := facts[i]
-		vs := gate.Run(ctx, gate.Input{
+		in := gate.Input{
 			Name: on.Name, Now: now, Order: orderOf(o, on), From: from, Until: until,
-			FirstSeen: d.FirstSeen, InCase: inCase, Evidence: len(d.Evidence), Conflicts: claims[on.Name],
-			ProviderContacted: f.ProviderContacted, Created: f.Created, CreatedAsOf: f.CreatedAsOf, NS: f.NS, NSAsOf: f.NSAsOf, HTTP: f.HTTP,
-		}, s.cfg.Gates)
+			FirstSeen: d.FirstSeen, InCase: inCase, Evidence: len(d.Evidence),
+			ProviderContacted: f.ProviderContacted, Created: f.Created, CreatedAsOf: f.CreatedAsOf, NS: f.NS, NSAsOf: f.NSAsOf, HTTP: f.HTTP, Capacity: f.Capacity, Tenants: f.Tenants,
+		}
+		view.inform(&in, view.actors[o.Case], claims[on.Name])
+		vs := gate.Run(ctx, in, s.cfg.Gates)
 		a := o.Acts
 		if on.Acts != nil {
 			a = *on.Acts
@@ -612,12 +614,23 @@ func (s *Service) artefact(hash, what string) ([]byte, error) {
 }
 
 // blocked gives the verdicts that keep names out: those recorded when the order
-// was filed and those of the gates that need no facts, less the overrides.
+// was filed, those of the gates that need no facts, and those that rest on what
+// people decided since, less the overrides.
 func (d *filedOrder) blocked(view ledgerView) map[impound.Name][]impound.GateVerdict {
 	out := make(map[impound.Name][]impound.GateVerdict, len(d.stops))
-	for n, vs := range d.stops {
-		if bl := gate.Blocking(vs, view.overridden(n)...); len(bl) > 0 {
+	stop := func(n impound.Name, vs []impound.GateVerdict) {
+		if bl := gate.Blocking(view.decided(n, d.order.Case, vs), view.overridden(n)...); len(bl) > 0 {
 			out[n] = bl
+		}
+	}
+	for n, vs := range d.stops {
+		stop(n, vs)
+	}
+	if len(view.decisions) > 0 {
+		for _, n := range d.names {
+			if _, stopped := d.stops[n]; !stopped && len(view.decisions[n]) > 0 {
+				stop(n, nil)
+			}
 		}
 	}
 	return out

@@ -22,17 +22,21 @@ import (
 const (
 	G1  = "G1-shared-suffix"
 	G2  = "G2-provider-first"
+	G3  = "G3-capacity"
+	G4  = "G4-co-tenancy"
 	G5  = "G5-already-sinkholed"
 	G6  = "G6-completeness"
 	G8  = "G8-capture-level"
 	G9  = "G9-age"
+	G10 = "G10-owner-notice"
 	G11 = "G11-custody"
 	G12 = "G12-authority"
+	G13 = "G13-contest"
 	G15 = "G15-attribution"
 )
 
 // Gates lists every gate of this version, in the order in which Run answers.
-var Gates = []string{G1, G2, G5, G6, G8, G9, G11, G12, G15}
+var Gates = []string{G1, G2, G3, G4, G5, G6, G8, G9, G10, G11, G12, G13, G15}
 
 // mustKnow are the gates whose "unknown" keeps a name out, as a block does. On
 // the others an unknown is shown as an open question and keeps nothing out.
@@ -66,12 +70,32 @@ type Input struct {
 	InCase            bool           // the case that the order belongs to holds the name
 	Evidence          int            // artefacts that the case holds on it
 	Conflicts         []string       // ids of other actors of ours that claim it
+	Decided           string         // whose it is, by whom that was decided; "": by nobody
+	Contest           string         // who contests it since when, in words; "": nobody
+	OwnerTold         time.Time      // when its owner was told, and how to get it back
 	ProviderContacted time.Time      // when its registrar or hoster was asked first
+	Capacity          *Capacity      // nil: not measured
+	Tenants           *Tenants       // nil: not counted
 	Created           time.Time      // registration, from RDAP
 	CreatedAsOf       time.Time      // when RDAP was asked
 	NS                []impound.Name // name servers seen at the parent
 	NSAsOf            time.Time      // when they were asked for
 	HTTP              *HTTPSummary   // nil: not looked at
+}
+
+// Capacity is what the sinkhole was measured to bear, in queries a second.
+type Capacity struct {
+	Measured float64   // what it answered without loss
+	Expected float64   // what all names of the order together draw
+	Servers  int       // machines that answer
+	At       time.Time // of the measurement
+}
+
+// Tenants is how many hosts below a name, or sites beside it, are strangers'.
+type Tenants struct {
+	Hosts  int
+	Source string // "passive DNS", "certificates"
+	At     time.Time
 }
 
 // HTTPSummary is what an HTTP observation showed, header names in lower case.
@@ -92,8 +116,8 @@ func Run(_ context.Context, in Input, l *Lists) []impound.GateVerdict {
 		l = BuiltIn()
 	}
 	return []impound.GateVerdict{
-		sharedSuffix(in, l), providerFirst(in), alreadySinkholed(in, l), completeness(in), captureLevel(in),
-		age(in), custody(in), authority(in), attribution(in),
+		sharedSuffix(in, l), providerFirst(in), capacity(in), tenancy(in), alreadySinkholed(in, l), completeness(in), captureLevel(in),
+		age(in), ownerNotice(in), custody(in), authority(in), Contested(in), Attribution(in),
 	}
 }
 
@@ -299,10 +323,86 @@ func authority(in Input) impound.GateVerdict {
 	return verdict(G12, impound.GatePass, in.Now, in.Order.ID, "in force until %s", until.UTC().Format(time.RFC3339))
 }
 
-// attribution is G15 (Strontium July 2019: 7 of its 17 names had been in the rule
+// Limits of G3 and G4.
+const (
+	headroom    = 2   // a sinkhole must bear twice what is expected
+	fewTenants  = 10  // more hosts than an actor sets up himself
+	manyTenants = 100 // a business
+)
+
+// capacity is G3 (No-IP 2014: the servers fell under the queries of five million
+// hosts; seizedservers.com 2012: one server under 307 names).
+func capacity(in Input) impound.GateVerdict {
+	if in.Order == nil {
+		return verdict(G3, impound.GateUnknown, in.Now, "", "no order yet")
+	}
+	if a, _ := in.Order.ActsFor(in.Name); !a.Sinkhole {
+		return verdict(G3, impound.GatePass, in.Now, "", "its visitors are not sent to us")
+	}
+	c := in.Capacity
+	if c == nil || c.Measured <= 0 {
+		return verdict(G3, impound.GateUnknown, in.Now, "", "nobody measured what the sinkhole bears")
+	}
+	data := fmt.Sprintf("%.0f queries a second measured, %.0f expected, %d servers", c.Measured, c.Expected, c.Servers)
+	switch {
+	case c.Measured < headroom*c.Expected:
+		return verdict(G3, impound.GateBlock, c.At, data, "the sinkhole bears less than twice what is expected: real users would lose their service")
+	case c.Expected <= 0:
+		return verdict(G3, impound.GateUnknown, c.At, data, "nobody measured what the names draw")
+	case c.Servers < 2:
+		return verdict(G3, impound.GateWarn, c.At, data, "one server answers for all names: it is a single point of failure")
+	}
+	return verdict(G3, impound.GatePass, c.At, data, "the sinkhole bears more than twice what is expected")
+}
+
+// tenancy is G4 (3FN 2009: more than 15,000 sites went dark with one provider).
+func tenancy(in Input) impound.GateVerdict {
+	t := in.Tenants
+	if t == nil {
+		return verdict(G4, impound.GateUnknown, in.Now, "", "nobody counted the hosts below it")
+	}
+	data := fmt.Sprintf("%d hosts by %s", t.Hosts, t.Source)
+	switch {
+	case t.Hosts > manyTenants:
+		return verdict(G4, impound.GateBlock, t.At, data, "%d hosts live below it: more likely strangers' than the actor's", t.Hosts)
+	case t.Hosts > fewTenants:
+		return verdict(G4, impound.GateWarn, t.At, data, "%d hosts live below it: look whose they are", t.Hosts)
+	}
+	return verdict(G4, impound.GatePass, t.At, data, "%d hosts live below it", t.Hosts)
+}
+
+// ownerNotice is G10 (Avalanche 2019: the owner learned of it after three days,
+// from nobody).
+func ownerNotice(in Input) impound.GateVerdict {
+	back := in.Order != nil && in.Order.AtEnd == "restore"
+	switch {
+	case in.OwnerTold.IsZero() && back:
+		return verdict(G10, impound.GateWarn, in.Now, "", "no record that its owner was told and how to contest: impound case notice %s", in.Name.Defanged())
+	case in.OwnerTold.IsZero():
+		return verdict(G10, impound.GateWarn, in.Now, "", "no record that its owner was told, and the order doesn't say that it is restored: impound case notice %s", in.Name.Defanged())
+	case !back:
+		return verdict(G10, impound.GateWarn, in.OwnerTold, "", "its owner was told on %s, but the order doesn't say that it is restored", in.OwnerTold.UTC().Format(time.DateOnly))
+	}
+	return verdict(G10, impound.GatePass, in.OwnerTold, "", "its owner was told on %s, and the order restores it", in.OwnerTold.UTC().Format(time.DateOnly))
+}
+
+// Contested is G13 (Dajaz1: held thirteen months, while its owner asked for it).
+func Contested(in Input) impound.GateVerdict {
+	if in.Contest != "" {
+		return verdict(G13, impound.GateBlock, in.Now, "", "%s", in.Contest)
+	}
+	return verdict(G13, impound.GatePass, in.Now, "", "nobody contests it")
+}
+
+// Attribution is G15 (Strontium July 2019: 7 of its 17 names had been in the rule
 // of another actor's case).
-func attribution(in Input) impound.GateVerdict {
-	if len(in.Conflicts) > 0 {
+func Attribution(in Input) impound.GateVerdict {
+	switch {
+	case len(in.Conflicts) > 0 && in.Decided != "":
+		return verdict(G15, impound.GateBlock, in.Now, strings.Join(in.Conflicts, ", "), "%s", in.Decided)
+	case in.Decided != "":
+		return verdict(G15, impound.GatePass, in.Now, "", "%s", in.Decided)
+	case len(in.Conflicts) > 0:
 		return verdict(G15, impound.GateBlock, in.Now, strings.Join(in.Conflicts, ", "), "also claimed for %s: an analyst must decide whose it is", strings.Join(in.Conflicts, ", "))
 	}
 	return verdict(G15, impound.GatePass, in.Now, "", "no other actor of ours claims it")

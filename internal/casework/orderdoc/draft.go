@@ -145,6 +145,9 @@ func Draft(c impound.Case, o impound.Order) []byte {
 			if d, ok := seen[n.Name]; ok && !d.FirstSeen.IsZero() {
 				notes = append(notes, "first seen "+d.FirstSeen.UTC().Format(time.DateOnly))
 			}
+			if d := seen[n.Name]; len(d.Evidence) > 0 {
+				notes = append(notes, fmt.Sprintf("%d artefacts of evidence", len(d.Evidence)))
+			}
 			if len(notes) > 0 {
 				p("   # %s", strings.Join(notes, ", "))
 			}
