@@ -79,6 +79,13 @@ func (r *relay) start(t *testing.T) string {
 	return l.Addr().String()
 }
 
+// says changes what the relay answers from now on.
+func (r *relay) says(change func(*relay)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(r)
+}
+
 type discard struct{}
 
 func (discard) Printf(string, ...any) {}
@@ -123,19 +130,21 @@ func TestSend(t *testing.T) {
 	}
 
 	// Refused outright: it can be sent again. Broken off: it can't, just so.
-	r.rcpt = &smtp.SMTPError{Code: 550, Message: "no such mailbox"}
+	r.says(func(r *relay) { r.rcpt = &smtp.SMTPError{Code: 550, Message: "no such mailbox"} })
 	want(p.ID, false, impound.KindUnavailable, "no such mailbox")
-	r.rcpt, r.data = nil, &smtp.SMTPError{Code: 451, Message: "try later"}
+	r.says(func(r *relay) { r.rcpt, r.data = nil, &smtp.SMTPError{Code: 451, Message: "try later"} })
 	want(p.ID, false, impound.KindUnavailable, "try later")
-	r.data, r.cut = nil, true
+	r.says(func(r *relay) { r.data, r.cut = nil, true })
 	want(p.ID, false, impound.KindUnavailable, "may have arrived")
 	want(p.ID, false, impound.KindRefused, "may have arrived")
 	if again, err := s.Prepare(ctx, "nora", "C-1"); err != nil || len(again) != 1 || again[0].ID != lost.ID {
 		t.Errorf("what may have been sent is prepared again: %+v %v", again, err)
 	}
-	r.cut, r.got = false, nil
+	r.says(func(r *relay) { r.cut, r.got = false, nil })
 	want(p.ID, true, "", "")
 	want(p.ID, false, "", "") // sent already
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if len(r.got) != 1 || !bytes.Equal(r.got[0], eml) || r.to[len(r.to)-1] != "abuse@access.example" {
 		t.Errorf("the relay got %d messages for %v:\n%s", len(r.got), r.to, bytes.Join(r.got, nil))
 	}
