@@ -9,16 +9,12 @@ package dga
 
 import (
 	"bytes"
-	"context"
 	_ "embed"
-	"io"
 	"math"
 	"math/rand/v2"
-	"strconv"
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/watch/match"
-	"github.com/impound/impound/internal/watch/stream"
 )
 
 // weights.bin is made by: evalwatch -train dga -data FOLDER.
@@ -348,21 +344,4 @@ func Train(examples []Example, epochs int, seed uint64) []byte {
 	}
 	b := math.Float32bits(scale)
 	return append(out, byte(b), byte(b>>8), byte(b>>16), byte(b>>24))
-}
-
-// Scores reads a name a line from r and writes "name<TAB>score" to w for every
-// line, in order, as [Model.Score] of the built-in model. Of a line with tabs
-// the first column is the name. It uses every core.
-func Scores(ctx context.Context, r io.Reader, w io.Writer) error {
-	return stream.Map(ctx, r, w, 0, func(dst, line []byte, _ int) []byte {
-		if i := bytes.IndexByte(line, '\t'); i >= 0 {
-			line = line[:i]
-		}
-		dst = append(append(dst, line...), '\t')
-		p := builtin.Score(line)
-		if p == 0 {
-			return append(dst, '0', '\n')
-		}
-		return append(strconv.AppendFloat(dst, p, 'g', 9, 64), '\n')
-	})
 }
