@@ -638,7 +638,8 @@ func (m *Matcher) explain(s *scan, v verdict) Hit {
 	add("base", "before looking at anything: few names are of interest", []int{fBias})
 	add("brand-"+string(how), howText(how, span, t.text, h.Brand), []int{fFar, fWindow, fWindowRarity, fCommonWin, fCommonFuzzy}, [2]int{gHow, gPlace}, [2]int{gGlyphs, gTail}, [2]int{gCross, gGlyphs})
 	add("token", fmt.Sprintf("%q would stand in about one of %s names by chance", t.text, oneIn(float64(t.rarity))), []int{fRarity, fRarityInside, fRarityHalf, fCommon, fCommonHere}, [2]int{gCommon, nCross})
-	h.Reasons[len(h.Reasons)-1].Weight += math.Round(float64(w.tok[x.tok])*float64(w.scale)*1000) / 1000
+	last := &h.Reasons[len(h.Reasons)-1]
+	last.Weight = math.Round((last.Weight+float64(w.tok[x.tok])*float64(w.scale))*1000) / 1000
 	add("place", "where it stands: "+placeText(s, from, to), []int{fCover}, [2]int{gPlace, gRest})
 	text := "no lure words"
 	if words := luresIn(s, from, to); len(words) > 0 {
