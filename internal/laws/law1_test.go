@@ -425,7 +425,8 @@ func TestLaw1LapseByClock(t *testing.T) {
 		t.Errorf("a minute before the end: DNS %d, HTTP %d", d, h)
 	}
 	w.clock.setTo(until)
-	if d, h, n := ask(t, s, live), visit(t, open, live), answered(t, s); d != dns.RcodeRefused || h != http.StatusMisdirectedRequest || len(n) > 0 {
+	h, reused := visitOn(t, open, live)
+	if d, n := ask(t, s, live), answered(t, s); d != dns.RcodeRefused || h != http.StatusMisdirectedRequest || !reused || len(n) > 0 {
 		t.Errorf("at the end: DNS %d, HTTP on the open connection %d, answered %v", d, h, n)
 	}
 	if _, err := s.Apply(t.Context(), w.me(t, s, "olaf"), plan); impound.KindOf(err) != impound.KindRefused {

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -356,11 +357,21 @@ func browser(addr string) *http.Client {
 
 func visit(t testing.TB, c *http.Client, n impound.Name) int {
 	t.Helper()
-	p, err := c.Get("http://" + n.String() + "/")
+	code, _ := visitOn(t, c, n)
+	return code
+}
+
+// visitOn is visit, and says whether a connection that was open served it.
+func visitOn(t testing.TB, c *http.Client, n impound.Name) (code int, reused bool) {
+	t.Helper()
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { reused = i.Reused }})
+	q, err := http.NewRequestWithContext(ctx, "GET", "http://"+n.String()+"/", nil)
+	must(t, err)
+	p, err := c.Do(q)
 	must(t, err)
 	defer p.Body.Close()
 	_, _ = io.Copy(io.Discard, p.Body)
-	return p.StatusCode
+	return p.StatusCode, reused
 }
 
 // answered gives the names for which the sinkhole does anything but refuse.
