@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -110,15 +111,15 @@ func Open(ctx context.Context, opt Options) (s *System, err error) {
 		return s, err
 	}
 	var lists *gate.Lists
-	if s.cfg.Lists != "" {
-		if lists, err = gate.LoadLists(s.cfg.Path(opt.State, s.cfg.Lists)); err != nil {
+	if _, err := os.Stat(s.listsDir()); err == nil || s.cfg.Lists != "" {
+		if lists, err = gate.LoadLists(s.listsDir()); err != nil {
 			return s, err
 		}
 	}
 	if s.Casework, err = casework.New(casework.Config{Store: s.Store, Evidence: s.Evidence, Now: s.now, Gates: lists, Facts: s.gateFacts, Log: s.log, Tool: "impound " + opt.Version}); err != nil {
 		return s, err
 	}
-	if err := s.openSeizure(); err != nil {
+	if err := s.openSeizure(ctx); err != nil {
 		return s, err
 	}
 	topt := telemetry.Options{Now: s.now, CaseOf: s.caseOf}
@@ -265,7 +266,11 @@ func (s *System) Identify(id, keyFile string) (Identity, error) {
 	return Identity{p, key}, nil
 }
 
-func (s *System) openSeizure() error {
+// settleTime is how long an apply waits for the views to show what was done,
+// where peers take their usual time. What takes longer, verify and custody see.
+const settleTime = 10 * time.Second
+
+func (s *System) openSeizure(ctx context.Context) error {
 	connectors := map[string]seizure.Connector{}
 	byTLD := map[string]string{}
 	for _, r := range s.cfg.Registries {
@@ -296,7 +301,16 @@ func (s *System) openSeizure() error {
 			}
 			return "", impound.Errorf(impound.KindNotFound, "no registry of the configuration runs .%s", suffix).WithCure("add it under registries: in " + ConfigFile)
 		},
-		Now: s.now, Log: s.log, Progress: s.opt.Progress, Pending: s.opt.Patience,
+		Now: s.now, Log: s.log, Progress: s.opt.Progress, Pending: s.opt.Patience, Settle: settleTime,
+		HostAddrs: map[impound.Name][]netip.Addr{},
+	}
+	if s.opt.Patience > 0 {
+		cfg.Settle = min(settleTime, s.opt.Patience/10)
+	}
+	for _, ns := range s.cfg.Sinkhole.NS {
+		if _, err := cfg.Route(ctx, ns); err == nil {
+			cfg.HostAddrs[ns] = s.cfg.Sinkhole.Answer
+		}
 	}
 	s.Seizure, err = seizure.New(cfg)
 	return err

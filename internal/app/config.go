@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	yaml "go.yaml.in/yaml/v3"
 
@@ -41,10 +42,15 @@ type Config struct {
 	// built-in set.
 	Brands string `yaml:"brands,omitempty" json:"brands,omitempty"`
 	// Lists is a folder of gate lists (MISP warning-list JSON or plain files)
-	// beside the built-in ones.
+	// beside the built-in ones. Default: lists in the state folder, which
+	// impound lists update fills.
 	Lists string `yaml:"lists,omitempty" json:"lists,omitempty"`
 	// Report says who writes to network owners.
 	Report ReportConfig `yaml:"report,omitempty" json:"report"`
+	// CustodyEvery is how often a serving process looks again at every name of
+	// every order, for as long as the order lives and after: "6h", the default,
+	// or longer or shorter, but no shorter than "1m"; "off" never looks.
+	CustodyEvery string `yaml:"custody_every,omitempty" json:"custody_every,omitempty"`
 	// Routes sends connections meant for one address ("192.0.2.1:53") to
 	// another ("127.0.0.1:5300"). It exists for practice, where name servers
 	// can't sit on port 53; targets off loopback are refused.
@@ -189,6 +195,9 @@ func (c *Config) Check(state string) impound.Problems {
 			bad("sinkhole.answer", "write IP addresses", "an empty address")
 		}
 	}
+	if _, err := c.custodyEvery(); err != nil {
+		bad("custody_every", `write "6h", "30m", or "off"`, "%v", err)
+	}
 	seen := map[string]string{}
 	for i, r := range c.Registries {
 		at := fmt.Sprintf("registries[%d]", i)
@@ -226,6 +235,24 @@ func (c *Config) Check(state string) impound.Problems {
 		}
 	}
 	return ps
+}
+
+// custodyEvery reads CustodyEvery; 0 is off.
+func (c *Config) custodyEvery() (time.Duration, error) {
+	switch c.CustodyEvery {
+	case "":
+		return 6 * time.Hour, nil
+	case "off", "0":
+		return 0, nil
+	}
+	d, err := time.ParseDuration(c.CustodyEvery)
+	if err != nil {
+		return 0, fmt.Errorf("%q is no time span", c.CustodyEvery)
+	}
+	if d < time.Minute {
+		return 0, fmt.Errorf("%s is too often: registries and name servers are asked about every name", d)
+	}
+	return d, nil
 }
 
 // Path makes a path of the configuration absolute or relative to the working

@@ -13,6 +13,8 @@ func TestConfigFaults(t *testing.T) {
 	for doc, parts := range map[string][]string{
 		"web: 127.0.0.1:1\nwep: x\n":                                {"impound.yaml:2", "no key wep", "config reference"},
 		"web: 0.0.0.0:8480\n":                                       {"no login", "ssh -L"},
+		"custody_every: 10s\n":                                      {"custody_every", "too often"},
+		"custody_every: daily\n":                                    {"custody_every", "no time span"},
 		"web: here\n":                                               {"HOST:PORT"},
 		"sinkhole:\n  listen: [\"dns:5300\"]\n":                     {"listen[0]", "no listener"},
 		"routes: {\"192.0.2.1:53\": \"192.0.2.2:53\"}\n":            {"routes", "not on loopback"},

@@ -93,6 +93,9 @@ func (s *System) Start(ctx context.Context) (err error) {
 		s.serving = nil
 		return fmt.Errorf("couldn't record the start: %w", err)
 	}
+	if every, err := s.cfg.custodyEvery(); err == nil && every > 0 {
+		v.wg.Go(func() { s.custodyLoop(ctx, every) })
+	}
 	if v.sink != nil {
 		v.loop(ctx, policyEvery, func() { s.tryPolicy(ctx, v) })
 		v.loop(ctx, ingestEvery, func() { s.tryIngest(ctx, v) })

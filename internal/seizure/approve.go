@@ -222,7 +222,7 @@ func (e *Engine) prove(ctx context.Context, r record) (*impound.Mandate, string,
 	for _, hp := range p.Hosts {
 		c := hp.Step.Change
 		acts, ok := m.Acts(c.Name)
-		if p.Revert || !ok || !seen[c.Name] || !slices.Contains(acts.Nameservers, c.CreateHost) || !same(hostStep(c.Name, c.CreateHost, e.cfg.HostAddrs[c.CreateHost]), hp.Step) {
+		if p.Revert || !ok || !seen[c.Name] || !slices.Contains(acts.Nameservers, c.CreateHost) || !same(hostStep(c.Name, c.CreateHost, e.glue(ctx, hp.Provider, c.Name, c.CreateHost)), hp.Step) {
 			return nil, "", foreign(c.Name)
 		}
 	}

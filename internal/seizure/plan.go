@@ -481,20 +481,30 @@ func (e *Engine) planHosts(ctx context.Context, m *impound.Mandate, p *Plan) err
 			}
 			done[key] = true
 			if !exists {
-				p.Hosts = append(p.Hosts, HostPlan{Provider: np.Provider, Step: hostStep(np.Name, h, e.cfg.HostAddrs[h])})
+				p.Hosts = append(p.Hosts, HostPlan{Provider: np.Provider, Step: hostStep(np.Name, h, e.glue(ctx, np.Provider, np.Name, h))})
 			}
 		}
 	}
 	return nil
 }
 
-// hostStep creates host h for name n. Addresses go along only where the host may
-// lie in the registry's own zone (RFC 5732 3.2.1).
-func hostStep(n, h impound.Name, addrs []netip.Addr) Step {
-	c := Change{Name: n, CreateHost: h}
-	if h.TLD() == n.TLD() {
-		c.HostAddrs = addrs
+// glue gives the addresses of host h, created at provider for n. They go along
+// only where the host lies in a zone of the provider's own (RFC 5732 3.2.1).
+func (e *Engine) glue(ctx context.Context, provider string, n, h impound.Name) []netip.Addr {
+	if h.TLD() != n.TLD() {
+		if e.cfg.Route == nil {
+			return nil
+		}
+		if p, err := e.cfg.Route(ctx, h); err != nil || p != provider {
+			return nil
+		}
 	}
+	return e.cfg.HostAddrs[h]
+}
+
+// hostStep creates host h for name n.
+func hostStep(n, h impound.Name, addrs []netip.Addr) Step {
+	c := Change{Name: n, CreateHost: h, HostAddrs: addrs}
 	return Step{Acts: c.Acts(), Change: c, Lines: c.Lines()}
 }
 

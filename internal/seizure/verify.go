@@ -74,6 +74,15 @@ func (e *Engine) Drift(ctx context.Context, m *impound.Mandate) ([]NameStatus, e
 	return slices.DeleteFunc(all, func(s NameStatus) bool { return s.Done || s.Reverted != "" }), err
 }
 
+// Look asks the provider of n what it holds; nothing is recorded.
+func (e *Engine) Look(ctx context.Context, n impound.Name) (RegistryView, error) {
+	conn, err := e.connector(ctx, n)
+	if err != nil {
+		return RegistryView{}, err
+	}
+	return conn.Info(ctx, n)
+}
+
 // Status gives the newest word on each name of an order, by name; nothing is
 // looked at.
 func (e *Engine) Status(ctx context.Context, orderID string) ([]Seizure, error) {
@@ -184,8 +193,9 @@ func words(vs []ViewStatus) string {
 	return strings.Join(out, ", ")
 }
 
-// settle verifies after the acts: once, or until all views show the order or
-// the time that the configuration gives for it is over.
+// settle verifies after the acts: once, and again while a view still shows the
+// former state, until the time that the configuration gives for it is over.
+// What is otherwise, or can't be seen, waiting doesn't mend.
 func (e *Engine) settle(ctx context.Context, m *impound.Mandate, p *Plan, rs []NameResult) {
 	pause := min(time.Second, max(e.cfg.Settle/4, time.Millisecond))
 	var open []int
@@ -203,11 +213,16 @@ func (e *Engine) settle(ctx context.Context, m *impound.Mandate, p *Plan, rs []N
 			}
 			return nil
 		})
-		open = slices.DeleteFunc(open, func(i int) bool { return rs[i].Status != nil && rs[i].Status.Done })
+		open = slices.DeleteFunc(open, func(i int) bool { return rs[i].Status != nil && !rs[i].Status.onItsWay() })
 		if waited >= e.cfg.Settle || len(open) == 0 || e.cfg.Sleep(ctx, pause) != nil {
 			return
 		}
 	}
+}
+
+// onItsWay says whether the newest look leaves hope that the next one shows more.
+func (s *NameStatus) onItsWay() bool {
+	return slices.ContainsFunc(s.Views, func(v ViewStatus) bool { return v.State == NotYet })
 }
 
 // judgeSet compares a set of name servers with the ordered and the former one.

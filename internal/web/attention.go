@@ -24,7 +24,7 @@ const lapseSoon = 14 * 24 * time.Hour
 
 // attention lists what needs a person, worst first. It decides nothing: each
 // line repeats what a room has said.
-func attention(now time.Time, cases []impound.Case, orders []OrderView, plans []PlanView, open int, sensors []SensorView) []alert {
+func attention(now time.Time, cases []impound.Case, orders []OrderView, plans []PlanView, open int, sensors []SensorView, alarms []AlarmView) []alert {
 	var out []alert
 	add := func(tone, href, cure, cmd, format string, args ...any) {
 		out = append(out, alert{tone, fmt.Sprintf(format, args...), href, cure, cmd})
@@ -36,6 +36,27 @@ func attention(now time.Time, cases []impound.Case, orders []OrderView, plans []
 		if s.Missing > 0 {
 			add("bad", "", "", "", "sensor %s: %s never came", s.ID, plural(int(min(s.Missing, 1<<31)), "event", "events"))
 		}
+	}
+	// One line for each kind of finding of an order: there may be thousands.
+	for i, a := range alarms {
+		same := func(b AlarmView) bool { return b.Order == a.Order && b.Kind == a.Kind }
+		if slices.ContainsFunc(alarms[:i], same) {
+			continue
+		}
+		more, n := "", -1
+		for _, b := range alarms {
+			if same(b) {
+				n++
+			}
+		}
+		if n > 0 {
+			more = fmt.Sprintf(", and %s like it", plural(n, "name", "names"))
+		}
+		tone := "bad"
+		if a.Kind == "lapsing" || a.Kind == "expiry" || a.Kind == "unseen" {
+			tone = "warn"
+		}
+		add(tone, "/orders/"+url.PathEscape(a.Order), a.Cure, a.Cmd, "custody: %s%s", a.Text, more)
 	}
 	for _, p := range plans {
 		href := "/plans/" + url.PathEscape(p.ID)

@@ -51,6 +51,9 @@ type Desk interface {
 
 	Sensors(ctx context.Context) ([]SensorView, error)
 
+	// Alarms lists what custody found when it last looked at each order.
+	Alarms(ctx context.Context) ([]AlarmView, error)
+
 	// Ready says why the house can't serve, nil when it can. It must be cheap.
 	Ready(ctx context.Context) error
 }
@@ -207,6 +210,18 @@ type ReportView struct {
 type LogEntry struct {
 	Index int64         `json:"index"`
 	Entry impound.Entry `json:"entry"`
+}
+
+// AlarmView is one thing that custody found.
+type AlarmView struct {
+	Order string       `json:"order"`
+	Case  string       `json:"case"`
+	Name  impound.Name `json:"name,omitzero"` // zero: about the order
+	Kind  string       `json:"kind"`
+	Text  string       `json:"text"` // names defanged
+	Cure  string       `json:"cure,omitempty"`
+	Cmd   string       `json:"cmd,omitempty"`
+	At    time.Time    `json:"at"`
 }
 
 // SensorView is the state of one sensor.

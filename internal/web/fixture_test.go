@@ -21,6 +21,7 @@ type fixture struct {
 	entries  []impound.Entry
 	orders   []OrderView
 	plans    []PlanView
+	alarms   []AlarmView
 	cands    []impound.Candidate
 	notReady error
 	series   int // how often Series was asked
@@ -351,5 +352,7 @@ func (f *fixture) Checkpoint(context.Context) (string, error) {
 func (f *fixture) Sensors(context.Context) ([]SensorView, error) {
 	return []SensorView{{ID: "demo", Listeners: []string{"dns 127.0.0.1:5353", "http 127.0.0.1:8081"}, Serial: 3, Orders: []string{"PHOS-WDC-1"}, SpoolSeq: 180, Read: 180, Seen: now.Add(-2 * time.Second)}}, nil
 }
+
+func (f *fixture) Alarms(context.Context) ([]AlarmView, error) { return f.alarms, nil }
 
 func (f *fixture) Ready(context.Context) error { return f.notReady }

@@ -121,6 +121,10 @@ func (m *memo) Log(ctx context.Context, q LogQuery) ([]LogEntry, int, error) {
 	return v.lines, v.n, err
 }
 
+func (m *memo) Alarms(ctx context.Context) ([]AlarmView, error) {
+	return ask(m, "alarms", func() ([]AlarmView, error) { return m.Desk.Alarms(ctx) })
+}
+
 func (m *memo) Sensors(ctx context.Context) ([]SensorView, error) {
 	return ask(m, "sensors", func() ([]SensorView, error) { return m.Desk.Sensors(ctx) })
 }

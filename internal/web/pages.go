@@ -163,6 +163,10 @@ func (s *server) overview(ctx context.Context, r *http.Request) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
+	alarms, err := s.desk.Alarms(ctx)
+	if err != nil {
+		return nil, err
+	}
 	totals, err := s.desk.Totals(ctx, "")
 	if err != nil {
 		return nil, err
@@ -197,7 +201,7 @@ func (s *server) overview(ctx context.Context, r *http.Request) (*page, error) {
 		}
 	}
 	d := overviewData{
-		Alerts: attention(s.now(), cases, orders, latestPlans(plans), len(open), sensors),
+		Alerts: attention(s.now(), cases, orders, latestPlans(plans), len(open), sensors, alarms),
 		Counters: []counter{
 			{N: len(inForce), Label: pluralWord(len(inForce), "order in force", "orders in force"), Href: "/orders"},
 			{N: sink, Label: pluralWord(sink, "name sinkholed", "names sinkholed"), Href: "/cases"},
@@ -416,7 +420,7 @@ func (s *server) casePage(ctx context.Context, r *http.Request) (*page, error) {
 		}
 	}
 	plans = latestPlans(plans)
-	d.Alerts = attention(s.now(), []impound.Case{c}, orders, plans, 0, nil)
+	d.Alerts = attention(s.now(), []impound.Case{c}, orders, plans, 0, nil, nil)
 	base := url.Values{"case": {id}}
 	d.Counters = []counter{
 		{N: totals.Victims, Label: pluralWord(totals.Victims, "victim", "victims"), Href: "/contacts?" + url.Values{"case": {id}, "class": {"victim"}}.Encode(), Key: "victim"},

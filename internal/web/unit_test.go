@@ -225,7 +225,7 @@ func TestAttention(t *testing.T) {
 	f := newFixture()
 	says := func(orders []OrderView, plans []PlanView, sensors []SensorView) string {
 		var out []string
-		for _, a := range attention(now, nil, orders, plans, 0, sensors) {
+		for _, a := range attention(now, nil, orders, plans, 0, sensors, f.alarms) {
 			out = append(out, a.Tone+" "+a.Text)
 		}
 		return strings.Join(out, "\n")
@@ -262,6 +262,15 @@ func TestAttention(t *testing.T) {
 	}
 	if got, want := says([]OrderView{f.orders[1]}, nil, []SensorView{{ID: "s", Missing: 3}}), "bad sensor s: 3 events never came\nwarn order DRAFT-2 is no mandate yet: signed by 1 of 2 people"; got != want {
 		t.Errorf("worst not first: %q, want %q", got, want)
+	}
+	f.alarms = []AlarmView{
+		{Order: "O-1", Kind: "expiry", Text: "the registration of outlook-verify[.]net ends on 2026-12-01", Cure: "renew"},
+		{Order: "O-1", Kind: "drift", Text: "outlook-verify[.]net does not show order O-1: parent: x", Cmd: "impound seize plan O-1"},
+		{Order: "O-1", Kind: "drift", Text: "yahoo-verify[.]net does not show order O-1"},
+		{Order: "O-2", Kind: "drift", Text: "else[.]net does not show order O-2"},
+	}
+	if got, want := says(nil, nil, nil), "bad custody: outlook-verify[.]net does not show order O-1: parent: x, and 1 name like it\nbad custody: else[.]net does not show order O-2\nwarn custody: the registration of outlook-verify[.]net ends on 2026-12-01"; got != want {
+		t.Errorf("alarms: %q, want %q", got, want)
 	}
 }
 
