@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -32,6 +31,7 @@ type Lists struct {
 	parking     map[string]fact // G5: name servers of parking services
 	suffixBelow map[string]string
 	files       []string
+	infos       []ListInfo
 }
 
 // Len gives how many names G1 knows, apart from the public suffix list.
@@ -173,20 +173,31 @@ var kinds = []struct {
 	{"false-positive", "a well-known name that ends up in reports by mistake"},
 }
 
-func (l *Lists) load(path string, e fs.DirEntry) error {
-	info, err := e.Info()
-	if err != nil {
-		return impound.Errorf(impound.KindInvalid, "couldn't read the list: %w", err).At(path)
+// ListInfo is what there is to say of one list file.
+type ListInfo struct {
+	File    string    `json:"file"`
+	Title   string    `json:"title,omitempty"` // of a MISP list
+	Kind    string    `json:"kind"`            // what a name in it is; "" when no gate can use the list
+	AsOf    time.Time `json:"as_of"`           // its version's date, or the file's
+	Entries int       `json:"entries"`
+	Names   int       `json:"names"` // entries that are names
+	Hash    string    `json:"hash"`  // of the file
+}
+
+// Infos gives what was read on top of the built-in facts, by file name.
+func (l *Lists) Infos() []ListInfo { return slices.Clone(l.infos) }
+
+// ParseList reads one list file: MISP warning-list JSON when its name ends in
+// .json, else a name a line with # comments. What the list is good for is told
+// from its file name and title. modified dates a list that carries no date. The
+// error is of KindInvalid and names the file. Entries that are no names are
+// passed over and counted.
+func ParseList(file string, data []byte, modified time.Time) (ListInfo, []impound.Name, error) {
+	info := ListInfo{File: filepath.Base(file), AsOf: modified.UTC(), Hash: impound.HashBytes(data)}
+	if len(data) > maxListFile {
+		return info, nil, impound.Errorf(impound.KindInvalid, "the list is longer than %d octets", maxListFile).At(file).WithCure("split it")
 	}
-	if info.Size() > maxListFile {
-		return impound.Errorf(impound.KindInvalid, "the list is %d octets long: at most %d are read", info.Size(), maxListFile).At(path).WithCure("remove it from the folder, or split it")
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return impound.Errorf(impound.KindInvalid, "couldn't read the list: %w", err).At(path)
-	}
-	asOf := info.ModTime().UTC()
-	base := strings.ToLower(e.Name())
+	base := strings.ToLower(info.File)
 	var items []string
 	if filepath.Ext(base) == ".json" {
 		var d struct {
@@ -194,53 +205,98 @@ func (l *Lists) load(path string, e fs.DirEntry) error {
 			Type    string          `json:"type"`
 			Version json.RawMessage `json:"version"`
 			List    []string        `json:"list"`
+			For     []string        `json:"matching_attributes"`
 		}
-		if err := json.Unmarshal(b, &d); err != nil {
-			return impound.Errorf(impound.KindInvalid, "is no MISP warning list: %w", err).At(path).WithCure("fetch it again, or remove it from the folder")
+		if err := json.Unmarshal(data, &d); err != nil {
+			return info, nil, impound.Errorf(impound.KindInvalid, "is no MISP warning list: %w", err).At(file).WithCure("fetch it again, or remove it from the folder")
+		}
+		info.Title, info.Entries = d.Name, len(d.List)
+		// Most lists carry their date as their version: 20250115.
+		// Some carry a number that only looks like one: it must lie in the past.
+		if t, err := time.Parse("20060102", string(d.Version)); err == nil && t.Year() >= 2000 && !t.After(modified) {
+			info.AsOf = t
 		}
 		if d.Type != "hostname" && d.Type != "string" && d.Type != "" {
-			return nil // addresses, substrings, expressions
+			return info, nil, nil // addresses, substrings, expressions
+		}
+		if len(d.For) > 0 && !slices.ContainsFunc(d.For, func(a string) bool { return a == "domain" || a == "hostname" || a == "domain|ip" }) {
+			return info, nil, nil // hashes, file names
 		}
 		items = d.List
-		// Most lists carry their date as their version: 20250115.
-		if t, err := time.Parse("20060102", string(d.Version)); err == nil {
-			asOf = t
-		}
 		base += " " + strings.ToLower(d.Name)
 	} else {
-		for line := range strings.Lines(string(b)) {
+		for line := range strings.Lines(string(data)) {
 			line, _, _ = strings.Cut(line, "#")
 			if line = strings.TrimSpace(line); line != "" {
 				items = append(items, line)
 			}
 		}
+		info.Entries = len(items)
 	}
 	i := slices.IndexFunc(kinds, func(k struct{ word, kind string }) bool { return strings.Contains(base, k.word) })
 	if i < 0 || kinds[i].kind == "" {
-		return nil
+		return info, nil, nil
 	}
-	kind := kinds[i].kind
-	into := l.shared
-	switch kind {
+	switch info.Kind = kinds[i].kind; info.Kind {
 	case "sinkhole":
-		into, kind = l.sinkholes, "a sinkhole"
+		info.Kind = kindSinkhole
 	case "parking":
-		into, kind = l.parking, "a parking service"
+		info.Kind = kindParking
 	}
-	src := e.Name()
+	var names []impound.Name
 	for _, s := range items {
 		n, err := impound.ParseName(strings.TrimPrefix(s, "."))
 		if err != nil || n.Labels() < 2 {
 			continue // warning lists hold addresses and typing errors too
 		}
+		names = append(names, n)
+	}
+	info.Names = len(names)
+	return info, names, nil
+}
+
+const (
+	kindSinkhole = "a sinkhole"
+	kindParking  = "a parking service"
+)
+
+func (l *Lists) load(path string, e fs.DirEntry) error {
+	fi, err := e.Info()
+	if err != nil {
+		return impound.Errorf(impound.KindInvalid, "couldn't read the list: %w", err).At(path)
+	}
+	if fi.Size() > maxListFile {
+		return impound.Errorf(impound.KindInvalid, "the list is %d octets long: at most %d are read", fi.Size(), maxListFile).At(path).WithCure("remove it from the folder, or split it")
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return impound.Errorf(impound.KindInvalid, "couldn't read the list: %w", err).At(path)
+	}
+	info, names, err := ParseList(path, b, fi.ModTime())
+	if err != nil {
+		return err
+	}
+	if info.Kind == "" {
+		return nil
+	}
+	into := l.shared
+	switch info.Kind {
+	case kindSinkhole:
+		into = l.sinkholes
+	case kindParking:
+		into = l.parking
+	}
+	for _, n := range names {
 		if _, ok := into[n.String()]; !ok {
-			into[n.String()] = fact{kind, src, asOf}
+			into[n.String()] = fact{info.Kind, info.File, info.AsOf}
 		}
 	}
-	if l.asOf.Before(asOf) {
-		l.asOf = asOf
+	if l.asOf.Before(info.AsOf) {
+		l.asOf = info.AsOf
 	}
-	l.files = append(l.files, src)
-	slices.SortFunc(l.files, cmp.Compare)
+	l.files = append(l.files, info.File)
+	slices.Sort(l.files)
+	l.infos = append(l.infos, info)
+	slices.SortFunc(l.infos, func(a, b ListInfo) int { return strings.Compare(a.File, b.File) })
 	return nil
 }

@@ -60,3 +60,29 @@ func BenchmarkGates(b *testing.B) {
 		Run(context.Background(), in, nil)
 	}
 }
+
+func TestParseListDates(t *testing.T) {
+	for version, want := range map[string]time.Time{
+		"20250115": time.Date(2025, 1, 15, 0, 0, 0, 0, time.UTC), "26081010": t0, "2": t0, `"x"`: t0, "20991231": t0,
+	} {
+		info, names, err := ParseList("dynamic.json", []byte(`{"type":"hostname","version":`+version+`,"list":["a.example"]}`), t0)
+		if err != nil || len(names) != 1 || !info.AsOf.Equal(want) {
+			t.Errorf("version %s: %v as of %v, %v", version, names, info.AsOf, err)
+		}
+	}
+}
+
+func FuzzParseList(f *testing.F) {
+	f.Add("dynamic.json", []byte(`{"name":"x","type":"hostname","version":20250115,"list":[".a.example","b.example"]}`))
+	f.Add("hosting.txt", []byte("# x\na.example # y\n\xff\x00\n"))
+	f.Add("top.list", []byte(`{"list":null}`))
+	f.Fuzz(func(t *testing.T, file string, data []byte) {
+		info, names, err := ParseList(file, data, t0)
+		if err != nil && impound.KindOf(err) != impound.KindInvalid {
+			t.Fatal(err)
+		}
+		if len(names) != info.Names || info.Names > info.Entries || info.AsOf.After(t0) {
+			t.Fatalf("%+v, %d names", info, len(names))
+		}
+	})
+}
