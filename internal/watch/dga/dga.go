@@ -1,6 +1,9 @@
 // Package dga tells names that known domain-generation algorithms make from
-// those that people choose: a small logistic regression over letter sequences,
-// shape, how surprising the letters are, and the top-level domain.
+// those that people choose. [Score] and [Scores] use the network of package
+// model, which looks at generic top-level domains and at no country code.
+// [Model] is a small logistic regression over letter sequences, shape, how
+// surprising the letters are, and any top-level domain: it can learn any two
+// kinds of names.
 //
 // What lives here: the model, its training, scoring. What must not: the
 // algorithms themselves, lists of names, or I/O other than on a reader or
