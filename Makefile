@@ -40,5 +40,10 @@ fuzz:
 bench:
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./...
 
+# How well watch finds, on a folder of data that is not ours to ship: figures
+# split by time. make eval-watch DATA=folder
+eval-watch:
+	$(GO) run ./cmd/evalwatch -data $(DATA)
+
 clean:
 	rm -rf bin impound-demo

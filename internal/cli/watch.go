@@ -62,6 +62,17 @@ func reasons(rs []impound.Reason) string {
 	return strings.Join(out, "; ")
 }
 
+// speaking gives what speaks for a candidate; --json and the pages give all.
+func speaking(rs []impound.Reason) string {
+	var out []impound.Reason
+	for _, r := range rs {
+		if r.Weight > 0.05 || strings.HasPrefix(r.Code, "brand-") {
+			out = append(out, r)
+		}
+	}
+	return reasons(out)
+}
+
 func (e *env) watchCmd() *cobra.Command {
 	var brands string
 	var threshold float64
@@ -97,7 +108,7 @@ func (e *env) watchCmd() *cobra.Command {
 			} else {
 				var rows [][]string
 				for _, c := range res.Candidates {
-					rows = append(rows, []string{c.Name.Defanged(), fmt.Sprintf("%.2f", c.Score), c.Brand, reasons(c.Reasons)})
+					rows = append(rows, []string{c.Name.Defanged(), fmt.Sprintf("%.2f", c.Score), c.Brand, speaking(c.Reasons)})
 				}
 				e.table([]string{"name", "score", "brand", "why"}, rows)
 			}
@@ -131,7 +142,7 @@ func (e *env) watchCmd() *cobra.Command {
 			}
 			var rows [][]string
 			for _, c := range cands {
-				rows = append(rows, []string{c.Name.Defanged(), fmt.Sprintf("%.2f", c.Score), c.Brand, c.Status, c.Case, utc(c.Seen), reasons(c.Reasons)})
+				rows = append(rows, []string{c.Name.Defanged(), fmt.Sprintf("%.2f", c.Score), c.Brand, c.Status, c.Case, utc(c.Seen), speaking(c.Reasons)})
 			}
 			e.table([]string{"name", "score", "brand", "status", "case", "seen", "why"}, rows)
 			return nil

@@ -296,7 +296,7 @@ func (t *tour) watch(ctx context.Context) error {
 func join(rs []impound.Reason) string {
 	var out []string
 	for _, r := range rs {
-		if r.Weight >= 0 { // what speaks against it stands on the page
+		if r.Weight > 0.05 || strings.HasPrefix(r.Code, "brand-") { // all of it stands on the page
 			out = append(out, r.Text)
 		}
 	}

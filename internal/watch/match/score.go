@@ -593,7 +593,7 @@ func (m *Matcher) lureOnly(s *scan) (Hit, bool) {
 	}
 	base, each := -3.0, 0.8*float64(min(len(words), 4))
 	return Hit{How: HowLures, Score: squash(base + each), Reasons: []impound.Reason{
-		{Code: "base", Text: "before looking at anything: few names are of interest", Weight: base},
+		{Code: "base", Text: "to begin with: few names are of interest", Weight: base},
 		{Code: "lures", Text: "lure words " + quoteAll(words) + " together, and no brand", Weight: each},
 	}}, true
 }
@@ -635,18 +635,18 @@ func (m *Matcher) explain(s *scan, v verdict) Hit {
 			h.Reasons = append(h.Reasons, impound.Reason{Code: code, Text: text, Weight: r})
 		}
 	}
-	add("base", "before looking at anything: few names are of interest", []int{fBias})
+	add("base", "to begin with: few names are of interest", []int{fBias})
 	add("brand-"+string(how), howText(how, span, t.text, h.Brand), []int{fFar, fWindow, fWindowRarity, fCommonWin, fCommonFuzzy}, [2]int{gHow, gPlace}, [2]int{gGlyphs, gTail}, [2]int{gCross, gGlyphs})
-	add("token", fmt.Sprintf("%q would stand in about one of %s names by chance", t.text, oneIn(float64(t.rarity))), []int{fRarity, fRarityInside, fRarityHalf, fCommon, fCommonHere}, [2]int{gCommon, nCross})
+	add("token", fmt.Sprintf("%q stands in about one of %s names by chance", t.text, oneIn(float64(t.rarity))), []int{fRarity, fRarityInside, fRarityHalf, fCommon, fCommonHere}, [2]int{gCommon, nCross})
 	last := &h.Reasons[len(h.Reasons)-1]
 	last.Weight = math.Round((last.Weight+float64(w.tok[x.tok])*float64(w.scale))*1000) / 1000
-	add("place", "where it stands: "+placeText(s, from, to), []int{fCover}, [2]int{gPlace, gRest})
+	add("place", "the brand stands "+placeText(s, from, to), []int{fCover}, [2]int{gPlace, gRest})
 	text := "no lure words"
 	if words := luresIn(s, from, to); len(words) > 0 {
 		text = "with lure words " + quoteAll(words)
 	}
 	add("lures", text, []int{fLures, fLureShare}, [2]int{gLures, gLabels})
-	add("shape", "hyphens, digits, length, labels and what is left beside the token", []int{fRest, fRestBits, fHyphens, fDigits, fLength, fLabels},
+	add("shape", "its shape: hyphens, digits, length, labels, and what is left beside the brand", []int{fRest, fRestBits, fHyphens, fDigits, fLength, fLabels},
 		[2]int{gRest, gLures}, [2]int{gLabels, gCross}, [2]int{gTail, gCommon})
 	g := 0
 	for _, i := range x.gram[:x.nG] {
@@ -660,7 +660,7 @@ func (m *Matcher) explain(s *scan, v verdict) Hit {
 		h.Reasons = append(h.Reasons, impound.Reason{Code: "context", Text: say, Weight: math.Round(float64(g)*float64(w.scale)*1000) / 1000})
 	}
 	if u := math.Round(float64(w.hidden(&x))*1000) / 1000; u != 0 {
-		h.Reasons = append(h.Reasons, impound.Reason{Code: "together", Text: "how token, place, shape and lure words go together", Weight: u})
+		h.Reasons = append(h.Reasons, impound.Reason{Code: "together", Text: "how brand, place, shape and lure words go together", Weight: u})
 	}
 	if x.tld >= 0 && w.tld[x.tld] != 0 {
 		h.Reasons = append(h.Reasons, impound.Reason{Code: "tld", Text: "top-level domain ." + string(s.raw[min(s.rawN+1, s.allN):s.allN]), Weight: math.Round(float64(w.tld[x.tld])*float64(w.scale)*1000) / 1000})
@@ -683,10 +683,12 @@ func reasonRank(code string) int {
 	switch {
 	case strings.HasPrefix(code, "brand-"):
 		return 0
+	case code == "lures":
+		return 1
 	case code == "base":
-		return 2
+		return 3
 	}
-	return 1
+	return 2
 }
 
 func oneIn(bits float64) string {
@@ -696,8 +698,10 @@ func oneIn(bits float64) string {
 		return "two"
 	case n < 1e4:
 		return fmt.Sprintf("%.0f", n)
-	case n < 1e9:
+	case n < 1e6:
 		return fmt.Sprintf("%.0f thousand", n/1e3)
+	case n < 1e9:
+		return fmt.Sprintf("%.0f million", n/1e6)
 	}
 	return "many millions"
 }
