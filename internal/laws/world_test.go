@@ -70,18 +70,22 @@ type world struct {
 	clock *clock
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB, change ...func(*testregistry.Config)) *world {
 	t.Helper()
 	dir := t.TempDir()
 	w := &world{state: filepath.Join(dir, "state"), clock: new(clock)}
 	var err error
-	w.reg, err = testregistry.Start(t.Context(), testregistry.Config{
+	rc := testregistry.Config{
 		Dir: filepath.Join(dir, "registry"), TLDs: []string{"com", "net"},
 		Clients:           map[string]testregistry.Client{"IMPOUND": {Password: password, RegistryRole: true}, "CHEAP-NAMES": {Password: "somebody-else-1"}},
 		Registrars:        map[string]testregistry.Registrar{"CHEAP-NAMES": {Name: "Practice Cheap Names Ltd", IANAID: 9995}},
 		RequireClientCert: true,
 		Hosts:             map[impound.Name][]netip.Addr{sinkNS[0]: {netip.MustParseAddr("127.53.0.53")}, sinkNS[1]: {netip.MustParseAddr("127.53.0.53")}},
-	})
+	}
+	for _, f := range change {
+		f(&rc)
+	}
+	w.reg, err = testregistry.Start(t.Context(), rc)
 	if err != nil {
 		t.Fatal(err)
 	}
