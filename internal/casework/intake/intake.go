@@ -4,7 +4,8 @@
 //
 // What lives here: finding, and the rule which names are proposed (defanged, or
 // an item of a list) and which are set apart (publishers, well-known services,
-// names that a sentence only mentions). What must not: I/O, a network, a language
+// names that a sentence only mentions). Mails are read for their text; indicator
+// feeds (STIX, MISP) by their meaning. What must not: I/O, a network, a language
 // model, or a decision: an analyst ticks what becomes a candidate. Addresses'
 // local parts and URLs' queries are cut out of the sentences: they may be a
 // victim's.
@@ -46,7 +47,7 @@ type Options struct {
 // Findings is what a report holds.
 type Findings struct {
 	File     string           `json:"file"`
-	Format   string           `json:"format"` // "text", "html", "json", "csv"
+	Format   string           `json:"format"` // "text", "html", "json", "csv", "stix", "misp", "mail"
 	Names    []Name           `json:"names"`  // proposed ones first, then in the order of the text
 	Dockets  []Fact           `json:"dockets,omitempty"`
 	Counts   []Count          `json:"counts,omitempty"`
@@ -120,8 +121,10 @@ func Read(filename string, data []byte, o Options) Findings {
 		f.Format = "csv"
 		r.csv(text)
 	case strings.HasPrefix(trimmed, "{") || strings.HasPrefix(trimmed, "["):
-		f.Format = "json"
-		r.text(plainText(fromJSON(trimmed)), false)
+		if f.Format = "json"; !r.feed(trimmed) {
+			r.text(plainText(fromJSON(trimmed)), false)
+		}
+	case strings.EqualFold(filepath.Ext(filename), ".eml") && r.mail(text):
 	case tagRule.MatchString(text):
 		f.Format = "html"
 		r.text(plainText(text), false)
@@ -226,6 +229,8 @@ type reader struct {
 	f     *Findings
 	o     Options
 	names map[impound.Name]int // place in f.Names
+	// private: no sentence is kept, since it may be a victim's.
+	private bool
 }
 
 // csv takes each cell as a text; a cell that is a name alone is listed, unless
@@ -304,6 +309,9 @@ var (
 func (r *reader) sentence(s string, item bool) {
 	shown := ""
 	show := func() string {
+		if r.private {
+			return "in the body of the mail"
+		}
 		if shown == "" {
 			shown = redact(s)
 		}
@@ -425,6 +433,9 @@ func (r *reader) aliases(s string, show func() string) {
 				r.alias(n, show())
 			}
 		}
+	}
+	if r.private {
+		return // "known as" may be said of a victim
 	}
 	for _, m := range akaRule.FindAllStringIndex(s, -1) {
 		rest := s[m[1]:]

@@ -1,0 +1,224 @@
+package intake
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"mime"
+	"mime/multipart"
+	"mime/quotedprintable"
+	"net/mail"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/impound/impound"
+)
+
+// Indicator feeds. What a feed calls an indicator is an item of a list; what it
+// only mentions is set apart.
+
+type stixObject struct {
+	Type        string `json:"type"`
+	Pattern     string `json:"pattern"`
+	Value       string `json:"value"`
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	Revoked     bool   `json:"revoked"`
+}
+
+type mispAttribute struct {
+	Type    string `json:"type"`
+	Value   string `json:"value"`
+	ToIDS   bool   `json:"to_ids"`
+	Deleted bool   `json:"deleted"`
+	Comment string `json:"comment"`
+}
+
+type mispEvent struct {
+	Info      string          `json:"info"`
+	Attribute []mispAttribute `json:"Attribute"`
+	Object    []struct {
+		Attribute []mispAttribute `json:"Attribute"`
+	} `json:"Object"`
+}
+
+var stixName = regexp.MustCompile(`(?:domain-name|url):value\s*(?:=|LIKE|IN)\s*\(?\s*((?:'(?:[^'\\]|\\.)+'\s*,?\s*)+)`)
+var stixQuoted = regexp.MustCompile(`'((?:[^'\\]|\\.)+)'`)
+
+// feed reads a STIX bundle or a MISP event, and says whether the document was
+// one.
+func (r *reader) feed(s string) bool {
+	var stix struct {
+		Type    string       `json:"type"`
+		Objects []stixObject `json:"objects"`
+	}
+	if json.Unmarshal([]byte(s), &stix) == nil && stix.Type == "bundle" && len(stix.Objects) > 0 {
+		r.f.Format = "stix"
+		for _, o := range stix.Objects {
+			switch o.Type {
+			case "indicator":
+				for _, m := range stixName.FindAllStringSubmatch(o.Pattern, -1) {
+					for _, v := range stixQuoted.FindAllStringSubmatch(m[1], -1) {
+						r.indicator(v[1], !o.Revoked, "a STIX indicator", "set apart: a revoked STIX indicator")
+					}
+				}
+			case "domain-name", "url":
+				r.indicator(o.Value, false, "", "set apart: a STIX observable, no indicator")
+			}
+			r.text(o.Name+"\n\n\n\n\n"+o.Description, false)
+		}
+		return true
+	}
+	var misp struct {
+		Event    *mispEvent `json:"Event"`
+		Response []struct {
+			Event *mispEvent `json:"Event"`
+		} `json:"response"`
+	}
+	if json.Unmarshal([]byte(s), &misp) != nil {
+		return false
+	}
+	events := []*mispEvent{misp.Event}
+	for _, x := range misp.Response {
+		events = append(events, x.Event)
+	}
+	events = slices.DeleteFunc(events, func(e *mispEvent) bool { return e == nil })
+	if len(events) == 0 {
+		return false
+	}
+	r.f.Format = "misp"
+	for _, e := range events {
+		r.text(e.Info, false)
+		all := e.Attribute
+		for _, o := range e.Object {
+			all = append(all, o.Attribute...)
+		}
+		for _, a := range all {
+			switch a.Type {
+			case "domain", "hostname", "domain|ip", "hostname|port", "url":
+				v, _, _ := strings.Cut(a.Value, "|")
+				r.indicator(v, a.ToIDS && !a.Deleted, "a MISP attribute for detection", "set apart: a MISP attribute that is not for detection, or was deleted")
+			case "text", "comment":
+				r.text(a.Value, false)
+			}
+			r.text(a.Comment, false)
+		}
+	}
+	return true
+}
+
+// indicator takes one value of a feed. Of a URL the host alone is kept: its path
+// and query may name a victim.
+func (r *reader) indicator(v string, good bool, why, apart string) {
+	v = strings.TrimSpace(v)
+	url := false
+	if _, rest, ok := strings.Cut(v, "://"); ok {
+		url = true
+		v = rest
+	}
+	v, _, _ = strings.Cut(v, "/")
+	if i := strings.LastIndexByte(v, '@'); i >= 0 {
+		v = v[i+1:]
+	}
+	v, _, _ = strings.Cut(v, ":")
+	n, err := impound.ParseName(v)
+	if err != nil || n.Labels() < 2 {
+		return
+	}
+	at, known := r.names[n]
+	r.found(n, false, false, good, why)
+	if known {
+		return
+	}
+	if at = r.names[n]; at < len(r.f.Names) && r.f.Names[at].Name == n {
+		x := &r.f.Names[at]
+		switch {
+		case x.Proposed:
+			x.Why = why
+		case !good && strings.Contains(x.Why, "mentioned"):
+			x.Why = apart
+		}
+		x.Sentence = n.Defanged()
+		if url {
+			x.Sentence = "the host of a URL: " + x.Sentence
+		}
+	}
+}
+
+// Limits of a mail.
+const (
+	maxParts = 200
+	maxDepth = 8
+)
+
+// mail reads the text parts of a mail and says whether it was one. Its headers
+// and attached files are not looked into, nothing is fetched, and no sentence of
+// it is kept: it may be a victim's.
+func (r *reader) mail(s string) bool {
+	m, err := mail.ReadMessage(strings.NewReader(s))
+	if err != nil || m.Header.Get("From") == "" && m.Header.Get("Received") == "" {
+		return false
+	}
+	r.f.Format = "mail"
+	r.private = true
+	parts := 0
+	r.part(m.Header.Get("Content-Type"), m.Header.Get("Content-Transfer-Encoding"), m.Body, 0, &parts)
+	return true
+}
+
+func (r *reader) part(contentType, encoding string, body io.Reader, depth int, parts *int) {
+	bad := func(format string, args ...any) {
+		r.f.Problems = append(r.f.Problems, impound.Errorf(impound.KindInvalid, format, args...).At(r.f.File).WithCure("open the mail in a safe place and paste its text"))
+	}
+	if *parts++; *parts > maxParts || depth > maxDepth {
+		if *parts == maxParts+1 || depth == maxDepth+1 {
+			bad("the mail has more than %d parts, or parts within parts: the rest was not read", maxParts)
+		}
+		return
+	}
+	media, params, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		media = "text/plain"
+	}
+	switch strings.ToLower(strings.TrimSpace(encoding)) {
+	case "base64":
+		body = base64.NewDecoder(base64.StdEncoding, body)
+	case "quoted-printable":
+		body = quotedprintable.NewReader(body)
+	}
+	switch {
+	case strings.HasPrefix(media, "multipart/") && params["boundary"] != "":
+		mr := multipart.NewReader(body, params["boundary"])
+		for *parts <= maxParts {
+			p, err := mr.NextRawPart()
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				bad("the mail can't be read on: its parts are cut")
+				return
+			}
+			r.part(p.Header.Get("Content-Type"), p.Header.Get("Content-Transfer-Encoding"), p, depth+1, parts)
+		}
+	case media == "message/rfc822":
+		if m, err := mail.ReadMessage(io.LimitReader(body, MaxSize)); err == nil {
+			r.part(m.Header.Get("Content-Type"), m.Header.Get("Content-Transfer-Encoding"), m.Body, depth+1, parts)
+		}
+	case strings.HasPrefix(media, "text/"):
+		b, err := io.ReadAll(io.LimitReader(body, MaxSize))
+		if err != nil {
+			bad("a part of the mail is cut: what came before was read")
+		}
+		text := strings.ToValidUTF8(string(b), "\uFFFD")
+		if media == "text/html" || tagRule.MatchString(text) {
+			for _, h := range hrefRule.FindAllStringSubmatch(text, 10_000) {
+				r.indicator(h[1], false, "", "set apart: a link in the mail; tick it when it is the lure")
+			}
+			text = plainText(text)
+		}
+		r.text(text, false)
+	}
+}
+
+var hrefRule = regexp.MustCompile(`(?i)\bhref\s*=\s*["']?\s*(https?://[^\s"'<>]+)`)
