@@ -231,6 +231,7 @@ type reader struct {
 	names map[impound.Name]int // place in f.Names
 	// private: no sentence is kept, since it may be a victim's.
 	private bool
+	broken  map[string]bool // names joined over a hyphen at the end of a line
 }
 
 // csv takes each cell as a text; a cell that is a name alone is listed, unless
@@ -262,7 +263,7 @@ var referenceColumn = regexp.MustCompile(`(?i)source|reference|report|link|comme
 // text reads a text. listed says that it is one item of a list.
 func (r *reader) text(s string, listed bool) {
 	s = normal.Replace(s)
-	lines := strings.Split(s, "\n")
+	lines := r.mend(strings.Split(s, "\n"))
 	// A line that is a name and nothing else is an item of a list when it has
 	// neighbours: three such lines within five.
 	alone := make([]bool, len(lines))
@@ -341,7 +342,17 @@ func (r *reader) sentence(s string, item bool) {
 		if before, _ := utf8.DecodeLastRuneInString(s[:m[0]]); !defanged && m[2] < 0 && (before == '/' || before == '=' || before == '&') {
 			continue // part of a URL's path
 		}
+		if r.broken[strings.ToLower(plain)] {
+			r.found(n, false, mail, false, show())
+			if i, ok := r.names[n]; ok && strings.Contains(r.f.Names[i].Why, "mentioned") {
+				r.f.Names[i].Why = "set apart: broken over two lines behind a hyphen, which may not be the name's: look at it"
+			}
+			continue
+		}
 		r.found(n, defanged, mail, item, show())
+	}
+	if strings.Contains(s, " dot ") || strings.Contains(s, " DOT ") {
+		r.spelled(s, show)
 	}
 	if strings.ContainsAny(s, "0123456789") {
 		r.numbers(s, show)
