@@ -161,6 +161,10 @@ func TestLaw1EntriesForgedWithTheLogsKey(t *testing.T) {
 		e := casework.SignEnrolment(impound.Person{ID: "mallory", Roles: []impound.Role{impound.RoleApprover}, Key: impound.PublicKey(pub), Enrolled: now}, "ada", k)
 		add(t, l, impound.Entry{Type: impound.EntrySystem, By: "ada", What: casework.WhatEnrol, Detail: map[string]string{
 			"id": e.ID, "name": "", "roles": "approver", "key": pub, "enrolled": now.Format(time.RFC3339), "signer": "ada", "signer_key": pub, "signed_at": now.Format(time.RFC3339), "sig": e.Signature.Sig}})
+		// The same with the key that ada really has, which did not sign it.
+		adas := c.personKey(t, "ada")
+		add(t, l, impound.Entry{Type: impound.EntrySystem, By: "ada", What: casework.WhatEnrol, Detail: map[string]string{
+			"id": e.ID, "name": "", "roles": "approver", "key": pub, "enrolled": now.Format(time.RFC3339), "signer": "ada", "signer_key": adas, "signed_at": now.Format(time.RFC3339), "sig": e.Signature.Sig}})
 		must(t, l.Close())
 		_, out, _ := c.cli(t, "people", "list")
 		if strings.Contains(out, "mallory") {
@@ -444,3 +448,10 @@ func parseOrder(t testing.TB, path string) *impound.Order {
 }
 
 func orderHash(t testing.TB, path string) string { return parseOrder(t, path).Hash() }
+
+func (w *world) personKey(t testing.TB, id string) string {
+	t.Helper()
+	k, err := casework.ReadKey(filepath.Join(w.state, "people", id+".key"))
+	must(t, err)
+	return string(impound.NewPublicKey(k.Public().(ed25519.PublicKey)))
+}

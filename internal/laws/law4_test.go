@@ -23,7 +23,7 @@ import (
 func TestLaw4EveryActIsProvable(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "tour")
 	var out bytes.Buffer
-	if err := demo.Run(t.Context(), demo.Options{State: state, Once: true, Out: &out, Version: "test", Bin: "impound"}); err != nil {
+	if err := demo.Run(t.Context(), demo.Options{State: state, Once: true, AnyPorts: true, Out: &out, Version: "test", Bin: "impound"}); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	reg, err := testregistry.Start(t.Context(), testregistry.Config{Dir: filepath.Join(state, "practice", "registry"), TLDs: []string{"com", "net"}, Clients: map[string]testregistry.Client{"IMPOUND": {Password: password}, "CHEAP-NAMES": {Password: password}}})
@@ -37,10 +37,15 @@ func TestLaw4EveryActIsProvable(t *testing.T) {
 	defer s.Close()
 
 	byID, at, results := map[string]impound.Entry{}, map[string]int64{}, map[string][]string{}
-	what := map[string]int{}
+	what, keptAt := map[string]int{}, map[string]int64{}
 	must(t, s.Evidence.Entries(t.Context(), 0, func(i int64, e impound.Entry) error {
 		byID[e.ID], at[e.ID] = e, i
 		what[e.What]++
+		if e.Artefact != nil {
+			if _, again := keptAt[e.Artefact.Hash]; !again {
+				keptAt[e.Artefact.Hash] = i
+			}
+		}
 		if e.Type == impound.EntryResult {
 			if in, ok := byID[e.Intent]; !ok || in.Type != impound.EntryIntent {
 				t.Errorf("result %s comes before its intent %q", e.ID, e.Intent)
@@ -91,6 +96,9 @@ func TestLaw4EveryActIsProvable(t *testing.T) {
 				b, err := s.Evidence.Read(h)
 				must(t, err)
 				sent = sent || bytes.Contains(b, []byte("<command")) && bytes.Contains(b, []byte(op.ClTRID))
+				if keptAt[h] <= at[id] {
+					t.Errorf("the frames of %s were kept before its intent: it was recorded after the act", op.ClTRID)
+				}
 				got = got || bytes.Contains(b, []byte("<response")) && bytes.Contains(b, []byte(op.SvTRID))
 			}
 			proven = proven || sent && got
