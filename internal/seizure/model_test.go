@@ -156,6 +156,7 @@ func TestModel(t *testing.T) {
 		for i, x := range w.names {
 			w.prov.names[x] = &seizure.RegistryView{Name: x, Exists: true, ID: fmt.Sprint("D", i), NS: ns("ns1.actor.test"), DS: rapid.SampledFrom([][]string{nil, {"1 13 2 AA"}}).Draw(r, "ds"), Status: rapid.SampledFrom([][]string{{"ok"}, {"clientUpdateProhibited"}, {"serverUpdateProhibited"}}).Draw(r, "status")}
 		}
+		w.prov.hosts[n("ns1.actor.test")], w.prov.hosts[n("ns1.thief.test")] = true, true
 		o := w.order()
 		if rapid.Bool().Draw(r, "hold instead") {
 			o.Acts = impound.Acts{Hold: true, Lock: []string{"serverTransferProhibited"}}
@@ -186,9 +187,13 @@ func TestModel(t *testing.T) {
 				r.Fatalf("an act of a plan that two people did not approve")
 			}
 			for _, x := range c.AddNS {
-				if !slices.Contains(o.Acts.Nameservers, x) {
-					r.Fatalf("%s is no ordered name server", x)
+				back := planOf(mem, in.Detail["plan"]).Revert && slices.Contains(ns("ns1.actor.test", "ns1.thief.test"), x)
+				if !back && !slices.Contains(o.Acts.Nameservers, x) {
+					r.Fatalf("%s is no ordered name server, and no former one", x)
 				}
+			}
+			if len(c.RemStatus) > 0 && len(o.Acts.Lock) == 0 {
+				r.Fatalf("a status is lifted, and the order allows no act on locks")
 			}
 			if v := w.prov.names[c.Name]; c.CreateHost.IsZero() {
 				for _, x := range c.AddNS {
@@ -252,6 +257,13 @@ func TestModel(t *testing.T) {
 				}
 			})
 		}
+		revert := func(*rapid.T) {
+			run(func(e *seizure.Engine) {
+				if p, err := e.Revert(t.Context(), w.mandate); err == nil {
+					plans = append(plans, p.ID)
+				}
+			})
+		}
 		approve := func(id, who string) {
 			run(func(e *seizure.Engine) {
 				pi, err := e.Get(t.Context(), id)
@@ -266,7 +278,8 @@ func TestModel(t *testing.T) {
 			return
 		}
 		r.Repeat(map[string]func(*rapid.T){
-			"plan": plan,
+			"plan":   plan,
+			"revert": revert,
 			"approve": func(r *rapid.T) {
 				if len(plans) > 0 {
 					approve(rapid.SampledFrom(plans).Draw(r, "plan"), rapid.SampledFrom([]string{"anna", "anna2", "bert", "carl", "dora"}).Draw(r, "who"))
@@ -278,7 +291,11 @@ func TestModel(t *testing.T) {
 				}
 			},
 			"plan, approve, apply and die": func(r *rapid.T) {
-				plan(r)
+				if rapid.Bool().Draw(r, "revert") {
+					revert(r)
+				} else {
+					plan(r)
+				}
 				if len(plans) == 0 {
 					return
 				}
@@ -336,6 +353,19 @@ func TestModel(t *testing.T) {
 		if err != nil || res.Count(seizure.Done, seizure.Already) != len(w.names) {
 			r.Fatalf("the end: %v %+v", err, res)
 		}
+		// And the way back from there.
+		if revert(r); plans[len(plans)-1] != id {
+			id = plans[len(plans)-1]
+			approve(id, "anna")
+			approve(id, "bert")
+			back, err := apply(id)
+			for i, np := range planOf(mem, id).Names {
+				v := w.prov.names[np.Name].State()
+				if np.Blocked == "" && (err != nil || back.Names[i].Outcome != seizure.Done && back.Names[i].Outcome != seizure.Already || len(o.Acts.Nameservers) > 0 && !slices.Equal(v.NS, np.Restore.NS)) {
+					r.Fatalf("the way back: %v %+v %+v", err, back.Names[i], v)
+				}
+			}
+		}
 		for _, x := range res.Names {
 			if x.Status == nil || !x.Status.Done && len(o.Acts.Nameservers) > 0 {
 				r.Fatalf("the end: %s: %+v", x.Name, x.Status)
@@ -348,6 +378,13 @@ func TestModel(t *testing.T) {
 func intentOf(m *memory, c seizure.Change) string {
 	id := c.ClTRID[len("IMP-"):][:40]
 	return "seize/act/" + id + "/intent"
+}
+
+// planOf gives a stored plan.
+func planOf(m *memory, id string) seizure.Plan {
+	var rec seizure.Record
+	_ = json.Unmarshal(m.docs["seize-plan/"+id].Body, &rec)
+	return rec.Plan
 }
 
 // approvals counts the people whose approval of the plan holds, from what the
