@@ -220,7 +220,8 @@ func (s *System) noteSeized(ctx context.Context, orderID string, res seizure.Res
 	return nil
 }
 
-// noteState sets the state of a name unless it is further on its way already.
+// noteState sets the state of a name unless it is further on its way already, or
+// contested: that counsel alone ends.
 func (s *System) noteState(ctx context.Context, caseID string, n impound.Name, state impound.DomainState, why string) error {
 	k, err := s.Casework.Case(ctx, caseID)
 	if err != nil {
@@ -228,7 +229,7 @@ func (s *System) noteState(ctx context.Context, caseID string, n impound.Name, s
 	}
 	for _, d := range k.Domains {
 		if d.Name == n {
-			if d.State == state || state == impound.StateSeized && d.State == impound.StateSinkholed {
+			if d.State == state || d.State == impound.StateContested || state == impound.StateSeized && d.State == impound.StateSinkholed {
 				return nil
 			}
 			if err := s.Casework.SetState(context.WithoutCancel(ctx), casework.System, caseID, n, state, why); err != nil {
