@@ -14,6 +14,7 @@ import (
 )
 
 func TestWholeWay(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := w.authorize(w.order())
 	e := w.engine()
@@ -86,6 +87,7 @@ func TestWholeWay(t *testing.T) {
 // Law 1: without an order in force that covers it, and two approvals of exactly
 // this plan, nothing is even asked of a provider.
 func TestNothingWithoutOrderAndApprovals(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		kind impound.Kind
 		prep func(t *testing.T, w *world, e *seizure.Engine) string
@@ -189,6 +191,7 @@ func TestNothingWithoutOrderAndApprovals(t *testing.T) {
 		"no such plan": {impound.KindNotFound, func(t *testing.T, w *world, e *seizure.Engine) string { return "plan-000000000000" }},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.authorize(w.order())
 			e := w.engine()
@@ -229,6 +232,7 @@ func (w *world) forge(p *seizure.Plan, change func(*seizure.Plan), who ...string
 }
 
 func TestApproveRefuses(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.authorize(w.order())
 	e := w.engine()
@@ -271,6 +275,7 @@ func TestApproveRefuses(t *testing.T) {
 
 // The order lapses between two names: the second is not touched.
 func TestOrderLapsesMeanwhile(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.authorize(w.order())
 	e := w.engine(func(c *seizure.Config) { c.MaxAge = 100 * 365 * 24 * time.Hour })
@@ -291,6 +296,7 @@ func TestOrderLapsesMeanwhile(t *testing.T) {
 }
 
 func TestBlockedNamesStayOut(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"block", "unknown", "strange"} {
 		w := newWorld(t)
 		w.authorize(w.order())
@@ -325,6 +331,7 @@ func TestBlockedNamesStayOut(t *testing.T) {
 }
 
 func TestWithheldNamesAreShown(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.mandate = w.authorize(w.order()).Without(w.names[3])
 	p := w.planned(w.engine())
@@ -334,6 +341,7 @@ func TestWithheldNamesAreShown(t *testing.T) {
 }
 
 func TestFailuresOfTheProvider(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		prep    func(w *world)
 		outcome string
@@ -399,6 +407,7 @@ func TestFailuresOfTheProvider(t *testing.T) {
 		}, seizure.Done, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.authorize(w.order())
 			e := w.engine()
@@ -444,6 +453,7 @@ func TestFailuresOfTheProvider(t *testing.T) {
 // A lock that stands before the change is lifted with it and put back: two
 // commands, each once, in order.
 func TestUpdateLockIsLiftedAndPutBack(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.authorize(w.order())
 	for _, x := range w.names {
@@ -458,6 +468,7 @@ func TestUpdateLockIsLiftedAndPutBack(t *testing.T) {
 }
 
 func TestTwoAppliesAtOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.authorize(w.order())
 	e := w.engine()
@@ -494,6 +505,7 @@ func TestTwoAppliesAtOnce(t *testing.T) {
 
 // When the context ends, the act under way is recorded and nothing else begun.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.authorize(w.order())
 	e := w.engine()
@@ -520,6 +532,7 @@ func TestDrain(t *testing.T) {
 
 // When the context ends while looking, nothing is begun.
 func TestDrainBeforeTheAct(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.authorize(w.order())
 	ctx, cancel := context.WithCancel(t.Context())
@@ -538,6 +551,7 @@ func TestDrainBeforeTheAct(t *testing.T) {
 
 // A plan reads back from the store with the hash that was signed.
 func TestPlanRoundTrip(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.authorize(w.order())
 	p := w.planned(w.engine())

@@ -149,6 +149,7 @@ func (m *memTx) Count(q store.Query) (int, error) { ds, err := m.List(q); return
 // and no step of a plan takes effect twice. In the end, with the world calm, one
 // more plan brings every name home.
 func TestModel(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
 		w := &world{t: t, clock: t0.Add(time.Hour), names: ns("a.net", "b.net", "c.com"), block: map[impound.Name]string{}}
 		w.keys, w.priv = people()

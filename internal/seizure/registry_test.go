@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"net/netip"
@@ -110,6 +111,13 @@ func (s *site) engine(ctx context.Context) (*seizure.Engine, *evidence.Log, func
 func TestMain(m *testing.M) {
 	file := os.Getenv("IMPOUND_TEST_SITE")
 	if file == "" {
+		// The tests mostly wait, for disks and for each other's processes.
+		flag.Parse()
+		given := false
+		flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+		if !given {
+			_ = flag.Set("test.parallel", "8")
+		}
 		os.Exit(m.Run())
 	}
 	err := func() error {
@@ -248,6 +256,7 @@ func wantSeized(t *testing.T, r *testregistry.Registry, names []impound.Name) {
 }
 
 func TestSeizedAtTheRegistry(t *testing.T) {
+	t.Parallel()
 	r, s := practice(t, testregistry.Faults{}, fourNames)
 	e, log, closeAll, err := s.engine(t.Context())
 	if err != nil {
@@ -315,6 +324,7 @@ func TestSeizedAtTheRegistry(t *testing.T) {
 // Name servers were changed by hand and the DS forgotten: validating resolvers
 // answer SERVFAIL, verification says so, and a plan of one line mends it.
 func TestDSLeftBehind(t *testing.T) {
+	t.Parallel()
 	r, s := practice(t, testregistry.Faults{}, nil)
 	left := n("left-behind.net")
 	s.Names = []impound.Name{left}
@@ -350,6 +360,7 @@ func TestDSLeftBehind(t *testing.T) {
 // With a registry that acts and drops the connection, fails, delays and lags,
 // every name is seized, each by exactly one update.
 func TestSeizedDespiteFaults(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
@@ -406,6 +417,7 @@ func finish(t *testing.T, e *seizure.Engine, m *impound.Mandate) {
 // Somebody sets a lock between the look and the act: the registry refuses, the
 // name is stale, and a new plan lifts the lock, changes, and puts it back.
 func TestLockedInBetween(t *testing.T) {
+	t.Parallel()
 	r, s := practice(t, testregistry.Faults{Seed: 1, Lock: 1}, fourNames[:1])
 	e, _, closeAll, err := s.engine(t.Context())
 	if err != nil {
@@ -490,6 +502,7 @@ func planned(t *testing.T, s *site) {
 // once with one that drops connections after acting; whoever applies next
 // finishes, and no act is done twice.
 func TestKilledAtEveryStep(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts many processes")
 	}
@@ -530,6 +543,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 }
 
 func TestTwoProcessesAtOnce(t *testing.T) {
+	t.Parallel()
 	r, s := practice(t, testregistry.Faults{}, fourNames)
 	planned(t, s)
 	a, b := child(t, s, 0), child(t, s, 0)

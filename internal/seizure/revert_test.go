@@ -51,6 +51,7 @@ func (w *world) reverted(e *seizure.Engine, names []impound.Name, who ...string)
 }
 
 func TestRevert(t *testing.T) {
+	t.Parallel()
 	for what, prep := range map[string]func(*world, *impound.Order){
 		"redirected": nil,
 		"held": func(_ *world, o *impound.Order) {
@@ -63,6 +64,7 @@ func TestRevert(t *testing.T) {
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
+			t.Parallel()
 			w, e, before := seized(t, prep)
 			p := w.reverted(e, nil, "anna", "bert")
 			text := p.String()
@@ -126,6 +128,7 @@ func TestRevert(t *testing.T) {
 
 // The parts of a revert that hold it back: order, approvals, proof.
 func TestRevertRefused(t *testing.T) {
+	t.Parallel()
 	for what, tt := range map[string]struct {
 		kind impound.Kind
 		prep func(w *world, e *seizure.Engine) string
@@ -174,6 +177,7 @@ func TestRevertRefused(t *testing.T) {
 		}},
 	} {
 		t.Run(what, func(t *testing.T) {
+			t.Parallel()
 			w, e, _ := seized(t, nil)
 			id := tt.prep(w, e)
 			asked := w.prov.asked
@@ -188,6 +192,7 @@ func TestRevertRefused(t *testing.T) {
 }
 
 func TestRevertPlansOnlyWhatItMay(t *testing.T) {
+	t.Parallel()
 	w, e, _ := seized(t, nil)
 	if _, err := e.Revert(t.Context(), w.mandate, n("bank.net")); impound.KindOf(err) != impound.KindRefused {
 		t.Errorf("a name of no order: %v", err)
@@ -225,6 +230,7 @@ func TestRevertPlansOnlyWhatItMay(t *testing.T) {
 
 // A revert is as good against lost answers and other people's acts as a seizure.
 func TestRevertDespiteFailures(t *testing.T) {
+	t.Parallel()
 	w, e, before := seized(t, nil)
 	w.prov.after = once(errLost)
 	done := len(w.prov.done)

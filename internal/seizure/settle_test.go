@@ -31,6 +31,7 @@ func (l *lagging) Resolve(ctx context.Context, x impound.Name) observe.View {
 }
 
 func TestSettleWaitsForWhatIsOnItsWay(t *testing.T) {
+	t.Parallel()
 	for what, tt := range map[string]struct {
 		settle time.Duration
 		blind  bool
@@ -44,6 +45,7 @@ func TestSettleWaitsForWhatIsOnItsWay(t *testing.T) {
 		"not for what it can't see": {10 * time.Second, true, 0, 1, false},
 	} {
 		t.Run(what, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.names = w.names[:1]
 			w.authorize(w.order())
