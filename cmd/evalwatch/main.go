@@ -43,7 +43,7 @@ func run(data, train, out, only string) error {
 	case "match":
 		return trainMatch(d, out)
 	case "dga":
-		return trainDGA(d, out)
+		return fmt.Errorf("the model of known algorithms is trained by: go run ./internal/watch/dga/train -out FILE DATA")
 	case "profile":
 		return trainProfile(d, out)
 	default:

@@ -184,6 +184,9 @@ func (s *System) Apply(ctx context.Context, by Identity, planID string) (seizure
 	if nerr := s.noteSeized(ctx, res.Order, res); err == nil {
 		err = nerr
 	}
+	if n := len(res.Names); err == nil && n > 0 && res.Count(seizure.Blocked) == n {
+		err = impound.Errorf(impound.KindRefused, "nothing was done: each of the %d names of plan %s is blocked", n, planID).WithCure("see why with: impound seize show " + planID)
+	}
 	return res, err
 }
 

@@ -354,5 +354,21 @@ func (e *env) caseCmd() *cobra.Command {
 			return err
 		})
 	})
-	return group("case", "cases: names with evidence", "  impound case open APT35-2019 --title \"APT35, March 2019\"\n  impound case add APT35-2019 names.txt\n  impound case show APT35-2019", append(e.decideCmds(), open, list, show, add, e.intakeCmd())...)
+	seen := verb("seen ID DATE NAME...", "say when names of a case were first seen doing harm", "  impound case seen APT35-2019 2019-03-27 outlook-verify[.]net --as ada", cobra.MinimumNArgs(3), func(c *cobra.Command, args []string) error {
+		at, err := parseSince(args[1], time.Now())
+		if err != nil {
+			return err
+		}
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			me, err := e.me(s)
+			if err != nil {
+				return err
+			}
+			return eachName(args[2:], func(n impound.Name) error {
+				_, err := s.Casework.AddNames(ctx, me.ID, args[0], []casework.AddName{{Name: n, FirstSeen: at.UTC()}})
+				return err
+			})
+		})
+	})
+	return group("case", "cases: names with evidence", "  impound case open APT35-2019 --title \"APT35, March 2019\"\n  impound case add APT35-2019 names.txt\n  impound case show APT35-2019", append(e.decideCmds(), open, list, show, add, seen, e.intakeCmd())...)
 }

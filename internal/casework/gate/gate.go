@@ -265,7 +265,7 @@ func age(in Input) impound.GateVerdict {
 	case in.Created.IsZero():
 		return verdict(G9, impound.GateUnknown, in.Now, "", "its registration date is not known")
 	case in.FirstSeen.IsZero():
-		return verdict(G9, impound.GateUnknown, in.CreatedAsOf, in.Created.UTC().Format(time.DateOnly), "registered %s, but the case has no first malicious sighting to compare with", in.Created.UTC().Format(time.DateOnly))
+		return verdict(G9, impound.GateUnknown, in.CreatedAsOf, in.Created.UTC().Format(time.DateOnly), "registered %s, but the case has no first malicious sighting to compare with: give it with impound case seen", in.Created.UTC().Format(time.DateOnly))
 	}
 	data := fmt.Sprintf("registered %s, first seen %s", in.Created.UTC().Format(time.DateOnly), in.FirstSeen.UTC().Format(time.DateOnly))
 	before := in.FirstSeen.Sub(in.Created)
