@@ -126,12 +126,12 @@ func (r *reader) indicator(v string, good bool, why, apart string) {
 	if err != nil || n.Labels() < 2 {
 		return
 	}
-	at, known := r.names[n]
+	_, known := r.names[n]
 	r.found(n, false, false, good, why)
 	if known {
 		return
 	}
-	if at = r.names[n]; at < len(r.f.Names) && r.f.Names[at].Name == n {
+	if at := r.names[n]; at < len(r.f.Names) && r.f.Names[at].Name == n {
 		x := &r.f.Names[at]
 		switch {
 		case x.Proposed:
