@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -314,6 +315,9 @@ func (s *System) refreshPolicy(ctx context.Context, v *serving) error {
 	serial, err := v.kept.Serial()
 	if err != nil {
 		return err
+	}
+	if serial == math.MaxUint64 {
+		return impound.Errorf(impound.KindRefused, "the highest serial seen is the highest there is: somebody wrote it there, and no bundle could follow").At(s.path("policy")).WithCure("look who had access, then move that folder away: the policy is made anew from the evidence log")
 	}
 	bundle, err := policy.Build(ms, policy.Options{
 		Key: v.hub, Serial: serial + 1, Now: now, Valid: policyValid, Sensor: s.sensorID(),

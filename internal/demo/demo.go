@@ -616,6 +616,7 @@ func (t *tour) show(ctx context.Context) error {
 	t.run(fmt.Sprintf("curl http://%s/domain/%s", t.sc.addr("rdap"), n))
 	t.say("  Prove it, and take it with you:")
 	t.hand("evidence verify")
+	t.hand("evidence checkpoint        # keep it elsewhere: it shows later that nothing was taken away")
 	t.hand("evidence export %s --out %s.zip", caseID, caseID)
 	t.hand("share export --format rpz --clearance amber")
 	return nil
