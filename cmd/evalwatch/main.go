@@ -21,7 +21,7 @@ import (
 
 func main() {
 	data := flag.String("data", "", "folder with the data")
-	train := flag.String("train", "", "write built-in weights instead: background, match, dga, profile")
+	train := flag.String("train", "", "write built-in weights instead: background, match, profile (of dga: go run ./internal/watch/dga/train)")
 	out := flag.String("out", "", "folder for -train")
 	only := flag.String("only", "", "measure one part alone: match, profile, dga")
 	flag.Parse()
@@ -47,7 +47,7 @@ func run(data, train, out, only string) error {
 	case "profile":
 		return trainProfile(d, out)
 	default:
-		return fmt.Errorf("-train %s: there is background, match, dga, profile", train)
+		return fmt.Errorf("-train %s: there is background, match, profile", train)
 	}
 	if only == "" || only == "match" {
 		if err := evalMatch(d); err != nil {

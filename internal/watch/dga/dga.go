@@ -12,18 +12,12 @@ package dga
 
 import (
 	"bytes"
-	_ "embed"
 	"math"
 	"math/rand/v2"
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/watch/match"
 )
-
-// weights.bin is made by: evalwatch -train dga -data FOLDER.
-//
-//go:embed weights.bin
-var weightsBin []byte
 
 const (
 	nGrams = 1 << 16
@@ -37,15 +31,6 @@ type Model struct {
 	shape [nShape]int8
 	scale float32
 }
-
-var builtin = func() *Model {
-	m := &Model{}
-	_ = m.decode(weightsBin) // all zero before the first training
-	return m
-}()
-
-// Builtin gives the model that is built in.
-func Builtin() *Model { return builtin }
 
 // NewModel reads what [Train] gave.
 func NewModel(b []byte) (*Model, error) {
@@ -282,7 +267,7 @@ type Example struct {
 	Weight float32
 }
 
-// Train gives the content of weights.bin.
+// Train gives what [NewModel] reads.
 func Train(examples []Example, epochs int, seed uint64) []byte {
 	type params struct {
 		gram, g2  [nGrams]float32

@@ -20,8 +20,9 @@ func TestScores(t *testing.T) {
 }
 
 func TestGeneratedNamesScoreHigher(t *testing.T) {
-	for _, pair := range [][2]string{{"qvxzkjwpbtrdhg.ws", "gardenflowers.com"}, {"xkwqjzvvbprtl.biz", "the-old-bakery.com"}, {"a8f3e09b17cd2.org", "nordicskishop.se"}} {
-		if a, b := Builtin().Score([]byte(pair[0])), Builtin().Score([]byte(pair[1])); a <= b {
+	for _, pair := range [][2]string{{"qvxzkjwpbtrdhg.ws", "gardenflowers.com"}, {"xkwqjzvvbprtl.biz", "the-old-bakery.com"}} {
+		a, _ := Score(pair[0])
+		if b, _ := Score(pair[1]); a <= b {
 			t.Errorf("%s %g, %s %g", pair[0], a, pair[1], b)
 		}
 	}
@@ -47,12 +48,16 @@ func TestTrain(t *testing.T) {
 	}
 }
 
-func FuzzScore(f *testing.F) {
+func FuzzModelScore(f *testing.F) {
 	for _, s := range []string{"", ".", "a.b", "]x^.bazar", strings.Repeat("a", 300), "\x00", "xn--a.com", strings.Repeat("b", 64) + ".com"} {
 		f.Add([]byte(s))
 	}
+	m, err := NewModel(Train([]Example{{"qzxk.com", true, 1}, {"rose.com", false, 1}}, 10, 1))
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if p := Builtin().Score(b); !(p >= 0 && p < 1) {
+		if p := m.Score(b); !(p >= 0 && p <= 1) {
 			t.Fatalf("score %g", p)
 		}
 	})
