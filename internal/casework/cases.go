@@ -163,6 +163,7 @@ func (s *Service) AddNames(ctx context.Context, by, caseID string, names []AddNa
 
 func (s *Service) addNames(ctx context.Context, tx store.Tx, by, caseID string, names []AddName, added *int) error {
 	var fresh, changed []string
+	seen := map[string]string{} // first sighting by name: G9 rests on it, so it is recorded
 	now := s.now()
 	for _, a := range names {
 		d, rev, err := store.Get[impound.CaseDomain](tx, kindDomain, domainID(caseID, a.Name))
@@ -181,6 +182,7 @@ func (s *Service) addNames(ctx context.Context, tx store.Tx, by, caseID string, 
 		}
 		if f := a.FirstSeen.UTC(); !a.FirstSeen.IsZero() && (d.FirstSeen.IsZero() || f.Before(d.FirstSeen)) {
 			d.FirstSeen, diff = f, true
+			seen[a.Name.String()] = f.Format(time.RFC3339)
 		}
 		if !diff {
 			continue
@@ -201,8 +203,8 @@ func (s *Service) addNames(ctx context.Context, tx store.Tx, by, caseID string, 
 	all := append(fresh, changed...)
 	for len(all) > 0 {
 		n, size := 0, 0
-		for n < len(all) && size < 32<<10 {
-			size += len(all[n]) + 1
+		for n < len(all) && size < 24<<10 {
+			size += 2*len(all[n]) + 24 // the name, and again with its date
 			n++
 		}
 		part := all[:n]
@@ -213,6 +215,15 @@ func (s *Service) addNames(ctx context.Context, tx store.Tx, by, caseID string, 
 		}
 		e := impound.Entry{ID: entryID("case.names", append([]string{caseID}, part...)...), By: by, At: now, What: "case.names", Case: caseID,
 			Detail: map[string]string{"count": fmt.Sprint(len(part)), "names": strings.Join(names, " ")}}
+		var dates []string
+		for _, n := range names {
+			if d := seen[n]; d != "" {
+				dates = append(dates, n+" "+d)
+			}
+		}
+		if len(dates) > 0 {
+			e.Detail["first_seen"] = strings.Join(dates, ", ")
+		}
 		if len(part) == 1 {
 			e.Name, _ = impound.ParseName(names[0])
 		}
