@@ -62,6 +62,7 @@ type System struct {
 	facts   map[impound.Name]cachedFacts
 
 	gateRuns gateRuns
+	cases    sync.Map // order id -> case id
 
 	servingMu sync.Mutex
 	serving   *serving

@@ -31,14 +31,19 @@ func (s *System) Mandate(ctx context.Context, orderID string) (*impound.Mandate,
 	return nil, impound.Errorf(impound.KindNotFound, "no order %s is filed here", orderID).WithCure("impound order list shows those that are; impound order file FILE files one")
 }
 
-// caseOf gives the case of an order, for contacts.
+// caseOf gives the case of an order, for contacts: it is asked for each of them.
+// An order never changes its case, so what was found once holds.
 func (s *System) caseOf(order string) string {
+	if c, ok := s.cases.Load(order); ok {
+		return c.(string)
+	}
 	rows, err := s.Casework.Orders(context.Background())
 	if err != nil {
 		return ""
 	}
 	for _, r := range rows {
 		if r.ID == order {
+			s.cases.Store(order, r.Case)
 			return r.Case
 		}
 	}

@@ -190,7 +190,7 @@ func (s *System) startWeb(v *serving) error {
 	v.webAt = l.Addr().String()
 	_, port, _ := net.SplitHostPort(v.webAt)
 	h := web.New(web.Config{Desk: desk{s}, AllowedHosts: []string{v.webAt, "localhost:" + port, "127.0.0.1:" + port}, Version: s.opt.Version, Now: s.now, Log: s.log})
-	v.web = &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10}
+	v.web = web.NewServer(h)
 	v.wg.Go(func() {
 		if err := v.web.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error("the pages stopped", "err", err)
