@@ -224,13 +224,19 @@ func (s *scanner) next() (seq uint64, body []byte, ok bool) {
 	if s.at < jHead {
 		s.at = jHead
 	}
+	if s.at+recHead > len(s.data) {
+		return 0, nil, false
+	}
+	// The writer stores the length last. So it is looked at first: were it looked
+	// at after the record, a record that came in between would be taken for a
+	// damaged one and skipped.
+	if s.live && length(s.data, s.at) == 0 {
+		return 0, nil, false
+	}
 	if seq, body, ok = s.record(s.at); ok {
 		s.at += recSize(len(body))
 		s.last = seq
 		return seq, body, true
-	}
-	if s.at+recHead > len(s.data) || s.live && length(s.data, s.at) == 0 {
-		return 0, nil, false
 	}
 	rest := s.data[s.at:]
 	if allZero(rest) {
