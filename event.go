@@ -16,6 +16,8 @@ const (
 	ProtoTLS  Proto = "https"
 	ProtoSMTP Proto = "smtp"
 	ProtoTCP  Proto = "tcp"
+	ProtoDoT  Proto = "dns-tls" // RFC 7858
+	ProtoUDP  Proto = "udp"     // any other port: the source can be forged
 )
 
 // Event is one contact as a sensor saw it, already cut down to what the
@@ -34,8 +36,9 @@ type Event struct {
 	Capture CaptureLevel   `json:"capture"`
 	Outcome string         `json:"outcome"` // "answered" | "refused" | "malformed" | "limited"
 
-	QType uint16 `json:"qtype,omitempty"` // DNS
-	RCode uint8  `json:"rcode,omitempty"`
+	QType  uint16 `json:"qtype,omitempty"` // DNS
+	RCode  uint8  `json:"rcode,omitempty"`
+	Opcode uint8  `json:"opcode,omitempty"` // 4 NOTIFY, 5 UPDATE; 0 QUERY
 
 	Method    string `json:"method,omitempty"` // HTTP
 	Path      string `json:"path,omitempty"`   // without query; at level count absent
@@ -45,9 +48,13 @@ type Event struct {
 	SNI       string `json:"sni,omitempty"`
 	ALPN      string `json:"alpn,omitempty"`
 	JA4       string `json:"ja4,omitempty"`
+	JA3       string `json:"ja3,omitempty"` // MD5, 32 hex digits
+	TLS       string `json:"tls,omitempty"` // versions that the client offered, best first: "1.3,1.2"
 
 	Helo       string `json:"helo,omitempty"`        // SMTP: the name given in EHLO
 	FromDomain string `json:"from_domain,omitempty"` // SMTP: the sender's domain, never the local part
+	SenderHash string `json:"sender_hash,omitempty"` // SMTP: keyed hash of the sender's mailbox; level lure only
+	RcptHash   string `json:"rcpt_hash,omitempty"`   // SMTP: keyed hash of the recipient's mailbox; level lure only
 
 	LureHash string `json:"lure_hash,omitempty"` // keyed hash of the lure token
 	Lure     string `json:"lure,omitempty"`      // sealed with age to the notification team

@@ -2,6 +2,7 @@ package impound
 
 import (
 	"fmt"
+	"net/mail"
 	"slices"
 	"strings"
 	"time"
@@ -146,7 +147,28 @@ type SinkTerms struct {
 	Capture       CaptureLevel `json:"capture,omitempty" yaml:"capture,omitempty"`
 	Notice        string       `json:"notice,omitempty" yaml:"notice,omitempty"` // court's text for the notice page; plain text
 	RetentionDays int          `json:"retention_days,omitempty" yaml:"retention_days,omitempty"`
+	// Certificates says what HTTPS shows for the order's names: empty or
+	// "self" a self-signed one, "none", or "acme" one from a public authority,
+	// which puts the name into certificate-transparency logs.
+	Certificates Certificates `json:"certificates,omitempty" yaml:"certificates,omitempty"`
+	// KeepBits4 and KeepBits6 cut addresses at the sensor to so many leading
+	// bits, such as 24 and 48; 0 keeps them whole.
+	KeepBits4 int `json:"keep_bits_4,omitempty" yaml:"keep_bits_4,omitempty"`
+	KeepBits6 int `json:"keep_bits_6,omitempty" yaml:"keep_bits_6,omitempty"`
+	// DMARCReports is a mailbox of ours that DMARC aggregate reports about the
+	// order's names go to (rua, RFC 7489 6.2): they show who still spoofs them.
+	DMARCReports string `json:"dmarc_reports,omitempty" yaml:"dmarc_reports,omitempty"`
 }
+
+// Certificates is what HTTPS shows for a seized name.
+type Certificates string
+
+// The choices. The empty one means self.
+const (
+	CertsNone Certificates = "none"
+	CertsSelf Certificates = "self"
+	CertsACME Certificates = "acme"
+)
 
 // Appendix is a list of names. Count is how many there are, so that a list that
 // lost its end shows it.
@@ -366,6 +388,22 @@ func (o *Order) validateActs(at string, a Acts, bad func(where, cure, format str
 		}
 		if o.Sinkhole.RetentionDays <= 0 {
 			bad("sinkhole.retention_days", "write retention_days: 365, or what the order says", "the order doesn't say how long contacts may be kept")
+		}
+		switch o.Sinkhole.Certificates {
+		case "", CertsNone, CertsSelf, CertsACME:
+		default:
+			bad("sinkhole.certificates", "write certificates: none, self or acme", "%q is no kind of certificate", o.Sinkhole.Certificates)
+		}
+		if b := o.Sinkhole.KeepBits4; b < 0 || b > 32 {
+			bad("sinkhole.keep_bits_4", "write 0 to 32, such as 24; 0 keeps addresses whole", "an IPv4 address can't be cut to %d bits", b)
+		}
+		if b := o.Sinkhole.KeepBits6; b < 0 || b > 128 {
+			bad("sinkhole.keep_bits_6", "write 0 to 128, such as 48; 0 keeps addresses whole", "an IPv6 address can't be cut to %d bits", b)
+		}
+		if box := o.Sinkhole.DMARCReports; box != "" {
+			if a, err := mail.ParseAddress(box); err != nil || a.Address != box || len(box) > 120 || strings.ContainsAny(box, "!,;\\\" ") {
+				bad("sinkhole.dmarc_reports", "write one mailbox of yours, such as dmarc@unit.example", "%q is no mailbox for DMARC reports", box)
+			}
 		}
 	}
 }

@@ -45,11 +45,14 @@ func (s *Sinkhole) record(ev *impound.Event, a about) {
 		}
 	}
 	cut(ev, level)
+	if a.ok {
+		ev.Src = keepBits(ev.Src, a.match.Order.KeepBits4, a.match.Order.KeepBits6)
+	}
 	n := &s.n
 	switch ev.Proto {
 	case impound.ProtoDNS:
 		n.dns.Add(1)
-	case impound.ProtoDNST:
+	case impound.ProtoDNST, impound.ProtoDoT:
 		n.dnsTCP.Add(1)
 	case impound.ProtoHTTP:
 		n.http.Add(1)
@@ -88,6 +91,7 @@ func cut(ev *impound.Event, level impound.CaptureLevel) {
 	case impound.CaptureLure:
 	case impound.CaptureContact:
 		ev.LureHash, ev.Lure = "", ""
+		ev.SenderHash, ev.RcptHash = "", ""
 	default:
 		name := ev.Name
 		if ev.Zone != "" { // the labels below it may say who came
@@ -98,6 +102,22 @@ func cut(ev *impound.Event, level impound.CaptureLevel) {
 			Capture: impound.CaptureCount, Outcome: ev.Outcome,
 		}
 	}
+}
+
+// keepBits cuts an address to its first bits, as the order says; 0 keeps it.
+func keepBits(a netip.AddrPort, v4, v6 int) netip.AddrPort {
+	bits := v6
+	if a.Addr().Is4() {
+		bits = v4
+	}
+	if bits == 0 {
+		return a
+	}
+	p, err := a.Addr().Prefix(bits)
+	if err != nil { // no address, or more bits than it has
+		return a
+	}
+	return netip.AddrPortFrom(p.Addr(), a.Port())
 }
 
 // contact is who came, where, and when.

@@ -125,7 +125,19 @@ type Sinkhole struct {
 	wg      sync.WaitGroup
 }
 
-var schemes = map[string]bool{"dns": true, "http": true, "https": true, "smtp": true, "tcp": true}
+// listeners has, for each scheme of a listener's URI, what binds it. The start
+// that it gives begins to serve; what ends it was added to s.stops.
+var listeners map[string]func(s *Sinkhole, addr string) (start func(), err error)
+
+func init() { // not in the declaration: the functions lead back to it
+	listeners = map[string]func(s *Sinkhole, addr string) (start func(), err error){
+		"dns":   (*Sinkhole).listenDNS,
+		"http":  func(s *Sinkhole, addr string) (func(), error) { return s.listenHTTP(addr, false) },
+		"https": func(s *Sinkhole, addr string) (func(), error) { return s.listenHTTP(addr, true) },
+		"smtp":  func(s *Sinkhole, addr string) (func(), error) { return s.listenStream(addr, "smtp", s.serveSMTP) },
+		"tcp":   func(s *Sinkhole, addr string) (func(), error) { return s.listenStream(addr, "tcp", s.serveTCP) },
+	}
+}
 
 // New checks the configuration. It opens nothing.
 func New(cfg Config) (*Sinkhole, error) {
@@ -191,7 +203,7 @@ func (s *Sinkhole) Policy() *policy.Policy { return s.policy.Load() }
 
 func parseListener(uri string) (scheme, addr string, err error) {
 	u, err := url.Parse(uri)
-	if err != nil || !schemes[u.Scheme] || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {
+	if err != nil || listeners[u.Scheme] == nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {
 		return "", "", impound.Errorf(impound.KindInvalid, "“%.80s” is no listener", uri).At("listeners").WithCure("write dns://, http://, https://, smtp:// or tcp:// and ADDRESS:PORT, such as dns://192.0.2.1:53")
 	}
 	if _, _, err := net.SplitHostPort(u.Host); err != nil {
@@ -215,18 +227,7 @@ func (s *Sinkhole) Start(ctx context.Context) error {
 		scheme, addr, err := parseListener(l)
 		if err == nil {
 			var start func()
-			switch scheme {
-			case "dns":
-				start, err = s.listenDNS(addr)
-			case "http":
-				start, err = s.listenHTTP(addr, false)
-			case "https":
-				start, err = s.listenHTTP(addr, true)
-			case "smtp":
-				start, err = s.listenStream(addr, "smtp", s.serveSMTP)
-			case "tcp":
-				start, err = s.listenStream(addr, "tcp", s.serveTCP)
-			}
+			start, err = listeners[scheme](s, addr)
 			run = append(run, start)
 		}
 		if err != nil {

@@ -29,7 +29,7 @@ var errBody = errors.New("the body of the record can't be read")
 
 // The order of these is part of the format: add at the end only.
 var (
-	protos   = []string{"", string(impound.ProtoDNS), string(impound.ProtoDNST), string(impound.ProtoHTTP), string(impound.ProtoTLS), string(impound.ProtoSMTP), string(impound.ProtoTCP)}
+	protos   = []string{"", string(impound.ProtoDNS), string(impound.ProtoDNST), string(impound.ProtoHTTP), string(impound.ProtoTLS), string(impound.ProtoSMTP), string(impound.ProtoTCP), string(impound.ProtoDoT), string(impound.ProtoUDP)}
 	captures = []string{"", string(impound.CaptureCount), string(impound.CaptureContact), string(impound.CaptureLure)}
 	outcomes = []string{"", "answered", "refused", "malformed", "limited", OutcomeGap}
 )
@@ -55,6 +55,11 @@ const (
 	fGuess
 	fStatus
 	fLen
+	fJA3
+	fTLS
+	fSenderHash
+	fRcptHash
+	fOpcode
 )
 
 func put16(b []byte, v uint16) []byte { return binary.LittleEndian.AppendUint16(b, v) }
@@ -140,6 +145,13 @@ func encode(b []byte, e *impound.Event) []byte {
 	set(fLureHash, e.LureHash)
 	set(fLure, lure)
 	set(fGuess, e.Guess)
+	set(fJA3, e.JA3)
+	set(fTLS, e.TLS)
+	set(fSenderHash, e.SenderHash)
+	set(fRcptHash, e.RcptHash)
+	if e.Opcode > 0 {
+		f |= fOpcode
+	}
 	if e.Status > 0 {
 		f |= fStatus
 	}
@@ -164,7 +176,7 @@ func encode(b []byte, e *impound.Event) []byte {
 	} else if f&fZone != 0 {
 		b = putString(b, e.Zone, limName)
 	}
-	if f&(fOrder|fMethod|fPath|fUserAgent|fReferer|fSNI|fALPN|fJA4|fHelo|fFromDomain|fLureHash|fLure|fGuess) != 0 {
+	if f&(fOrder|fMethod|fPath|fUserAgent|fReferer|fSNI|fALPN|fJA4|fHelo|fFromDomain|fLureHash|fLure|fGuess|fJA3|fTLS|fSenderHash|fRcptHash) != 0 {
 		opt := func(bit uint32, s string, limit int) {
 			if f&bit != 0 {
 				b = putString(b, s, limit)
@@ -183,12 +195,19 @@ func encode(b []byte, e *impound.Event) []byte {
 		opt(fLureHash, e.LureHash, limWord)
 		opt(fLure, lure, limLure)
 		opt(fGuess, e.Guess, limWord)
+		opt(fJA3, e.JA3, limWord)
+		opt(fTLS, e.TLS, limWord)
+		opt(fSenderHash, e.SenderHash, limWord)
+		opt(fRcptHash, e.RcptHash, limWord)
 	}
 	if f&fStatus != 0 {
 		b = binary.AppendUvarint(b, uint64(e.Status))
 	}
 	if f&fLen != 0 {
 		b = binary.AppendUvarint(b, uint64(e.Len))
+	}
+	if f&fOpcode != 0 {
+		b = append(b, e.Opcode)
 	}
 	return b
 }
@@ -345,11 +364,18 @@ func decode(b []byte, e *impound.Event, in *interner) error {
 	opt(fLureHash, &e.LureHash)
 	opt(fLure, &e.Lure)
 	opt(fGuess, &e.Guess)
+	opt(fJA3, &e.JA3)
+	opt(fTLS, &e.TLS)
+	opt(fSenderHash, &e.SenderHash)
+	opt(fRcptHash, &e.RcptHash)
 	if f&fStatus != 0 {
 		e.Status = int(c.uvarint())
 	}
 	if f&fLen != 0 {
 		e.Len = int(c.uvarint())
+	}
+	if f&fOpcode != 0 {
+		e.Opcode = c.u8()
 	}
 	if c.bad {
 		return errBody

@@ -49,6 +49,11 @@ type row struct {
 	Lure       string `parquet:"lure"`
 	Len        int32  `parquet:"len,dict"`
 	Guess      string `parquet:"guess,dict"`
+	JA3        string `parquet:"ja3,dict"`
+	TLS        string `parquet:"tls,dict"`
+	SenderHash string `parquet:"sender_hash,dict"`
+	RcptHash   string `parquet:"rcpt_hash,dict"`
+	Opcode     int32  `parquet:"opcode,dict"`
 }
 
 func addrText(a netip.Addr) string {
@@ -66,6 +71,7 @@ func toRow(e *impound.Event) row {
 		QType: int32(e.QType), RCode: int32(e.RCode), Method: e.Method, Path: e.Path, Status: int32(e.Status),
 		UserAgent: e.UserAgent, Referer: e.Referer, SNI: e.SNI, ALPN: e.ALPN, JA4: e.JA4, Helo: e.Helo,
 		FromDomain: e.FromDomain, LureHash: e.LureHash, Lure: e.Lure, Len: int32(e.Len), Guess: e.Guess,
+		JA3: e.JA3, TLS: e.TLS, SenderHash: e.SenderHash, RcptHash: e.RcptHash, Opcode: int32(e.Opcode),
 	}
 }
 
@@ -85,6 +91,7 @@ func fromRow(r *row) impound.Event {
 		QType: uint16(r.QType), RCode: uint8(r.RCode), Method: r.Method, Path: r.Path, Status: int(r.Status),
 		UserAgent: r.UserAgent, Referer: r.Referer, SNI: r.SNI, ALPN: r.ALPN, JA4: r.JA4, Helo: r.Helo,
 		FromDomain: r.FromDomain, LureHash: r.LureHash, Lure: r.Lure, Len: int(r.Len), Guess: r.Guess,
+		JA3: r.JA3, TLS: r.TLS, SenderHash: r.SenderHash, RcptHash: r.RcptHash, Opcode: uint8(r.Opcode),
 	}
 }
 

@@ -123,6 +123,7 @@ func full() *impound.Event {
 		Name: "a.b.example", Zone: "b.example", Order: "O1", Capture: impound.CaptureLure, Outcome: "answered",
 		QType: 65, RCode: 5, Method: "GET", Path: "/x/{token}", Status: 421, UserAgent: "curl/8", Referer: "r.example",
 		SNI: "a.b.example", ALPN: "h2", JA4: "t13d", Helo: "h.example", FromDomain: "f.example", LureHash: "aa", Lure: "sealed", Len: 99, Guess: "tls",
+		JA3: "e7d7", TLS: "1.3,1.2", SenderHash: "bb", RcptHash: "cc", Opcode: 5,
 	}
 }
 

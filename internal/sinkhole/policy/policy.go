@@ -83,6 +83,10 @@ type Terms struct {
 	Capture       impound.CaptureLevel `json:"capture"`
 	Notice        string               `json:"notice,omitempty"`
 	RetentionDays int                  `json:"retention_days"`
+	Certificates  impound.Certificates `json:"certificates,omitempty"`
+	KeepBits4     int                  `json:"keep_bits_4,omitempty"` // 0: addresses are kept whole
+	KeepBits6     int                  `json:"keep_bits_6,omitempty"`
+	DMARCReports  string               `json:"dmarc_reports,omitempty"`
 }
 
 type orderPart struct {
@@ -148,6 +152,7 @@ func Build(mandates []*impound.Mandate, opt Options) (*Bundle, error) {
 		part := orderPart{Terms: Terms{
 			ID: m.ID(), Hash: m.Hash(), Case: m.Case(), From: from.UTC(), Until: until.UTC(),
 			Capture: o.Sinkhole.Capture, Notice: o.Sinkhole.Notice, RetentionDays: o.Sinkhole.RetentionDays,
+			Certificates: o.Sinkhole.Certificates, KeepBits4: o.Sinkhole.KeepBits4, KeepBits6: o.Sinkhole.KeepBits6, DMARCReports: o.Sinkhole.DMARCReports,
 		}}
 		for _, n := range m.Names() {
 			permit, err := m.Permit(impound.ActSinkhole, n, opt.Now)
