@@ -38,14 +38,16 @@ func Cut(e impound.Event) impound.Event {
 		}
 		return out
 	}
-	out.QType, out.RCode = e.QType, e.RCode
+	out.QType, out.RCode, out.Opcode = e.QType, e.RCode, e.Opcode
 	out.Src, out.Dst = unmap(e.Src), unmap(e.Dst)
 	out.Method, out.Path, out.Status = text(e.Method, 32), CleanPath(e.Path), e.Status
 	out.UserAgent, out.SNI, out.ALPN, out.JA4 = text(e.UserAgent, maxText), text(e.SNI, 255), text(e.ALPN, 64), text(e.JA4, 64)
+	out.JA3, out.TLS = text(e.JA3, 32), text(e.TLS, 64)
 	out.Referer = host(e.Referer)
 	out.Helo, out.FromDomain, out.Len = text(e.Helo, 255), text(afterAt(e.FromDomain), 255), e.Len
 	if e.Capture == impound.CaptureLure {
 		out.LureHash, out.Lure = e.LureHash, e.Lure
+		out.SenderHash, out.RcptHash = text(e.SenderHash, 64), text(e.RcptHash, 64)
 	}
 	return out
 }
