@@ -1,8 +1,12 @@
-// Command hammer is a DNS load generator for benchmarks of the sinkhole and its
-// peers. It sends and receives many datagrams to a system call, so that it
-// saturates servers that faster-written clients can't, keeps a fixed number of
-// questions in flight, and counts what was answered. With -pid it divides by
-// the processor time that the server used.
+// Command hammer is a load generator for benchmarks of the sinkhole and its
+// peers. By default it asks DNS questions: many datagrams to a system call, so
+// that it saturates servers that faster-written clients can't, a fixed number of
+// questions in flight, or with -rate so many a second and their times. With
+// -record every question has a name of its own and the answered ones are
+// written to a file. With -pid it divides by the processor time that the server
+// used. -mode tls makes full handshakes, -mode idle holds connections open, and
+// -mode echo is a server: it sends every datagram back, which is all that a
+// server over sockets could ever do.
 //
 // What lives here: load and counting. What must not: anything that the product
 // needs, or a target off this machine: it refuses addresses that are not
@@ -38,7 +42,19 @@ func main() {
 	flag.IntVar(&h.sockets, "sockets", 4, "sockets, each with its own source port")
 	flag.DurationVar(&h.length, "for", 5*time.Second, "how long")
 	asJSON := flag.Bool("json", false, "report as JSON")
+	mode := flag.String("mode", "dns", "dns, tls, idle or echo")
+	flag.StringVar(&h.record, "record", "", "ask for a name of its own in each question, and write those answered to this file; a server that goes away is no error")
+	flag.IntVar(&h.rate, "rate", 0, "questions a second, over one socket, and measure their times; 0: as many as are answered")
+	count := flag.Int("n", 10_000, "connections to hold, for idle")
+	secure := flag.Bool("secure", false, "idle connections over TLS")
 	flag.Parse()
+	if *mode != "dns" {
+		if err := other(*mode, *addr, *names, *count, h.sockets, *secure, h.length); err != nil {
+			fmt.Fprintln(os.Stderr, "hammer:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := h.run(*addr, *names, *pid, *asJSON); err != nil {
 		fmt.Fprintln(os.Stderr, "hammer:", err)
 		os.Exit(1)
@@ -49,6 +65,9 @@ type hammer struct {
 	window, sockets int
 	length          time.Duration
 	packets         [][]byte
+	record          string
+	rate            int
+	list            []string
 }
 
 type report struct {
@@ -61,6 +80,10 @@ type report struct {
 	PerSecond float64 `json:"per_second"`
 	CPU       float64 `json:"cpu_seconds,omitempty"`
 	PerCPU    float64 `json:"per_cpu_second,omitempty"`
+	P50       float64 `json:"p50_us,omitempty"`
+	P99       float64 `json:"p99_us,omitempty"`
+
+	labels []string // -record: of the answered
 }
 
 func (h *hammer) run(addr, names, pids string, asJSON bool) error {
@@ -87,7 +110,12 @@ func (h *hammer) run(addr, names, pids string, asJSON bool) error {
 	errs := make([]error, h.sockets)
 	var wg sync.WaitGroup
 	for i := range h.sockets {
-		wg.Go(func() { errs[i] = h.socket(to, end, uint64(i), &results[i]) })
+		switch {
+		case h.rate > 0 && i == 0:
+			wg.Go(func() { errs[i] = h.paced(to, end, &results[i]) })
+		case h.rate == 0:
+			wg.Go(func() { errs[i] = h.socket(to, end, uint64(i), &results[i]) })
+		}
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -100,6 +128,13 @@ func (h *hammer) run(addr, names, pids string, asJSON bool) error {
 		r.NoError += x.NoError
 		r.Truncated += x.Truncated
 		r.Lost += x.Lost
+		r.P50, r.P99 = max(r.P50, x.P50), max(r.P99, x.P99)
+		r.labels = append(r.labels, x.labels...)
+	}
+	if h.record != "" {
+		if err := os.WriteFile(h.record, []byte(strings.Join(r.labels, "\n")), 0o600); err != nil {
+			return fmt.Errorf("couldn't write what was answered: %w", err)
+		}
 	}
 	r.Seconds = time.Since(begin).Seconds()
 	r.PerSecond = float64(r.Answered) / r.Seconds
@@ -152,6 +187,7 @@ func (h *hammer) load(path string) error {
 	if len(list) == 0 {
 		return errors.New("no names")
 	}
+	h.list = list
 	r := rand.New(rand.NewPCG(1, 2))
 	h.packets = make([][]byte, 1<<16)
 	for i := range h.packets {
@@ -226,6 +262,25 @@ func (h *hammer) socket(to netip.AddrPort, end time.Time, seed uint64, out *repo
 	}
 	r := rand.New(rand.NewPCG(seed, 3))
 	at, id, flying := r.IntN(len(h.packets)), uint16(0), 0
+	var own [][]byte  // -record: packets whose first label is replaced
+	var done []uint64 // bitmap over n
+	n64 := uint64(0)
+	if h.record != "" {
+		for _, name := range h.list[:min(len(h.list), 1000)] {
+			p, err := question(fmt.Sprintf("q%02x%08x.%s", seed, 0, name), 1)
+			if err != nil {
+				return err
+			}
+			own = append(own, p)
+		}
+		defer func() {
+			for n := range n64 + 1 {
+				if n/64 < uint64(len(done)) && done[n/64]&(1<<(n%64)) != 0 {
+					out.labels = append(out.labels, fmt.Sprintf("q%02x%08x", seed, n))
+				}
+			}
+		}()
+	}
 	for time.Now().Before(end) || flying > 0 {
 		for flying < h.window && time.Now().Before(end) {
 			n := min(batch, h.window-flying)
@@ -233,11 +288,23 @@ func (h *hammer) socket(to netip.AddrPort, end time.Time, seed uint64, out *repo
 				p := h.packets[at&(len(h.packets)-1)]
 				at++
 				id++
+				if own != nil {
+					p = own[at%len(own)]
+					n64++
+					id = uint16(n64)
+				}
 				binary.BigEndian.PutUint16(head[i][:], id)
 				copy(head[i][2:], p[2:])
+				if own != nil {
+					hex8(head[i][16:24], uint32(n64))
+				}
 				txv[i].SetLen(len(p))
 			}
 			got, _, e := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&tx[0])), uintptr(n), 0, 0, 0)
+			if e == unix.ECONNREFUSED && own != nil { // what it answered before may wait here
+				end = time.Time{}
+				break
+			}
 			if e == unix.ECONNREFUSED {
 				return errors.New("nobody listens there")
 			}
@@ -257,6 +324,12 @@ func (h *hammer) socket(to netip.AddrPort, end time.Time, seed uint64, out *repo
 		case 0:
 		case unix.EINTR:
 			continue
+		case unix.ECONNREFUSED:
+			if own == nil {
+				return errors.New("nobody listens there")
+			}
+			end = time.Time{}
+			continue
 		case unix.EAGAIN: // silence: what flies is lost
 			out.Lost += uint64(flying)
 			flying = 0
@@ -273,11 +346,29 @@ func (h *hammer) socket(to netip.AddrPort, end time.Time, seed uint64, out *repo
 				if head[i][2]&2 != 0 {
 					out.Truncated++
 				}
+				if own != nil && head[i][3]&15 == 0 {
+					n := n64&^0xffff | uint64(binary.BigEndian.Uint16(head[i][:]))
+					if n > n64 {
+						n -= 1 << 16
+					}
+					for uint64(len(done)) <= n/64 {
+						done = append(done, 0)
+					}
+					done[n/64] |= 1 << (n % 64)
+				}
 			}
 		}
 		flying = max(0, flying-int(got))
 	}
 	return nil
+}
+
+// hex8 writes n in eight digits.
+func hex8(b []byte, n uint32) {
+	for i := 7; i >= 0; i-- {
+		b[i] = "0123456789abcdef"[n&15]
+		n >>= 4
+	}
 }
 
 // cpuTime is the processor time that the processes have used, with all their
