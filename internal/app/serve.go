@@ -145,7 +145,11 @@ func (s *System) startSinkhole(ctx context.Context, v *serving) error {
 	if maxMB == 0 {
 		maxMB = 1024
 	}
-	if v.spool, err = spool.Open(s.path("spool"), spool.Options{Sensor: s.sensorID(), MaxBytes: int64(maxMB) << 20, Now: s.now, Log: s.log}); err != nil {
+	floor, err := s.Telemetry.Cursor(ctx, s.sensorID())
+	if err != nil {
+		return err
+	}
+	if v.spool, err = spool.Open(s.path("spool"), spool.Options{Sensor: s.sensorID(), Floor: floor, MaxBytes: int64(maxMB) << 20, Now: s.now, Log: s.log}); err != nil {
 		return fmt.Errorf("couldn't open the spool: %w", err)
 	}
 	cfg := sinkhole.Config{

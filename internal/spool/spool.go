@@ -37,6 +37,10 @@ type Options struct {
 	Now          func() time.Time
 	Log          *slog.Logger
 	NoSeal       bool // keep full journals as they are
+	// Floor is the highest number that anybody already has from this sensor. All
+	// new ones are above it, so that a folder that was lost, or came back from an
+	// old copy, never gives a number for the second time.
+	Floor uint64
 }
 
 // Stats is how a spool stands. Counters are since Open.
@@ -45,7 +49,7 @@ type Stats struct {
 	Dropped  uint64    // events lost because nothing could be recorded
 	Gap      bool      // recording is stopped right now
 	GapSince time.Time // of the gap that is open, or was last
-	Last     uint64    // newest sequence number
+	Last     uint64    // sequence number of the newest event; 0 when there is none
 	Synced   uint64    // newest sequence number that a power cut can't take
 	Shipped  uint64    // as told by MarkShipped
 	Sealed   uint64    // journals made into Parquet
@@ -66,7 +70,8 @@ type Spool struct {
 	mu      sync.Mutex // guards what follows, for the time of a copy
 	cur     *journal
 	off     int
-	seq     uint64
+	seq     uint64 // the next number is above it
+	last    uint64 // number of the newest event
 	spare   *journal
 	closed  bool
 	full    bool
@@ -102,8 +107,10 @@ var ErrFull error = &impound.Error{Kind: impound.KindUnavailable, Msg: "the spoo
 var errClosed error = &impound.Error{Kind: impound.KindUnavailable, Msg: "the spool is closed"}
 
 // Open opens the folder for recording, and makes it if need be. It drops what a
-// crash left half written, keeps all else, and goes on with the next number. It
-// refuses, as KindConflict, a folder that another process records into.
+// crash left half written, keeps all else, and goes on with the next number. An
+// empty folder begins with the microseconds since 1970: more than any that was
+// lost can have reached, and still exact in JSON. It refuses, as KindConflict, a
+// folder that another process records into.
 func Open(dir string, opt Options) (*Spool, error) {
 	if opt.SegmentBytes == 0 {
 		opt.SegmentBytes = 8 << 20
@@ -242,6 +249,14 @@ func (s *Spool) recover() error {
 			}
 		}
 	}
+	s.last = newestEvent(list)
+	switch {
+	case len(list) == 0:
+		s.seq = max(s.seq, s.opt.Floor, uint64(max(0, s.opt.Now().UnixMicro())))
+	case s.seq < s.opt.Floor:
+		s.opt.Log.Warn("spool: this folder is older than what was taken from it; numbers leap", "have", s.seq, "next", s.opt.Floor+1)
+		s.seq = s.opt.Floor
+	}
 	if s.cur == nil {
 		if err := s.rotateLocked(); err != nil {
 			return impound.Errorf(impound.KindUnavailable, "couldn't make a journal of %d octets: %w", s.opt.SegmentBytes, err).At(s.dir).WithCure("free some space, or check permissions")
@@ -254,6 +269,30 @@ func (s *Spool) recover() error {
 		s.since = time.UnixMicro(int64(gap[1])).UTC()
 	}
 	return nil
+}
+
+// newestEvent is the number of the newest event in the segments, 0 without one.
+// It reads only as far back as it must: mostly one journal.
+func newestEvent(list []segment) uint64 {
+	for i := len(list) - 1; i >= 0; i-- {
+		if list[i].sealed {
+			return list[i].last
+		}
+		j, _ := openJournal(list[i].path, false)
+		if j == nil {
+			continue
+		}
+		last := uint64(0)
+		sc := scanner{data: j.data, last: list[i].first - 1}
+		for seq, _, ok := sc.next(); ok; seq, _, ok = sc.next() {
+			last = seq
+		}
+		j.close()
+		if last > 0 {
+			return last
+		}
+	}
+	return 0
 }
 
 // Append records e, and sets its Seq and Sensor; At is kept in microseconds.
@@ -312,7 +351,7 @@ func (s *Spool) put(body []byte) uint64 {
 	binary.LittleEndian.PutUint32(s.tail[8:], uint32(len(body)))
 	binary.LittleEndian.PutUint32(d[at+4:], crcOf(body, s.tail))
 	setLength(d, at, uint32(len(body)))
-	s.off = at + recSize(len(body))
+	s.off, s.last = at+recSize(len(body)), s.seq
 	s.appended.Add(1)
 	return s.seq
 }
@@ -363,7 +402,7 @@ func (s *Spool) rotateLocked() error {
 			*word(old.data, jGap) = 0
 		}
 		*word(old.data, jClean) = 1
-		s.retired = append(s.retired, retiree{old, s.seq})
+		s.retired = append(s.retired, retiree{old, s.last})
 	}
 	s.full = false
 	kick(s.kickSpare)
@@ -487,7 +526,7 @@ func (s *Spool) Sync() error {
 	}
 	retired := s.retired
 	s.retired = nil
-	cur, to, seq := s.cur, s.off, s.seq
+	cur, to, seq := s.cur, s.off, s.last
 	s.mu.Unlock()
 	for i, r := range retired {
 		if err := r.j.sync(jHead, len(r.j.data)); err != nil {
@@ -601,7 +640,7 @@ func (s *Spool) Read(after uint64, max int) ([]impound.Event, error) {
 // Stats tells how the spool stands.
 func (s *Spool) Stats() Stats {
 	s.mu.Lock()
-	st := Stats{Dropped: s.gapped, Gap: s.full, GapSince: s.since, Last: s.seq}
+	st := Stats{Dropped: s.gapped, Gap: s.full, GapSince: s.since, Last: s.last}
 	s.mu.Unlock()
 	st.Appended, st.Synced, st.Shipped = s.appended.Load(), s.synced.Load(), s.shipped.Load()
 	st.Sealed, st.Evicted, st.Corrupt = s.sealed.Load(), s.evicted.Load(), s.corrupt.Load()

@@ -44,7 +44,8 @@ func event(i int) *impound.Event {
 
 func open(t testing.TB, dir string, edit ...func(*Options)) *Spool {
 	t.Helper()
-	opt := Options{Sensor: "s1", SegmentBytes: 64 << 10}
+	// A clock that stands at the beginning, so that numbers begin with 1.
+	opt := Options{Sensor: "s1", SegmentBytes: 64 << 10, Now: func() time.Time { return time.Unix(0, 0) }}
 	for _, e := range edit {
 		e(&opt)
 	}
@@ -389,6 +390,9 @@ func TestPowerCutMakesNumbersLeap(t *testing.T) {
 	s.lock.Close() // as if the machine had stopped
 	boot = "two"
 	s2 := open(t, dir)
+	if last := s2.Stats().Last; last != 10 {
+		t.Errorf("Last is %d after a power cut: no event has that number", last)
+	}
 	e := event(10)
 	if err := s2.Append(e); err != nil {
 		t.Fatal(err)
@@ -397,6 +401,53 @@ func TestPowerCutMakesNumbersLeap(t *testing.T) {
 		t.Errorf("after a power cut the next number is %d, want %d", e.Seq, 11+jump)
 	}
 	if got := readAll(t, s2); len(got) != 11 {
+		t.Errorf("%d events, want 11", len(got))
+	}
+}
+
+// A folder that was wiped, or is older than what was taken from it, never gives
+// a number twice, whatever the clock says; and Last names an event that is there.
+func TestNumbersNeverComeAgain(t *testing.T) {
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	at := func(now time.Time, floor uint64) func(*Options) {
+		return func(o *Options) { o.Now, o.Floor = func() time.Time { return now }, floor }
+	}
+	dir := t.TempDir()
+	s := open(t, dir, at(now, 0))
+	if st := s.Stats(); st.Last != 0 {
+		t.Errorf("an empty spool says that %d is its newest event", st.Last)
+	}
+	last := appendN(t, s, 0, 10)
+	if want := uint64(now.UnixMicro()) + 10; last != want || last >= 1<<53 {
+		t.Errorf("the tenth number is %d, want %d", last, want)
+	}
+	s.Close()
+	old := filepath.Join(t.TempDir(), "old")
+	if err := os.CopyFS(old, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		now   time.Time
+		floor uint64
+		first uint64
+	}{
+		"wiped":              {now.Add(time.Second), 0, last - 10 + 1e6 + 1},
+		"wiped, clock wrong": {now.AddDate(-30, 0, 0), last, last + 1},
+		"clock before 1970":  {time.Unix(-5, 0), 0, 1},
+	} {
+		s := open(t, t.TempDir(), at(c.now, c.floor))
+		if e := event(0); s.Append(e) != nil || e.Seq != c.first {
+			t.Errorf("%s: the first number is %d, want %d", name, e.Seq, c.first)
+		}
+	}
+	s = open(t, old, at(now, last+500))
+	if st := s.Stats(); st.Last != last {
+		t.Errorf("after a leap, Last is %d, want %d", st.Last, last)
+	}
+	if e := event(0); s.Append(e) != nil || e.Seq != last+501 || s.Stats().Last != e.Seq {
+		t.Errorf("an old copy goes on with %d, want %d", e.Seq, last+501)
+	}
+	if got := readAll(t, s); len(got) != 11 {
 		t.Errorf("%d events, want 11", len(got))
 	}
 }
