@@ -203,11 +203,10 @@ type Policy struct {
 	sensor, hash   string
 	answer         Answer
 	orders         []Terms
-	windows        []window
+	spans          [][]span // of each set of orders in the table
+	floor          []span
 	table          table
 }
-
-type window struct{ from, until int64 } // Unix nanoseconds; until is not included
 
 // Open verifies a bundle and compiles it. It refuses, as an [impound.Error] of
 // KindRefused, a bundle that hubKey did not sign, one with a serial below
@@ -268,9 +267,9 @@ func open(data []byte, hubKey impound.PublicKey) (*Policy, error) {
 		return nil, refused("lacks its serial or its dates")
 	}
 	p := &Policy{
-		serial: in.Serial, made: in.Made.UTC(), notAfter: in.NotAfter.UTC(), end: in.NotAfter.UnixNano(),
+		serial: in.Serial, made: in.Made.UTC(), notAfter: in.NotAfter.UTC(), end: nanos(in.NotAfter),
 		sensor: in.Sensor, hash: hash, answer: in.Answer,
-		orders: make([]Terms, len(in.Orders)), windows: make([]window, len(in.Orders)),
+		orders: make([]Terms, len(in.Orders)),
 	}
 	lists := make([][]string, len(in.Orders))
 	for i, o := range in.Orders {
@@ -283,12 +282,28 @@ func open(data []byte, hubKey impound.PublicKey) (*Policy, error) {
 			return nil, refused("has an order without id or dates")
 		}
 		p.orders[i] = o.Terms
-		p.windows[i] = window{o.From.UnixNano(), o.Until.UnixNano()}
 		lists[i] = o.Names
 	}
 	var err error
-	p.table, err = compile(lists)
-	return p, err
+	if p.table, err = compile(lists); err != nil {
+		return nil, err
+	}
+	p.spread()
+	return p, nil
+}
+
+// BodyHash gives the hash by which a bundle is known ([Policy.Hash]), "" for
+// what is none. It proves nothing.
+func BodyHash(data []byte) string {
+	rest, ok := bytes.CutPrefix(data, []byte(magic))
+	if !ok {
+		return ""
+	}
+	_, body, ok := bytes.Cut(rest, []byte("\n"))
+	if !ok {
+		return ""
+	}
+	return impound.HashBytes(body)
 }
 
 func refused(format string, args ...any) *impound.Error {
@@ -299,13 +314,15 @@ func refused(format string, args ...any) *impound.Error {
 
 // Match is what a lookup found.
 type Match struct {
-	Zone  string // the seized name, as [impound.Name.String] gives it
+	Zone string // the seized name, as [impound.Name.String] gives it
+	// Order is what holds for the name now. Where several orders do, it is the
+	// strictest of each of their terms: see [Policy.LookupWire].
 	Order *Terms
 	until int64
 }
 
-// Until is when the right to answer ends: the order's end or the bundle's,
-// whichever comes first.
+// Until is when the right to answer ends: when no order covers the name any
+// more, or the bundle's end, whichever comes first.
 func (m Match) Until() time.Time { return time.Unix(0, m.until).UTC() }
 
 // LookupWire finds the seized name at or above an asked one. The name is in
@@ -313,21 +330,26 @@ func (m Match) Until() time.Time { return time.Unix(0, m.until).UTC() }
 // is true only when an order covers it at now and the bundle is still valid;
 // otherwise Match holds the Zone alone if the name is known but lapsed, and is
 // zero if not. It does not allocate.
+//
+// Where several orders in force hold the name, or a name above it, no more may
+// be kept than the strictest of them allows: the terms have the lowest capture
+// level, the fewest bits of addresses and the least kind of certificate. Order,
+// notice and reports are those of the order of the name itself whose level is
+// the lowest; of two such, the one whose records are kept for the shorter time.
 func (p *Policy) LookupWire(name []byte, now time.Time) (Match, bool) {
 	if p == nil {
 		return Match{}, false
 	}
 	t := now.UnixNano()
 	var m Match
-	ok := p.table.find(name, func(zone string, orders []uint32) bool {
+	ok := p.table.find(name, func(zone string, set uint32) bool {
 		m.Zone = zone
-		for _, i := range orders {
-			if w := p.windows[i]; t >= w.from && t < w.until && t < p.end {
-				m.Order, m.until = &p.orders[i], min(w.until, p.end)
-				return true
-			}
+		s := inSpan(p.spans[set], t)
+		if s == nil {
+			return false
 		}
-		return false
+		m.Order, m.until = s.terms, s.end
+		return true
 	})
 	return m, ok
 }
@@ -341,32 +363,6 @@ func (p *Policy) Lookup(name string, now time.Time) (Match, bool) {
 		return Match{}, false
 	}
 	return p.LookupWire(w, now)
-}
-
-// Floor is the lowest capture level of all orders in force: what may be kept of
-// a contact that names no domain. It is false when no order is in force.
-func (p *Policy) Floor(now time.Time) (impound.CaptureLevel, bool) {
-	if p == nil {
-		return "", false
-	}
-	t := now.UnixNano()
-	low, any := impound.CaptureLure, false
-	for i, w := range p.windows {
-		if t < w.from || t >= w.until || t >= p.end {
-			continue
-		}
-		any = true
-		switch c := p.orders[i].Capture; {
-		case c == impound.CaptureCount:
-			return c, true
-		case c == impound.CaptureContact:
-			low = c
-		}
-	}
-	if !any {
-		return "", false
-	}
-	return low, true
 }
 
 // Serial is the number of the bundle.
@@ -395,5 +391,5 @@ func (p *Policy) Len() int {
 	if p == nil {
 		return 0
 	}
-	return len(p.table.entries)
+	return p.table.n
 }
