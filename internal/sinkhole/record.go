@@ -27,11 +27,12 @@ type about struct {
 // It must be called before the answer leaves. A recorder that fails must not
 // stop the answer: that is counted, and logged once a minute.
 func (s *Sinkhole) record(ev *impound.Event, a about) {
-	level := impound.CaptureCount
+	level, bits4, bits6 := impound.CaptureCount, 0, 0
 	switch {
 	case a.ok:
-		ev.Zone, ev.Order = a.match.Zone, a.match.Order.ID
-		level = a.match.Order.Capture
+		o := a.match.Order
+		ev.Zone, ev.Order = a.match.Zone, o.ID
+		level, bits4, bits6 = o.Capture, o.KeepBits4, o.KeepBits6
 	case a.named:
 		// Somebody else's name, or an order that lapsed: nobody ordered that
 		// more than the count be kept. A lapsed name's labels may say who came.
@@ -40,14 +41,12 @@ func (s *Sinkhole) record(ev *impound.Event, a about) {
 		}
 	default:
 		// No name: what every order in force allows may be kept.
-		if floor, ok := s.policy.Load().Floor(ev.At); ok {
-			level = floor
+		if floor, ok := floorTerms(s.policy.Load(), ev.At); ok {
+			level, bits4, bits6 = floor.Capture, floor.KeepBits4, floor.KeepBits6
 		}
 	}
 	cut(ev, level)
-	if a.ok {
-		ev.Src = keepBits(ev.Src, a.match.Order.KeepBits4, a.match.Order.KeepBits6)
-	}
+	ev.Src = keepBits(ev.Src, bits4, bits6)
 	n := &s.n
 	switch ev.Proto {
 	case impound.ProtoDNS:
@@ -104,20 +103,52 @@ func cut(ev *impound.Event, level impound.CaptureLevel) {
 	}
 }
 
-// keepBits cuts an address to its first bits, as the order says; 0 keeps it.
+// keepBits cuts an address to its first bits, as the order says; 0 keeps it. A
+// cut address has no port: with the time it would tell who behind it came.
 func keepBits(a netip.AddrPort, v4, v6 int) netip.AddrPort {
 	bits := v6
-	if a.Addr().Is4() {
+	if a.Addr().Unmap().Is4() {
 		bits = v4
 	}
-	if bits == 0 {
+	if bits == 0 || bits >= a.Addr().Unmap().BitLen() {
+		return a // whole, or none
+	}
+	p, err := a.Addr().Unmap().WithZone("").Prefix(bits)
+	if err != nil { // fewer than no bits: no order can say that
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(p.Addr(), 0)
+}
+
+// floorTerms are the strictest terms of all orders in force.
+func floorTerms(p *policy.Policy, now time.Time) (policy.Terms, bool) {
+	if f, ok := any(p).(interface {
+		FloorTerms(time.Time) (*policy.Terms, bool)
+	}); ok {
+		t, ok := f.FloorTerms(now)
+		if !ok {
+			return policy.Terms{}, false
+		}
+		return *t, true
+	}
+	level, ok := p.Floor(now)
+	if !ok {
+		return policy.Terms{}, false
+	}
+	floor := policy.Terms{Capture: level}
+	fewer := func(a, b int) int {
+		if a == 0 || b != 0 && b < a {
+			return b
+		}
 		return a
 	}
-	p, err := a.Addr().Prefix(bits)
-	if err != nil { // no address, or more bits than it has
-		return a
+	for _, o := range p.Orders() {
+		if !now.Before(o.From) && now.Before(o.Until) {
+			floor.KeepBits4 = fewer(floor.KeepBits4, o.KeepBits4)
+			floor.KeepBits6 = fewer(floor.KeepBits6, o.KeepBits6)
+		}
 	}
-	return netip.AddrPortFrom(p.Addr(), a.Port())
+	return floor, true
 }
 
 // contact is who came, where, and when.
