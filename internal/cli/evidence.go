@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -163,7 +164,8 @@ func (e *env) evidenceCmd() *cobra.Command {
 			return err
 		})
 	})
-	var bundle, logKey, since string
+	var bundle, logKey, since, tsaCA string
+	var trusted []string
 	verify := verb("verify [FOLDER|BUNDLE]", "prove the evidence from its files alone", `  impound evidence verify                            # the state folder's
   impound evidence verify /backup/evidence           # a copy, offline
   impound evidence verify --bundle APT35-2019.zip    # an exported bundle
@@ -179,7 +181,11 @@ func (e *env) evidenceCmd() *cobra.Command {
 		if len(args) == 1 {
 			path = args[0]
 		}
-		opt := evidence.VerifyOptions{Key: strings.TrimSpace(logKey)}
+		opt := evidence.VerifyOptions{Key: strings.TrimSpace(logKey), Witnesses: trusted}
+		var err error
+		if opt.TSARoots, err = readRoots(tsaCA); err != nil {
+			return err
+		}
 		if since != "" {
 			b, err := os.ReadFile(since)
 			if err != nil {
@@ -216,18 +222,57 @@ func (e *env) evidenceCmd() *cobra.Command {
 		}
 		if !e.asJSON {
 			fmt.Fprintf(e.Out, "%s verifies: %d entries, %d artefacts, %d octets, root %s\n", path, r.Entries, r.Artefacts, r.Bytes, r.Root)
+			for _, row := range sealRows(r.Seals) {
+				fmt.Fprintf(e.Out, "%s of the first %s entries, by %s, at %s\n", row[0], row[1], row[2], row[3])
+			}
 		}
 		return nil
 	})
 	verify.Flags().StringVar(&bundle, "bundle", "", "an exported bundle")
 	verify.Flags().StringVar(&logKey, "log-key", "", "the key that the log must have, as in log.vkey; without it the folder proves that it is whole, not whose it is")
 	verify.Flags().StringVar(&since, "since", "", "a checkpoint kept elsewhere: all that it covers must still be there")
+	verify.Flags().StringArrayVar(&trusted, "witness", nil, "the key of a witness whose cosignatures are to be proven; may be given again")
+	verify.Flags().StringVar(&tsaCA, "tsa-ca", "", "PEM file of the timestamp authorities' roots; without it whose timestamps they are is not proven")
 	checkpoint := verb("checkpoint", "print the signed head of the log: keep it elsewhere", "  impound evidence checkpoint > checkpoint-$(date +%F).txt", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
 		return e.with(c, func(_ context.Context, s *app.System) error {
 			_, err := e.Out.Write(s.Evidence.Checkpoint())
 			return err
 		})
 	})
+	var witnesses, tsas []string
+	seal := verb("seal", "have witnesses and timestamp authorities attest the log as it stands", `  impound evidence seal --witness https://witness.example=NAME+HASH+KEY --tsa https://tsa.example/tsr --tsa-ca tsa.pem --as ada
+  impound evidence verify --witness NAME+HASH+KEY --tsa-ca tsa.pem`, cobra.NoArgs, nil)
+	seal.RunE = func(c *cobra.Command, _ []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			me, err := e.me(s)
+			if err != nil {
+				return err
+			}
+			who := app.Sealers{TSAs: tsas}
+			for _, w := range witnesses {
+				u, key, ok := strings.Cut(w, "=")
+				if !ok {
+					return usageError{fmt.Errorf("%q: write --witness URL=KEY", w)}
+				}
+				who.Witnesses = append(who.Witnesses, app.Witness{URL: u, Key: key})
+			}
+			if who.TSARoots, err = readRoots(tsaCA); err != nil {
+				return err
+			}
+			got, err := s.SealEvidence(ctx, me.ID, who)
+			if e.asJSON {
+				if err2 := e.json(got); err == nil {
+					err = err2
+				}
+				return err
+			}
+			e.table([]string{"kind", "entries", "by", "at"}, sealRows(got))
+			return err
+		})
+	}
+	seal.Flags().StringArrayVar(&witnesses, "witness", nil, "URL=KEY of a witness (C2SP tlog-witness); may be given again")
+	seal.Flags().StringArrayVar(&tsas, "tsa", nil, "URL of a timestamp authority (RFC 3161); may be given again")
+	seal.Flags().StringVar(&tsaCA, "tsa-ca", "", "PEM file of the roots that its certificate must lead to")
 	var outFile string
 	export := verb("export CASE", "write a bundle that verifies offline", "  impound evidence export APT35-2019 --out APT35-2019.zip\n  impound evidence verify APT35-2019.zip", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
@@ -257,5 +302,33 @@ func (e *env) evidenceCmd() *cobra.Command {
 		})
 	})
 	export.Flags().StringVar(&outFile, "out", "", "where to write it (default CASE.zip; - for standard output)")
-	return group("evidence", "capture, list, prove and export evidence", "  impound evidence capture NAME --case APT35-2019\n  impound evidence list --case APT35-2019\n  impound evidence verify", capture, add, list, show, verify, checkpoint, export)
+	return group("evidence", "capture, list, prove and export evidence", "  impound evidence capture NAME --case APT35-2019\n  impound evidence list --case APT35-2019\n  impound evidence verify", capture, add, list, show, verify, checkpoint, seal, export)
+}
+
+// readRoots reads a PEM file of certificates; nil for no file.
+func readRoots(path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, impound.Errorf(impound.KindInvalid, "couldn't read the roots: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(b) {
+		return nil, impound.Errorf(impound.KindInvalid, "it holds no certificate").At(path).WithCure("give a PEM file of the authority's root")
+	}
+	return pool, nil
+}
+
+func sealRows(seals []evidence.Seal) [][]string {
+	var rows [][]string
+	for _, s := range seals {
+		who := printable(s.Who)
+		if !s.Trusted {
+			who += " (whose it is was not proven)"
+		}
+		rows = append(rows, []string{s.Kind, strconv.FormatInt(s.Size, 10), who, utc(s.At)})
+	}
+	return rows
 }

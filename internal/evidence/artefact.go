@@ -24,6 +24,14 @@ import (
 // the same bytes again with the same kind, name, case, source and time adds
 // nothing; with others it adds an entry and not a second copy.
 func (l *Log) Capture(ctx context.Context, a impound.Artefact, body []byte) (impound.Artefact, error) {
+	switch a.Kind {
+	case KindCheckpoint, KindCosigned, KindTimestamp:
+		return a, impound.Errorf(impound.KindInvalid, "an artefact of kind %s is made by sealing the log alone", a.Kind).At("kind").WithCure("give it another kind, or run: impound evidence seal")
+	}
+	return l.capture(ctx, a, body)
+}
+
+func (l *Log) capture(ctx context.Context, a impound.Artefact, body []byte) (impound.Artefact, error) {
 	if len(body) > MaxArtefact {
 		return a, impound.Errorf(impound.KindInvalid, "the %s artefact is %d octets long: at most %d are kept, and none is cut", a.Kind, len(body), MaxArtefact).At(a.Source)
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -49,17 +50,18 @@ type OpenIntent struct {
 // Report is what a verification found.
 type Report struct {
 	Origin    string       `json:"origin"`
-	Key       string       `json:"key"`            // in note's spelling: compare it with one that you trust
-	Case      string       `json:"case,omitempty"` // of a bundle
-	Size      int64        `json:"size"`           // entries that the checkpoint covers
-	Root      string       `json:"root"`           // that it was signed over, base64
-	Entries   int64        `json:"entries"`        // that were looked at
-	Artefacts int          `json:"artefacts"`      // that were looked at
-	Bytes     int64        `json:"bytes"`          // of entries and artefacts
-	Open      []OpenIntent `json:"open"`           // information
-	Notes     []Problem    `json:"notes"`          // information: what a crash left, which is no evidence
-	Problems  []Problem    `json:"problems"`       // at most [MaxProblems], then a last one that counts
-	More      int          `json:"more,omitempty"` // problems beyond those
+	Key       string       `json:"key"`             // in note's spelling: compare it with one that you trust
+	Case      string       `json:"case,omitempty"`  // of a bundle
+	Size      int64        `json:"size"`            // entries that the checkpoint covers
+	Root      string       `json:"root"`            // that it was signed over, base64
+	Entries   int64        `json:"entries"`         // that were looked at
+	Artefacts int          `json:"artefacts"`       // that were looked at
+	Bytes     int64        `json:"bytes"`           // of entries and artefacts
+	Open      []OpenIntent `json:"open"`            // information
+	Seals     []Seal       `json:"seals,omitempty"` // what witnesses and timestamp authorities attest, proven
+	Notes     []Problem    `json:"notes"`           // information: what a crash left, which is no evidence
+	Problems  []Problem    `json:"problems"`        // at most [MaxProblems], then a last one that counts
+	More      int          `json:"more,omitempty"`  // problems beyond those
 }
 
 // MaxProblems bounds the list of a report.
@@ -110,6 +112,12 @@ type VerifyOptions struct {
 	// Since is a checkpoint of this log, kept elsewhere: the log must still
 	// hold all that it covers. For a folder only.
 	Since []byte
+	// Witnesses are keys of witnesses, in note's spelling, whose cosignatures
+	// are proven and reported. For a folder only.
+	Witnesses []string
+	// TSARoots are the roots of the timestamp authorities that are trusted: a
+	// timestamp by another is a problem. nil: whose they are is not proven.
+	TSARoots *x509.CertPool
 }
 
 // Verify proves a folder from itself alone: the checkpoint's signature, every
@@ -161,6 +169,7 @@ func VerifyWith(dir string, o VerifyOptions) (Report, error) {
 	if err := v.artefacts(files); err != nil {
 		return *r, err
 	}
+	v.seals(o)
 	v.finish()
 	return *r, nil
 }
@@ -172,6 +181,8 @@ type checker struct {
 	arts    map[string]artefactRef
 	intents map[string]*intentRef
 	order   []*intentRef
+
+	sealRefs []sealRef
 }
 
 type artefactRef struct{ entry, size int64 }
@@ -218,6 +229,7 @@ func (c *checker) entry(i int64, f *leaf, err error) {
 	default:
 		c.r.problem(entriesFile, i, "is of the unknown type %q", f.Type)
 	}
+	c.seal(i, f)
 	if a := f.Artefact; a != nil {
 		if !validHash(a.Hash) {
 			c.r.problem(entriesFile, i, "names an artefact by %.80q, which is no hash", a.Hash)
