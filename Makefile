@@ -4,7 +4,7 @@ export CGO_ENABLED ?= 0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/impound/impound/internal/cli.version=$(VERSION)
 
-.PHONY: run build test race lint fuzz bench eval-watch clean
+.PHONY: run build test race lint fuzz bench bench-sinkhole eval-watch clean
 
 build: bin/impound bin/testregistry
 
@@ -39,6 +39,13 @@ fuzz:
 # Benchmarks: ratios against real peers, a JSON line a measure into $$BENCH_OUT.
 bench:
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./...
+
+# The sinkhole against Knot, NSD, BIND, CoreDNS and nginx, about 15 minutes:
+# docs/performance.md. The peers come from tools/bench-peers.sh. As root, for the
+# files it opens and a name for wrk. BENCH_FLAGS: -quick, -only REGEX, -rounds N.
+bench-sinkhole:
+	@$(GO) build -trimpath -o bin/benchsinkhole ./cmd/benchsinkhole
+	@exec ./bin/benchsinkhole $(BENCH_FLAGS)
 
 # How well watch finds, on a folder of data that is not ours to ship: figures
 # split by time. make eval-watch DATA=folder

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -233,6 +234,8 @@ func (h *hammer) paced(to netip.AddrPort, end time.Time, out *report) error {
 		for time.Since(begin) < due {
 			if rest := due - time.Since(begin); rest > 200*time.Microsecond {
 				time.Sleep(rest / 2)
+			} else {
+				runtime.Gosched() // the one who reads may share our core
 			}
 		}
 		if begin.Add(due).After(end) {

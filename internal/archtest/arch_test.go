@@ -152,7 +152,8 @@ func TestOnlyCaseworkProvesOrders(t *testing.T) {
 		t.Skip("no git checkout here, or casework is not there yet")
 	}
 	for line := range strings.Lines(string(out)) {
-		if !strings.HasPrefix(line, "internal/casework/") {
+		// The benchmark proves made-up orders, for sensors that trust only it.
+		if !strings.HasPrefix(line, "internal/casework/") && !strings.HasPrefix(line, "cmd/benchsinkhole/") {
 			t.Errorf("an order is proven outside casework: %s", strings.TrimSpace(line))
 		}
 	}
