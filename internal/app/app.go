@@ -83,6 +83,9 @@ func Open(ctx context.Context, opt Options) (s *System, err error) {
 			s = nil
 		}
 	}()
+	if opt.Config.Role == RoleSensor {
+		return s, impound.Errorf(impound.KindRefused, "this is the folder of a sensor: it has no cases, no people and no database").At(opt.State).WithCure("work on the hub; here there are impound serve and impound sinkhole")
+	}
 	if err := writableDir(opt.State); err != nil {
 		return s, err
 	}
@@ -198,15 +201,9 @@ func (s *System) sensorID() string {
 // secretKey reads 32 octets from keys/NAME, and makes them at first.
 func (s *System) secretKey(name string) ([]byte, error) {
 	path := s.path("keys", name)
-	b, err := os.ReadFile(path)
-	if err == nil {
-		if len(b) != 32 {
-			return nil, impound.Errorf(impound.KindInvalid, "is %d octets long, want 32", len(b)).At(path).WithCure("restore it from a backup")
-		}
-		return b, nil
-	}
+	b, err := readSecret(path)
 	if !os.IsNotExist(err) {
-		return nil, impound.Errorf(impound.KindUnavailable, "couldn't read the key: %w", err)
+		return b, err
 	}
 	b = make([]byte, 32)
 	rand.Read(b)
@@ -224,6 +221,20 @@ func (s *System) secretKey(name string) ([]byte, error) {
 		return nil, impound.Errorf(impound.KindUnavailable, "couldn't make a key: %w", err)
 	}
 	return os.ReadFile(path)
+}
+
+// readSecret reads 32 octets; the error is os.ErrNotExist where there are none.
+func readSecret(path string) ([]byte, error) {
+	b, err := os.ReadFile(path)
+	switch {
+	case os.IsNotExist(err):
+		return nil, err
+	case err != nil:
+		return nil, impound.Errorf(impound.KindUnavailable, "couldn't read the key: %w", err)
+	case len(b) != 32:
+		return nil, impound.Errorf(impound.KindInvalid, "is %d octets long, want 32", len(b)).At(path).WithCure("restore it from a backup")
+	}
+	return b, nil
 }
 
 // Identity is somebody who proved to hold an enrolled key.

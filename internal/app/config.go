@@ -17,6 +17,8 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/app/sensor"
+	"github.com/impound/impound/internal/sinkhole"
 )
 
 // Config is the whole configuration; this struct is its reference. Every field
@@ -47,6 +49,14 @@ type Config struct {
 	Lists string `yaml:"lists,omitempty" json:"lists,omitempty"`
 	// Report says who writes to network owners.
 	Report ReportConfig `yaml:"report,omitempty" json:"report"`
+	// Role is what impound serve does: "all" (the default) is everything in one
+	// process; "hub" is everything but the listeners; "sensor" is the listeners
+	// alone, on a machine of their own, without a database.
+	Role string `yaml:"role,omitempty" json:"role,omitempty"`
+	// Hub says, on a hub, how sensors reach it.
+	Hub HubConfig `yaml:"hub,omitempty" json:"hub"`
+	// Control says, on a sensor, where orders come from.
+	Control ControlConfig `yaml:"control,omitempty" json:"control"`
 	// CustodyEvery is how often a serving process looks again at every name of
 	// every order, for as long as the order lives and after: "6h", the default,
 	// or longer or shorter, but no shorter than "1m"; "off" never looks.
@@ -57,12 +67,48 @@ type Config struct {
 	Routes map[string]string `yaml:"routes,omitempty" json:"routes,omitempty"`
 }
 
+// HubConfig is how sensors reach their hub.
+type HubConfig struct {
+	// Listen is where sensors ask for their policy: "https://0.0.0.0:8481", or
+	// "http://127.0.0.1:8481" behind a proxy of yours; plain http off this
+	// machine is refused. Empty: no sensor can ask.
+	Listen string `yaml:"listen,omitempty" json:"listen,omitempty"`
+	// URL is what sensors are told to ask: "https://hub.unit.example:8481".
+	URL string `yaml:"url,omitempty" json:"url,omitempty"`
+	// Cert and Key are PEM files for Listen. Without them one is made for the
+	// host of URL, and each sensor is given it to pin.
+	Cert string `yaml:"cert,omitempty" json:"cert,omitempty"`
+	Key  string `yaml:"key,omitempty" json:"key,omitempty"`
+	// PolicyValid is how long a sensor goes on when the hub is gone: "24h", the
+	// default. An order's own end always comes first.
+	PolicyValid string `yaml:"policy_valid,omitempty" json:"policy_valid,omitempty"`
+}
+
+// ControlConfig is where a sensor's orders come from: a hub's URL, a file, or
+// both.
+type ControlConfig struct {
+	// HubKey is the hub's public key (impound sensor key prints it): bundles
+	// that another key signed are refused.
+	HubKey impound.PublicKey `yaml:"hub_key,omitempty" json:"hub_key,omitempty"`
+	// URL is the hub's: "https://hub.unit.example:8481".
+	URL string `yaml:"url,omitempty" json:"url,omitempty"`
+	// CA is a PEM file with the certificate that the hub must show, or its
+	// issuer's. Empty: the machine's own list of issuers.
+	CA string `yaml:"ca,omitempty" json:"ca,omitempty"`
+	// TokenFile holds the sensor's token, by which the hub knows it.
+	TokenFile string `yaml:"token_file,omitempty" json:"token_file,omitempty"`
+	// PolicyFile is a bundle, or a folder of *.policy files, that something else
+	// puts there.
+	PolicyFile string `yaml:"policy_file,omitempty" json:"policy_file,omitempty"`
+}
+
 // SinkholeConfig is how this sensor answers.
 type SinkholeConfig struct {
 	// Sensor is this site's name in every event. Default "local".
 	Sensor string `yaml:"sensor,omitempty" json:"sensor,omitempty"`
 	// Listen holds URIs: dns://HOST:PORT (UDP and TCP), http://, https://,
-	// smtp://, tcp://. Empty: no sinkhole in this process.
+	// smtp://, tcp:// and what else this version knows; a wrong one is answered
+	// with the list. Empty: no sinkhole in this process.
 	Listen []string `yaml:"listen,omitempty" json:"listen,omitempty"`
 	// Answer holds the addresses given for A and AAAA of seized names.
 	Answer []netip.Addr `yaml:"answer,omitempty" json:"answer,omitempty"`
@@ -77,6 +123,28 @@ type SinkholeConfig struct {
 	SealTo []string `yaml:"seal_to,omitempty" json:"seal_to,omitempty"`
 	// MaxSpoolMB bounds the disk that recorded contacts take. Default 1024.
 	MaxSpoolMB int `yaml:"max_spool_mb,omitempty" json:"max_spool_mb,omitempty"`
+	// SegmentKB is the size of one journal of the spool. Default 8192.
+	SegmentKB int `yaml:"segment_kb,omitempty" json:"segment_kb,omitempty"`
+	// SyncEvery bounds what a power cut can take: "1s", the default. What the
+	// death of the process alone can take is nothing, whatever stands here.
+	SyncEvery string `yaml:"sync_every,omitempty" json:"sync_every,omitempty"`
+	// Limits bound what strangers can use up.
+	Limits LimitsConfig `yaml:"limits,omitempty" json:"limits"`
+}
+
+// LimitsConfig bounds what strangers can use up. 0 is the default, a negative
+// number no limit.
+type LimitsConfig struct {
+	// DNSPerSecond is UDP answers per second and network (/24, /56). Default 1000.
+	DNSPerSecond int `yaml:"dns_per_second,omitempty" json:"dns_per_second,omitempty"`
+	// Conns is open connections per listener, default 20000; ConnsPerSource per
+	// address, default 256.
+	Conns          int `yaml:"conns,omitempty" json:"conns,omitempty"`
+	ConnsPerSource int `yaml:"conns_per_source,omitempty" json:"conns_per_source,omitempty"`
+	// HeadTimeout is for a request head, a handshake, a line of SMTP: "10s".
+	// IdleTimeout is between requests: "60s".
+	HeadTimeout string `yaml:"head_timeout,omitempty" json:"head_timeout,omitempty"`
+	IdleTimeout string `yaml:"idle_timeout,omitempty" json:"idle_timeout,omitempty"`
 }
 
 // RegistryConfig is one registry or registrar that takes orders over EPP.
@@ -185,11 +253,28 @@ func (c *Config) Check(state string) impound.Problems {
 		}
 	}
 	for i, l := range c.Sinkhole.Listen {
-		u, err := url.Parse(l)
-		if err != nil || u.Host == "" || u.Port() == "" {
-			bad(fmt.Sprintf("sinkhole.listen[%d]", i), "write SCHEME://HOST:PORT with dns, http, https, smtp or tcp", "%q is no listener", l)
+		if err := sinkhole.CheckListener(l); err != nil {
+			e := impound.Errorf(impound.KindInvalid, "%q is no listener: %w", l, err)
+			var ie *impound.Error
+			if errors.As(err, &ie) {
+				e = impound.Errorf(ie.Kind, "%s", ie.Msg).WithCure(ie.Cure)
+			}
+			ps = append(ps, e.At(fmt.Sprintf("sinkhole.listen[%d]", i)))
 		}
 	}
+	for _, d := range c.durations() {
+		if d.text != "" {
+			if v, err := time.ParseDuration(d.text); err != nil || v < d.least {
+				bad(d.where, "write a time span such as "+d.like, "%q is no time span of %s or more", d.text, d.least)
+			}
+		}
+	}
+	for where, n := range map[string]int{"sinkhole.max_spool_mb": c.Sinkhole.MaxSpoolMB, "sinkhole.segment_kb": c.Sinkhole.SegmentKB} {
+		if n < 0 {
+			bad(where, "write a size, or leave it out", "%d is no size", n)
+		}
+	}
+	ps = append(ps, c.checkRole(state)...)
 	for _, a := range c.Sinkhole.Answer {
 		if !a.IsValid() {
 			bad("sinkhole.answer", "write IP addresses", "an empty address")
@@ -233,6 +318,98 @@ func (c *Config) Check(state string) impound.Problems {
 		if host, _, err := net.SplitHostPort(to); err != nil || !loopback(host) {
 			bad("routes", "routes are for practice on this machine: send to 127.0.0.1:PORT", "%s is sent to %s, which is not on loopback", from, to)
 		}
+	}
+	return ps
+}
+
+type durationField struct {
+	where, text, like string
+	least             time.Duration
+}
+
+func (c *Config) durations() []durationField {
+	return []durationField{
+		{"sinkhole.sync_every", c.Sinkhole.SyncEvery, "1s", time.Millisecond},
+		{"sinkhole.limits.head_timeout", c.Sinkhole.Limits.HeadTimeout, "10s", time.Millisecond},
+		{"sinkhole.limits.idle_timeout", c.Sinkhole.Limits.IdleTimeout, "60s", time.Millisecond},
+		{"hub.policy_valid", c.Hub.PolicyValid, "24h", time.Second},
+	}
+}
+
+// span reads a time span that Check has seen; 0 for none.
+func span(s string) time.Duration {
+	d, _ := time.ParseDuration(s)
+	return d
+}
+
+// The roles of a process.
+const (
+	RoleAll    = "all"
+	RoleHub    = "hub"
+	RoleSensor = "sensor"
+)
+
+func (c *Config) checkRole(state string) impound.Problems {
+	var ps impound.Problems
+	bad := func(where, cure, format string, args ...any) {
+		ps = append(ps, impound.Errorf(impound.KindInvalid, format, args...).At(where).WithCure(cure))
+	}
+	switch c.Role {
+	case "", RoleAll, RoleHub, RoleSensor:
+	default:
+		bad("role", "write all, hub or sensor", "%q is no role", c.Role)
+	}
+	for where, u := range map[string]string{"hub.listen": c.Hub.Listen, "hub.url": c.Hub.URL, "control.url": c.Control.URL} {
+		if u != "" {
+			if err := sensor.CheckControl(u); err != nil {
+				var ie *impound.Error
+				if errors.As(err, &ie) {
+					bad(where, ie.Cure, "%s", ie.Msg)
+				}
+			}
+		}
+	}
+	if (c.Hub.Cert == "") != (c.Hub.Key == "") {
+		bad("hub", "give both cert and key, or neither", "a certificate goes with its key")
+	}
+	for where, f := range map[string]string{"hub.cert": c.Hub.Cert, "hub.key": c.Hub.Key, "control.ca": c.Control.CA, "control.token_file": c.Control.TokenFile} {
+		if f != "" {
+			if _, err := os.Stat(c.Path(state, f)); err != nil {
+				bad(where, "put the file there, or correct the path", "couldn't find %s", f)
+			}
+		}
+	}
+	if c.Control.HubKey != "" {
+		if _, err := c.Control.HubKey.Ed25519(); err != nil {
+			bad("control.hub_key", "take what impound sensor key prints on the hub", "%v", err)
+		}
+	}
+	if c.Role == RoleSensor {
+		ps = append(ps, c.checkSensor()...)
+	}
+	return ps
+}
+
+// checkSensor finds what a sensor lacks.
+func (c *Config) checkSensor() impound.Problems {
+	var ps impound.Problems
+	bad := func(where, cure, format string, args ...any) {
+		ps = append(ps, impound.Errorf(impound.KindInvalid, format, args...).At(where).WithCure(cure))
+	}
+	if c.Sinkhole.Sensor == "" {
+		bad("sinkhole.sensor", "give it the name that it was enrolled by", "a sensor needs a name")
+	}
+	if len(c.Sinkhole.Listen) == 0 {
+		bad("sinkhole.listen", "for example dns://0.0.0.0:53 and http://0.0.0.0:80", "a sensor needs listeners")
+	}
+	if c.Control.HubKey == "" {
+		bad("control.hub_key", "take what impound sensor key prints on the hub", "a sensor needs the public key of its hub")
+	}
+	if c.Control.URL == "" && c.Control.PolicyFile == "" {
+		bad("control", "fill in control: url:, or control: policy_file:", "no orders could reach this sensor")
+	}
+	if c.Control.URL != "" && c.Control.TokenFile == "" {
+		bad("control.token_file", "impound sensor enrol on the hub makes one", "the hub wouldn't know this sensor without a token")
 	}
 	return ps
 }

@@ -5,7 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"math"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -13,8 +13,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"filippo.io/age"
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/sinkhole"
@@ -42,12 +40,13 @@ type serving struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	spool *spool.Spool
-	sink  *sinkhole.Sinkhole
-	kept  *policy.Kept
-	hub   ed25519.PrivateKey
-	web   *http.Server
-	webAt string
+	spool  *spool.Spool
+	sink   *sinkhole.Sinkhole
+	kept   *policy.Kept
+	hub    ed25519.PrivateKey
+	hubSrv *hubServer
+	web    *http.Server
+	webAt  string
 
 	mu          sync.Mutex
 	fingerprint string    // of what the newest bundle was made from
@@ -76,7 +75,7 @@ func (s *System) Start(ctx context.Context) (err error) {
 			}
 		}
 	}()
-	if len(s.cfg.Sinkhole.Listen) > 0 {
+	if len(s.cfg.Sinkhole.Listen) > 0 && s.cfg.Role != RoleHub {
 		if err := s.startSinkhole(ctx, v); err != nil {
 			return err
 		}
@@ -86,8 +85,13 @@ func (s *System) Start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if v.sink == nil && v.web == nil {
-		return impound.Errorf(impound.KindInvalid, "the configuration names nothing to serve").WithCure("fill in web: or sinkhole: listen: in " + ConfigFile + "; impound config init writes a first one")
+	if s.cfg.Hub.Listen != "" {
+		if err := s.startHub(ctx, v); err != nil {
+			return err
+		}
+	}
+	if v.sink == nil && v.web == nil && v.hubSrv == nil {
+		return impound.Errorf(impound.KindInvalid, "the configuration names nothing to serve").WithCure("fill in web:, hub: listen: or sinkhole: listen: in " + ConfigFile + "; impound config init writes a first one")
 	}
 	s.serving = v
 	if _, err := s.Evidence.Append(ctx, impound.Entry{Type: impound.EntrySystem, By: "system", What: "serve.start", Detail: map[string]string{"text": "this process began to serve", "version": s.opt.Version}}); err != nil {
@@ -97,11 +101,13 @@ func (s *System) Start(ctx context.Context) (err error) {
 	if every, err := s.cfg.custodyEvery(); err == nil && every > 0 {
 		v.wg.Go(func() { s.custodyLoop(ctx, every) })
 	}
-	if v.sink != nil {
+	if v.sink != nil || v.hubSrv != nil {
 		v.loop(ctx, policyEvery, func() { s.tryPolicy(ctx, v) })
-		v.loop(ctx, ingestEvery, func() { s.tryIngest(ctx, v) })
-		v.loop(ctx, purgeEvery, func() { s.tryPurge(ctx, v) })
 	}
+	if v.sink != nil {
+		v.loop(ctx, ingestEvery, func() { s.tryIngest(ctx, v) })
+	}
+	v.loop(ctx, purgeEvery, func() { s.tryPurge(ctx, v) })
 	return nil
 }
 
@@ -121,7 +127,6 @@ func (v *serving) loop(ctx context.Context, every time.Duration, do func()) {
 }
 
 func (s *System) startSinkhole(ctx context.Context, v *serving) error {
-	c := s.cfg.Sinkhole
 	var err error
 	if v.hub, err = s.hubKey(); err != nil {
 		return err
@@ -130,42 +135,19 @@ func (s *System) startSinkhole(ctx context.Context, v *serving) error {
 	if err != nil {
 		return err
 	}
-	var recipients []age.Recipient
-	for i, r := range c.SealTo {
-		x, err := age.ParseX25519Recipient(r)
-		if err != nil {
-			return impound.Errorf(impound.KindInvalid, "couldn't read the age recipient: %w", err).At(fmt.Sprintf("sinkhole.seal_to[%d]", i)).WithCure("age-keygen -y prints the public half, age1...")
-		}
-		recipients = append(recipients, x)
-	}
 	if v.kept, err = policy.Keep(s.path("policy"), impound.NewPublicKey(publicOf(v.hub))); err != nil {
 		return err
 	}
-	maxMB := c.MaxSpoolMB
-	if maxMB == 0 {
-		maxMB = 1024
+	so := s.cfg.spoolOptions()
+	so.Sensor, so.Now, so.Log = s.sensorID(), s.now, s.log
+	if v.spool, err = spool.Open(s.path("spool"), so); err != nil {
+		return fmt.Errorf("couldn't open the spool: %w", err)
 	}
-	floor, err := s.Telemetry.Cursor(ctx, s.sensorID())
+	cfg, err := s.cfg.sinkConfig(lure)
 	if err != nil {
 		return err
 	}
-	if v.spool, err = spool.Open(s.path("spool"), spool.Options{Sensor: s.sensorID(), Floor: floor, MaxBytes: int64(maxMB) << 20, Now: s.now, Log: s.log}); err != nil {
-		return fmt.Errorf("couldn't open the spool: %w", err)
-	}
-	cfg := sinkhole.Config{
-		Sensor: s.sensorID(), Listeners: c.Listen, Recorder: v.spool, Contact: c.Contact,
-		LureKey: lure, Recipients: recipients, NS: c.NS, Now: s.now, Log: s.log,
-	}
-	if !c.Hostmaster.IsZero() {
-		cfg.Hostmaster = c.Hostmaster.String()
-	}
-	for _, a := range c.Answer {
-		if a.Is4() {
-			cfg.A = append(cfg.A, a)
-		} else {
-			cfg.AAAA = append(cfg.AAAA, a)
-		}
-	}
+	cfg.Recorder, cfg.Now, cfg.Log = v.spool, s.now, s.log
 	if v.sink, err = sinkhole.New(cfg); err != nil {
 		return err
 	}
@@ -212,6 +194,9 @@ func (s *System) Addrs() map[string][]string {
 		if v.sink != nil {
 			out = v.sink.Addrs()
 		}
+		if v.hubSrv != nil {
+			out["hub"] = []string{v.hubSrv.addr}
+		}
 		if v.webAt != "" {
 			out["web"] = []string{v.webAt}
 		}
@@ -227,6 +212,12 @@ func (v *serving) stop() error {
 	var err error
 	if v.sink != nil {
 		err = errors.Join(err, v.sink.Close(ctx))
+	}
+	v.cancel() // polls that wait end
+	if v.hubSrv != nil {
+		if herr := v.hubSrv.http.Shutdown(ctx); herr != nil {
+			err = errors.Join(err, v.hubSrv.http.Close())
+		}
 	}
 	if v.web != nil {
 		if werr := v.web.Shutdown(ctx); werr != nil {
@@ -308,7 +299,9 @@ func (s *System) refreshPolicy(ctx context.Context, v *serving) error {
 	}
 	fp := impound.HashBytes([]byte(b.String()))
 	v.mu.Lock()
-	same := fp == v.fingerprint && now.Before(v.renew)
+	same := fp == v.fingerprint && now.Before(v.renew) && size == v.seen
+	same = same || v.hubSrv == nil && fp == v.fingerprint && now.Before(v.renew)
+	local := v.sink != nil && (fp != v.fingerprint || !now.Before(v.renew))
 	if same {
 		v.seen, v.next = size, next
 	}
@@ -316,42 +309,56 @@ func (s *System) refreshPolicy(ctx context.Context, v *serving) error {
 	if same {
 		return nil
 	}
-	serial, err := v.kept.Serial()
-	if err != nil {
-		return err
+	if local {
+		bundle, id, err := s.makeBundle(ctx, v.kept, s.sensorID(), ms, s.policyAnswer(), now, policy.Options{Key: v.hub})
+		if err != nil {
+			return err
+		}
+		p, err := v.kept.Accept(bundle.Data, now)
+		if err != nil {
+			return err
+		}
+		if err := v.sink.SetPolicy(p); err != nil {
+			return err
+		}
+		if _, err := s.Evidence.Append(ctx, impound.Entry{ID: id + ":result", Type: impound.EntryResult, By: "system", What: "sinkhole.policy", Intent: id, Detail: map[string]string{"text": "in force", "serial": fmt.Sprint(bundle.Serial)}}); err != nil {
+			return err
+		}
 	}
-	if serial == math.MaxUint64 {
-		return impound.Errorf(impound.KindRefused, "the highest serial seen is the highest there is: somebody wrote it there, and no bundle could follow").At(s.path("policy")).WithCure("look who had access, then move that folder away: the policy is made anew from the evidence log")
-	}
-	bundle, err := policy.Build(ms, policy.Options{
-		Key: v.hub, Serial: serial + 1, Now: now, Valid: policyValid, Sensor: s.sensorID(),
-		Answer: s.policyAnswer(),
-	})
-	if err != nil {
-		return err
-	}
-	detail := map[string]string{
-		"text":   fmt.Sprintf("policy %d for sensor %s: %d names under %d orders, until %s", bundle.Serial, s.sensorID(), bundle.Names, bundle.Orders, bundle.NotAfter.UTC().Format(time.RFC3339)),
-		"serial": fmt.Sprint(bundle.Serial), "hash": impound.HashBytes(bundle.Data), "sensor": s.sensorID(),
-	}
-	id := "policy:" + s.sensorID() + ":" + detail["hash"]
-	if _, err := s.Evidence.Append(ctx, impound.Entry{ID: id, Type: impound.EntryIntent, By: "system", What: "sinkhole.policy", Detail: detail}); err != nil {
-		return fmt.Errorf("couldn't record the policy, so it is not put in force: %w", err)
-	}
-	p, err := v.kept.Accept(bundle.Data, now)
-	if err != nil {
-		return err
-	}
-	if err := v.sink.SetPolicy(p); err != nil {
-		return err
-	}
-	if _, err := s.Evidence.Append(ctx, impound.Entry{ID: id + ":result", Type: impound.EntryResult, By: "system", What: "sinkhole.policy", Intent: id, Detail: map[string]string{"text": "in force", "serial": detail["serial"]}}); err != nil {
-		return err
+	if v.hubSrv != nil {
+		if err := s.publishAll(ctx, v.hubSrv, ms, fp, now); err != nil {
+			return err
+		}
 	}
 	v.mu.Lock()
-	v.fingerprint, v.renew, v.seen, v.next = fp, now.Add(policyValid/2), size, next
+	if local || v.sink == nil {
+		v.renew = now.Add(s.cfg.policyValid() / 2)
+	}
+	v.fingerprint, v.seen, v.next = fp, size, next
 	v.mu.Unlock()
 	return nil
+}
+
+// publishAll makes what each enrolled sensor needs. One that fails doesn't keep
+// the others from theirs.
+func (s *System) publishAll(ctx context.Context, h *hubServer, ms []*impound.Mandate, fp string, now time.Time) error {
+	all, err := s.EnrolledSensors(ctx)
+	if err != nil {
+		return err
+	}
+	if err := h.enrolled(all); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	targets := slices.Collect(maps.Values(h.targets))
+	h.mu.Unlock()
+	var errs []error
+	for _, t := range targets {
+		if err := h.publish(ctx, t, ms, fp, now); err != nil {
+			errs = append(errs, fmt.Errorf("sensor %s: %w", t.name, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (s *System) policyAnswer() policy.Answer {
@@ -425,7 +432,7 @@ func (s *System) tryPurge(ctx context.Context, v *serving) {
 	if err == nil && s.Notify != nil {
 		_, err = s.Notify.Purge(ctx, s.now(), retention)
 	}
-	if err == nil && longest > 0 {
+	if err == nil && longest > 0 && v.spool != nil {
 		_, err = v.spool.Prune(s.now().AddDate(0, 0, -longest))
 	}
 	if err == nil && purged > 0 {

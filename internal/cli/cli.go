@@ -97,7 +97,7 @@ Exit codes: 0 ok, 1 failure, 2 usage or bad input, 4 not yours to do,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		e.demoCmd(), e.serveCmd(), e.peopleCmd(), e.watchCmd(), e.matchCmd(), e.caseCmd(), e.evidenceCmd(),
-		e.orderCmd(), e.seizeCmd(), e.sinkholeCmd(), e.contactsCmd(), e.notifyCmd(), e.shareCmd(), e.actorCmd(),
+		e.orderCmd(), e.seizeCmd(), e.sinkholeCmd(), e.sensorCmd(), e.contactsCmd(), e.notifyCmd(), e.shareCmd(), e.actorCmd(),
 		e.twistCmd(), e.dgaCmd(), e.listsCmd(), e.configCmd(), e.versionCmd(),
 	)
 	return root
@@ -167,6 +167,10 @@ func (e *env) open(ctx context.Context) (*app.System, error) {
 	if err != nil {
 		return nil, err
 	}
+	return e.openWith(ctx, cfg)
+}
+
+func (e *env) openWith(ctx context.Context, cfg app.Config) (*app.System, error) {
 	return app.Open(ctx, app.Options{State: e.stateDir(), Config: cfg, Log: e.logger(), Version: version, Progress: e.progress})
 }
 

@@ -37,13 +37,32 @@ func (e *env) notifySystemd(state string) {
 }
 
 func (e *env) serveCmd() *cobra.Command {
-	return verb("serve", "sinkhole, telemetry and pages, until SIGTERM", `  impound serve
-  impound --state /var/lib/impound serve
+	var role string
+	c := verb("serve", "sinkhole, telemetry and pages, until SIGTERM", `  impound serve                              # all in one process
+  impound --state /var/lib/impound serve --role hub
+  impound --state /var/lib/paris serve --role sensor   # a folder that impound sensor enrol made
   impound --state ./impound-demo serve       # go on where the tour ended`, cobra.NoArgs, func(c *cobra.Command, _ []string) error {
 		if err := noDumps(); err != nil {
 			return fmt.Errorf("couldn't switch core dumps off: %w", err)
 		}
-		s, err := e.open(c.Context())
+		cfg, err := app.LoadConfig(e.stateDir(), e.configPath())
+		if err != nil {
+			return err
+		}
+		switch role {
+		case "":
+		case app.RoleAll, app.RoleHub, app.RoleSensor:
+			if cfg.Role == app.RoleSensor && role != app.RoleSensor {
+				return usageError{fmt.Errorf("this folder's configuration says role: sensor; it can't be a hub")}
+			}
+			cfg.Role = role
+		default:
+			return usageError{fmt.Errorf("%q is no role: choose all, hub or sensor", role)}
+		}
+		if cfg.Role == app.RoleSensor {
+			return e.serveSensor(c, cfg)
+		}
+		s, err := e.openWith(c.Context(), cfg)
 		if err != nil {
 			return err
 		}
@@ -51,26 +70,32 @@ func (e *env) serveCmd() *cobra.Command {
 		if err := s.Start(c.Context()); err != nil {
 			return err
 		}
-		addrs := s.Addrs()
-		for _, scheme := range slices.Sorted(mapKeys(addrs)) {
-			for _, a := range addrs[scheme] {
-				if scheme == "web" {
-					a = "http://" + a + "/"
-				}
-				fmt.Fprintf(e.Err, "listening: %s %s\n", scheme, a)
-			}
-		}
-		fmt.Fprintf(e.Err, "state: %s; Ctrl-C or SIGTERM stops in order\n", s.State())
-		e.notifySystemd("READY=1")
-		<-c.Context().Done()
-		e.notifySystemd("STOPPING=1")
-		fmt.Fprintln(e.Err, "stopping ...")
+		e.serving(c.Context(), s.Addrs(), s.State())
 		if err := s.Close(); err != nil {
 			return err
 		}
 		fmt.Fprintln(e.Err, "stopped; nothing is lost")
 		return nil
 	})
+	c.Flags().StringVar(&role, "role", "", "all, hub or sensor (default: role: of the configuration, else all)")
+	return c
+}
+
+// serving says what is listened on and waits for the signal.
+func (e *env) serving(ctx context.Context, addrs map[string][]string, state string) {
+	for _, scheme := range slices.Sorted(mapKeys(addrs)) {
+		for _, a := range addrs[scheme] {
+			if scheme == "web" {
+				a = "http://" + a + "/"
+			}
+			fmt.Fprintf(e.Err, "listening: %s %s\n", scheme, a)
+		}
+	}
+	fmt.Fprintf(e.Err, "state: %s; Ctrl-C or SIGTERM stops in order\n", state)
+	e.notifySystemd("READY=1")
+	<-ctx.Done()
+	e.notifySystemd("STOPPING=1")
+	fmt.Fprintln(e.Err, "stopping ...")
 }
 
 func mapKeys[V any](m map[string]V) func(func(string) bool) {
@@ -115,6 +140,9 @@ func (e *env) binary() string {
 
 func (e *env) sinkholeCmd() *cobra.Command {
 	status := verb("status", "which names are answered, under which order, until when", "  impound sinkhole status\n  impound sinkhole status --json", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
+		if cfg, err := app.LoadConfig(e.stateDir(), e.configPath()); err == nil && cfg.Role == app.RoleSensor {
+			return e.sensorStatus()
+		}
 		return e.with(c, func(ctx context.Context, s *app.System) error {
 			st, err := s.PolicyStatus(ctx)
 			if err != nil {

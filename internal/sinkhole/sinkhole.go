@@ -201,6 +201,13 @@ func (s *Sinkhole) SetPolicy(p *policy.Policy) error {
 // Policy gives the policy in use, which may have ended.
 func (s *Sinkhole) Policy() *policy.Policy { return s.policy.Load() }
 
+// CheckListener says what is wrong with the URI of a listener; nil when a
+// sinkhole takes it.
+func CheckListener(uri string) error {
+	_, _, err := parseListener(uri)
+	return err
+}
+
 func parseListener(uri string) (scheme, addr string, err error) {
 	u, err := url.Parse(uri)
 	if err != nil || listeners[u.Scheme] == nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {

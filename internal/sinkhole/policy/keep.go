@@ -20,9 +20,10 @@ import (
 // highest serial that it ever accepted, so that a restart does not make it take
 // an older bundle. It is safe for concurrent use, also by several processes.
 type Kept struct {
-	dir string
-	key impound.PublicKey
-	mu  sync.Mutex
+	dir    string
+	key    impound.PublicKey
+	sensor string
+	mu     sync.Mutex
 }
 
 const (
@@ -43,6 +44,23 @@ func Keep(dir string, hubKey impound.PublicKey) (*Kept, error) {
 	return &Kept{dir: dir, key: hubKey}, nil
 }
 
+// KeepFor is [Keep] for one sensor: bundles for another one are refused before
+// they count.
+func KeepFor(dir string, hubKey impound.PublicKey, sensor string) (*Kept, error) {
+	k, err := Keep(dir, hubKey)
+	if err == nil {
+		k.sensor = sensor
+	}
+	return k, err
+}
+
+func (k *Kept) ours(p *Policy) error {
+	if k.sensor != "" && p.sensor != "" && p.sensor != k.sensor {
+		return impound.Errorf(impound.KindRefused, "the policy is for sensor %s, and this is %s", p.sensor, k.sensor).WithCure("give each sensor its own")
+	}
+	return nil
+}
+
 // Load gives the kept bundle, nil when there is none. A bundle that has ended
 // meanwhile is an error of KindRefused.
 func (k *Kept) Load(now time.Time) (*Policy, error) {
@@ -57,7 +75,23 @@ func (k *Kept) Load(now time.Time) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Open(data, k.key, highest, now)
+	p, err := Open(data, k.key, highest, now)
+	if err != nil {
+		return nil, err
+	}
+	return p, k.ours(p)
+}
+
+// Bytes gives the kept bundle as it was accepted, nil when there is none.
+func (k *Kept) Bytes() ([]byte, error) {
+	data, err := os.ReadFile(filepath.Join(k.dir, bundleFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, impound.Errorf(impound.KindUnavailable, "couldn't read the kept policy: %w", err).At(k.dir)
+	}
+	return data, nil
 }
 
 // Serial is the highest serial that was ever accepted, 0 for none.
@@ -95,6 +129,9 @@ func (k *Kept) Accept(data []byte, now time.Time) (*Policy, error) {
 	defer unlock()
 	p, err := open(data, k.key)
 	if err != nil {
+		return nil, err
+	}
+	if err := k.ours(p); err != nil {
 		return nil, err
 	}
 	highest, err := k.Serial()
