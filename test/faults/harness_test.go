@@ -175,6 +175,7 @@ func source(i int) netip.Addr {
 type load struct {
 	tag     string
 	sources int
+	copies  int // sockets of each source; 0 means one
 	window  int
 
 	stopped atomic.Bool
@@ -185,10 +186,10 @@ type load struct {
 type sock struct {
 	sent     uint64
 	answered []bool // by number
+	live     atomic.Uint64
 	outcome  map[byte]uint64
 	sentB    uint64
 	gotB     uint64
-	rtts     []time.Duration
 }
 
 func (l *load) name(s int, n uint64) string {
@@ -199,11 +200,12 @@ func (l *load) name(s int, n uint64) string {
 func (l *load) start(t *testing.T, addr string) {
 	t.Helper()
 	l.stopped.Store(false)
-	for len(l.socks) < l.sources {
+	n := l.sources * max(1, l.copies)
+	for len(l.socks) < n {
 		l.socks = append(l.socks, &sock{outcome: map[byte]uint64{}})
 	}
-	for i := range l.sources {
-		d := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(source(i), 0))}
+	for i := range n {
+		d := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(source(i%l.sources), 0))}
 		c, err := d.Dial("udp", addr)
 		if err != nil {
 			t.Fatal(err)
@@ -257,6 +259,7 @@ func (l *load) flood(c net.Conn, i int, s *sock) {
 			if id := binary.BigEndian.Uint16(buf); n >= 12 {
 				if k, ok := flying[id]; ok {
 					s.answered[k] = true
+					s.live.Add(1)
 					s.outcome[buf[3]&15]++
 					delete(flying, id)
 				}
@@ -275,6 +278,14 @@ func (l *load) counts() (sent, answered uint64) {
 		}
 	}
 	return sent, answered
+}
+
+// soFar may be asked while the load runs.
+func (l *load) soFar() (answered uint64) {
+	for _, s := range l.socks {
+		answered += s.live.Load()
+	}
+	return answered
 }
 
 // tally is what stands in a spool of a load.
@@ -399,4 +410,19 @@ func probe(t *testing.T, addr string, src netip.Addr, every time.Duration, stop 
 		time.Sleep(every)
 	}
 	return rtts, missed
+}
+
+// openFiles is how many files the sensor has open.
+func openFiles(t *testing.T, s *sensor) int {
+	t.Helper()
+	d, err := os.Open(fmt.Sprintf("/proc/%d/fd", s.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(names)
 }
