@@ -1,6 +1,7 @@
 package app
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"crypto/ed25519"
@@ -278,4 +279,136 @@ func TestTimestampsOfTheLog(t *testing.T) {
 			t.Errorf("openssl ts -verify of %s: %v\n%s", data, err, out)
 		}
 	}
+}
+
+// byHand gives the commands of docs/verify-by-hand.md.
+func byHand(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile("../../docs/verify-by-hand.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := "set -eu\n"
+	blocks := strings.Split(string(b), "```")
+	for _, block := range blocks[1:] {
+		if code, ok := strings.CutPrefix(block, "sh\n"); ok {
+			script += code
+		}
+	}
+	return script
+}
+
+func TestABundleVerifiesByHand(t *testing.T) {
+	u, ca := openSSLAuthority(t)
+	l, err := evidence.Open(filepath.Join(t.TempDir(), "evidence"), evidence.Options{Origin: "impound/test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	s := &System{Evidence: l}
+	v, err := note.NewVerifier(l.VerifierKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &testWitness{log: v, key: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32)), at: 1_790_000_000}
+	srv := httptest.NewServer(w)
+	defer srv.Close()
+	grow(t, s, 5)
+	if _, err := l.Capture(t.Context(), impound.Artefact{Kind: "dns", Case: "C-1", Source: "192.0.2.1", Tool: "test", By: "ada"}, []byte("bytes")); err != nil {
+		t.Fatal(err)
+	}
+	opt := evidence.VerifyOptions{Witnesses: []string{w.vkey()}, TSARoots: roots(t, ca)}
+	script := byHand(t)
+	for _, sealed := range []bool{false, true} {
+		if sealed {
+			if seals, err := s.SealEvidence(t.Context(), "ada", Sealers{Witnesses: []Witness{{srv.URL, w.vkey()}}, TSAs: []string{u}}); err != nil || len(seals) != 2 {
+				t.Fatalf("SealEvidence gave %+v, %v", seals, err)
+			}
+			// What follows belongs to another case, and leaves the seal good.
+			if _, err := l.Append(t.Context(), impound.Entry{Type: impound.EntryDecision, By: "ada", What: "case.note", Case: "C-2"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var bundle bytes.Buffer
+		if err := l.Export(t.Context(), &bundle, "C-1"); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "c1.zip")
+		if err := os.WriteFile(path, bundle.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, err := evidence.VerifyBundleWith(path, opt)
+		if err != nil || !r.OK() || sealed != (len(r.Seals) == 2) {
+			t.Fatalf("sealed %v: VerifyBundle gave %v %+v, %v", sealed, r.Problems, r.Seals, err)
+		}
+		for _, seal := range r.Seals {
+			if !seal.Trusted || seal.Size != 6 {
+				t.Errorf("the bundle is sealed by %+v", seal)
+			}
+		}
+		dir := unzip(t, bundle.Bytes())
+		run := func() (string, error) {
+			c := exec.Command("sh", "-c", script)
+			c.Dir = dir
+			out, err := c.CombinedOutput()
+			return string(out), err
+		}
+		rootPEM, _ := os.ReadFile(ca)
+		for name, b := range map[string][]byte{"tsa-root.pem": rootPEM, "witness.vkey": []byte(w.vkey() + "\n")} {
+			if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out, err := run()
+		if err != nil || strings.Count(out, ": in the log") != 6 || strings.Count(out, "Verified Successfully") != map[bool]int{false: 1, true: 2}[sealed] || strings.Contains(out, "saw it at") != sealed || strings.Contains(out, "Verification: OK") != sealed {
+			t.Fatalf("sealed %v: by hand: %v\n%s", sealed, err, out)
+		}
+		// One octet of any file, with a manifest that fits again, is found.
+		for _, name := range []string{"checkpoint", "entries.jsonl", "proofs.txt", "checkpoint.cosigned", "checkpoint.tsr"} {
+			file := filepath.Join(dir, name)
+			good, err := os.ReadFile(file)
+			if err != nil && !sealed {
+				continue
+			}
+			bad := bytes.Clone(good)
+			at := len(bad) / 2
+			switch name {
+			case "checkpoint.cosigned":
+				at = len(bad) - 40 // in the witness's signature
+			case "checkpoint.tsr":
+				at = len(bad) - 5 // in the authority's; the root beside it is not looked at
+			}
+			if bad[at]++; bad[at] == '\n' || bad[at] > 'z' {
+				bad[at] -= 2
+			}
+			sums, _ := os.ReadFile(filepath.Join(dir, "MANIFEST"))
+			forged := strings.ReplaceAll(string(sums), fmt.Sprintf("%x", sha256.Sum256(good)), fmt.Sprintf("%x", sha256.Sum256(bad)))
+			os.WriteFile(file, bad, 0o600)
+			os.WriteFile(filepath.Join(dir, "MANIFEST"), []byte(forged), 0o600)
+			if out, err := run(); err == nil {
+				t.Errorf("a change of %s was not found by hand:\n%s", name, out)
+			}
+			os.WriteFile(file, good, 0o600)
+			os.WriteFile(filepath.Join(dir, "MANIFEST"), sums, 0o600)
+		}
+	}
+}
+
+func unzip(t *testing.T, b []byte) string {
+	t.Helper()
+	dir := t.TempDir()
+	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
+	if err == nil {
+		err = os.CopyFS(dir, z)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	filepath.WalkDir(dir, func(p string, d os.DirEntry, _ error) error {
+		if !d.IsDir() {
+			os.Chmod(p, 0o600)
+		}
+		return nil
+	})
+	return dir
 }

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/evidence/timestamp"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -29,10 +30,16 @@ const (
 	howtoFile    = "VERIFY.txt"
 	aboutFile    = "bundle.json"
 	proofsFile   = "proofs.txt"
+	cosignedFile = "checkpoint.cosigned" // where a witness saw the checkpoint
+	stampFile    = "checkpoint.tsr"      // where an authority stamped it
 )
 
 // bundleFormat is the version of a bundle; a reader refuses what it does not know.
-const bundleFormat = "impound-evidence-bundle/1"
+// The second may hold what others attest of the checkpoint.
+const (
+	bundleFormat       = "impound-evidence-bundle/1"
+	sealedBundleFormat = "impound-evidence-bundle/2"
+)
 
 // maxBundleText bounds each text file of a bundle that is read.
 const maxBundleText = 256 << 20
@@ -57,7 +64,9 @@ type about struct {
 // of no case), what else of no case those rest on (the intent of a result, the
 // entries of the case's orders), proofs that each is in the log, the artefacts
 // that they name, the checkpoint and the public key. It holds no entry of
-// another case. The error is KindNotFound when the log has nothing of the case.
+// another case. Where a checkpoint that covers all of them was sealed ([Seal]),
+// the bundle stands on the newest such and holds what was attested; otherwise on
+// the log's head. The error is KindNotFound when the log has nothing of the case.
 func (l *Log) Export(ctx context.Context, w io.Writer, caseID string) error {
 	l.mu.Lock()
 	err := l.refresh()
@@ -72,6 +81,14 @@ func (l *Log) Export(ctx context.Context, w io.Writer, caseID string) error {
 	picked, err := l.pick(ctx, caseID, head.Size)
 	if err != nil {
 		return err
+	}
+	format := bundleFormat
+	cosigned, stamp, err := l.sealedSince(ctx, picked[len(picked)-1]+1, &cp, &head)
+	if err != nil {
+		return err
+	}
+	if cosigned != nil || stamp != nil {
+		format = sealedBundleFormat
 	}
 	b := &bundleWriter{zip: zip.NewWriter(w), at: l.now().UTC().Truncate(time.Second)}
 	var entries, proofs bytes.Buffer
@@ -102,7 +119,7 @@ func (l *Log) Export(ctx context.Context, w io.Writer, caseID string) error {
 			arts = append(arts, f.Artefact.Hash)
 		}
 	}
-	ab, err := json.MarshalIndent(about{bundleFormat, caseID, head.Origin, head.Size, head.Root.String(), len(picked), b.at}, "", "  ")
+	ab, err := json.MarshalIndent(about{format, caseID, head.Origin, head.Size, head.Root.String(), len(picked), b.at}, "", "  ")
 	if err != nil {
 		return impound.Errorf(impound.KindInternal, "couldn't encode: %w", err)
 	}
@@ -110,6 +127,12 @@ func (l *Log) Export(ctx context.Context, w io.Writer, caseID string) error {
 	b.add(aboutFile, append(ab, '\n'))
 	b.add(vkeyFile, []byte(l.key.text+"\n"))
 	b.add(checkpointFile, cp)
+	if cosigned != nil {
+		b.add(cosignedFile, cosigned)
+	}
+	if stamp != nil {
+		b.add(stampFile, stamp)
+	}
 	b.add(entriesFile, entries.Bytes())
 	b.add(proofsFile, proofs.Bytes())
 	for _, h := range arts {
@@ -130,6 +153,106 @@ func (l *Log) Export(ctx context.Context, w io.Writer, caseID string) error {
 		return ioError("export a case of", "the bundle", b.err)
 	}
 	return nil
+}
+
+// sealedSince looks for the newest checkpoint of at least size entries that
+// others attested, sets cp and head to it, and gives what they said; nil where
+// there is none.
+func (l *Log) sealedSince(ctx context.Context, size int64, cp *[]byte, head *Head) (cosigned, stamp []byte, err error) {
+	refs, err := l.Select(ctx, Filter{What: "capture."})
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, x := range slices.Backward(refs) {
+		a := x.Entry.Artefact
+		if a == nil || a.Kind != KindCosigned && a.Kind != KindTimestamp {
+			continue
+		}
+		if x.Index < size || cosigned != nil && stamp != nil {
+			break // a seal stands behind all that it covers
+		}
+		body, err := l.Read(a.Hash)
+		if err != nil {
+			return nil, nil, err
+		}
+		seen := body
+		if a.Kind == KindTimestamp {
+			st, err := timestamp.Verify(body, nil, nil)
+			if err != nil {
+				return nil, nil, l.tampered(artefactsDir, err)
+			}
+			if seen, err = l.Read("sha256:" + st.SHA256); err != nil {
+				return nil, nil, err
+			}
+		}
+		h, err := parseHead(seen, l.key.verifier)
+		if err != nil {
+			return nil, nil, l.tampered(artefactsDir, err)
+		}
+		if h.Size < size || (cosigned != nil || stamp != nil) && h != *head {
+			continue
+		}
+		if a.Kind == KindTimestamp && stamp == nil {
+			stamp, *cp, *head = body, seen, h
+		} else if a.Kind == KindCosigned && cosigned == nil {
+			// What the log signed is the text, an empty line and its own line.
+			text, sigs, _ := bytes.Cut(body, []byte("\n\n"))
+			line, _, _ := bytes.Cut(sigs, []byte("\n"))
+			cosigned, *cp, *head = body, slices.Concat(text, []byte("\n\n"), line, []byte("\n")), h
+		}
+	}
+	return cosigned, stamp, nil
+}
+
+// seals proves what others attest of the bundle's checkpoint.
+func (v *bundleReader) seals(o VerifyOptions, hd *Head, key verifier) {
+	if hd == nil {
+		return
+	}
+	if v.files[cosignedFile] != nil {
+		var ws []witness
+		for _, k := range o.Witnesses {
+			w, err := parseWitness(k)
+			if err != nil {
+				v.r.problem(cosignedFile, -1, "the witness's key to compare with can't be read: %v", err)
+				continue
+			}
+			ws = append(ws, w)
+		}
+		if b, ok := v.small(cosignedFile); ok {
+			h, seals, err := readCosigned(b, key, ws)
+			switch {
+			case err != nil:
+				v.r.problem(cosignedFile, -1, "%v", err)
+			case h != *hd:
+				v.r.problem(cosignedFile, -1, "is another checkpoint than the bundle's")
+			}
+			if len(ws) > 0 && len(seals) == 0 {
+				v.r.note(cosignedFile, "is cosigned by nobody whose key was given")
+			}
+			for _, s := range seals {
+				s.Entry = -1
+				v.r.Seals = append(v.r.Seals, s)
+			}
+		}
+	}
+	if v.files[stampFile] == nil {
+		return
+	}
+	b, ok1 := v.small(stampFile)
+	cp, ok2 := v.small(checkpointFile)
+	if !ok1 || !ok2 {
+		return
+	}
+	st, err := timestamp.Verify(b, o.TSARoots, nil)
+	switch {
+	case err != nil:
+		v.r.problem(stampFile, -1, "%v", err)
+	case "sha256:"+st.SHA256 != impound.HashBytes(cp):
+		v.r.problem(stampFile, -1, "is a timestamp over something else than the checkpoint")
+	default:
+		v.r.Seals = append(v.r.Seals, Seal{Entry: -1, Kind: KindTimestamp, Size: hd.Size, Who: st.Signer, At: st.At, Trusted: st.Trusted})
+	}
 }
 
 // pick gives the indexes of the entries of a bundle, below n.
@@ -268,8 +391,8 @@ func verifyBundle(ra io.ReaderAt, size int64, path string, o VerifyOptions) (Rep
 	var a about
 	if err := json.Unmarshal(ab, &a); err != nil {
 		v.r.problem(aboutFile, -1, "can't be read: %v", err)
-	} else if a.Format != bundleFormat {
-		return Report{}, impound.Errorf(impound.KindInvalid, "the bundle is of format %.60q, and this program knows %q", a.Format, bundleFormat).At(path).WithCure("use a newer impound, or check by hand as VERIFY.txt in it says")
+	} else if a.Format != bundleFormat && a.Format != sealedBundleFormat {
+		return Report{}, impound.Errorf(impound.KindInvalid, "the bundle is of format %.60q, and this program knows %q", a.Format, sealedBundleFormat).At(path).WithCure("use a newer impound, or check by hand as VERIFY.txt in it says")
 	}
 	v.r.Case = a.Case
 	var key verifier
@@ -277,6 +400,7 @@ func verifyBundle(ra io.ReaderAt, size int64, path string, o VerifyOptions) (Rep
 	if hd != nil && (a.Origin != hd.Origin || a.Size != hd.Size || a.Root != hd.Root.String()) {
 		v.r.problem(aboutFile, -1, "says something else than the checkpoint")
 	}
+	v.seals(o, hd, key)
 	v.entries(hd)
 	if int64(a.Entries) != v.r.Entries {
 		v.r.problem(aboutFile, -1, "says %d entries, and %d are there", a.Entries, v.r.Entries)
@@ -448,7 +572,7 @@ func (v *bundleReader) file(name, sum string) {
 		return
 	}
 	switch name {
-	case howtoFile, aboutFile, vkeyFile, checkpointFile, entriesFile, proofsFile:
+	case howtoFile, aboutFile, vkeyFile, checkpointFile, entriesFile, proofsFile, cosignedFile, stampFile:
 	default:
 		v.r.problem(name, -1, "does not belong here")
 		return

@@ -113,7 +113,7 @@ type VerifyOptions struct {
 	// hold all that it covers. For a folder only.
 	Since []byte
 	// Witnesses are keys of witnesses, in note's spelling, whose cosignatures
-	// are proven and reported. For a folder only.
+	// are proven and reported.
 	Witnesses []string
 	// TSARoots are the roots of the timestamp authorities that are trusted: a
 	// timestamp by another is a problem. nil: whose they are is not proven.
