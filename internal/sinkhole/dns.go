@@ -33,7 +33,7 @@ type dnsEnv struct {
 	now    time.Time
 	src    netip.Addr
 	tcp    bool
-	slip   bool // over the rate limit: answer TC only
+	slip   bool // over the rate limit: answer TC only, but to those who show a valid cookie
 }
 
 // question is what an answerer found out.
@@ -41,6 +41,8 @@ type question struct {
 	name    string // lower case, escaped as in RFC 1035 5.1, no final dot; "." for the root
 	qtype   uint16
 	rcode   uint8
+	opcode  uint8
+	proven  bool // a valid cookie: the source is not forged
 	outcome string
 	about   about
 }
@@ -58,6 +60,22 @@ const (
 	dnsTTL   = 60   // seconds; less when the order ends sooner
 	maxReply = 65535
 )
+
+// checkDNS says what is wrong with what the DNS is to tell.
+func checkDNS(cfg *Config) error {
+	if len(cfg.NSID) > 128 {
+		return impound.Errorf(impound.KindInvalid, "%d octets are too many for the server's name", len(cfg.NSID)).At("nsid").WithCure("128 are enough")
+	}
+	for _, c := range []byte(cfg.CAIssuer) {
+		if c < ' ' || c > '~' || c == '\\' || c == '"' {
+			return impound.Errorf(impound.KindInvalid, "%q is no issuer of certificates", cfg.CAIssuer).At("ca_issuer").WithCure("write the name that the authority gives for CAA records, such as letsencrypt.org")
+		}
+	}
+	if len(cfg.CAIssuer) > 255 {
+		return impound.Errorf(impound.KindInvalid, "%d octets are too many for an issuer of certificates", len(cfg.CAIssuer)).At("ca_issuer")
+	}
+	return nil
+}
 
 // listenDNS binds UDP and TCP to the same port.
 func (s *Sinkhole) listenDNS(addr string) (start func(), err error) {
@@ -178,7 +196,7 @@ func (s *Sinkhole) answerUDP(out, req []byte, from, dst netip.AddrPort, now time
 	env.slip = over%2 == 1
 	*q = question{}
 	out = s.dns.answer(out, req, env, q)
-	if over > 0 {
+	if over > 0 && !q.proven {
 		q.outcome = limited
 		if !env.slip {
 			out = out[:0]
@@ -191,7 +209,7 @@ func (s *Sinkhole) answerUDP(out, req []byte, from, dst netip.AddrPort, now time
 // dnsEvent records a question. It must come before the answer is sent.
 func (s *Sinkhole) dnsEvent(ev *impound.Event, proto impound.Proto, src, dst netip.AddrPort, now time.Time, q *question) {
 	*ev = contact(proto, src, dst, now)
-	ev.Name, ev.QType, ev.RCode, ev.Outcome = q.name, q.qtype, q.rcode, q.outcome
+	ev.Name, ev.QType, ev.RCode, ev.Opcode, ev.Outcome = q.name, q.qtype, q.rcode, q.opcode, q.outcome
 	s.record(ev, q.about)
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/impound/impound"
 	"github.com/impound/impound/internal/sinkhole/policy"
 )
 
@@ -31,6 +32,7 @@ type told struct {
 	serial       uint32
 	spf, dmarc   []byte // TXT data
 	dkim, notice []byte
+	issue        []byte // CAA data for names with ACME certificates
 }
 
 func (p *packedAnswerer) tell(env *dnsEnv) *told {
@@ -41,6 +43,9 @@ func (p *packedAnswerer) tell(env *dnsEnv) *told {
 	a, aaaa, ns, host := p.plain.cfg.answer(env)
 	t = &told{policy: env.policy, serial: uint32(env.policy.Serial()),
 		spf: txtData(txtSPF), dmarc: txtData(txtDMARC), dkim: txtData(txtDKIM), notice: txtData(p.plain.notice)}
+	if ca := p.plain.cfg.CAIssuer; ca != "" {
+		t.issue = append([]byte("\x00\x05issue"), ca...)
+	}
 	for _, x := range a {
 		t.a = append(t.a, x.As4())
 	}
@@ -147,6 +152,22 @@ func (p *packer) data(owner int, t uint16, d []byte) {
 	p.end(at)
 }
 
+// dmarc adds a DMARC record with a mailbox for reports, in as many strings as it
+// takes.
+func (p *packer) dmarc(owner int, rua string) {
+	at := p.rr(owner, dns.TypeTXT)
+	var room [len(txtDMARC) + len(txtRUA) + 3*256]byte
+	text := appendRUA(append(room[:0], txtDMARC...), rua)
+	for len(text) > 255 {
+		p.b = append(p.b, 255)
+		p.b = append(p.b, text[:255]...)
+		text = text[255:]
+	}
+	p.b = append(p.b, byte(len(text)))
+	p.b = append(p.b, text...)
+	p.end(at)
+}
+
 func (p *packer) soa(zone int, host []byte, serial uint32) {
 	at := p.rr(zone, dns.TypeSOA)
 	p.b = append(p.b, 0xc0|byte(zone>>8), byte(zone))
@@ -160,12 +181,14 @@ func (p *packer) soa(zone int, host []byte, serial uint32) {
 var (
 	dataMX  = []byte{0, 0, 0}
 	dataCAA = []byte("\x00\x05issue;")
-	dataANY = []byte("\x07RFC8482\x00")
+
+	dataNoWild = []byte("\x00\x09issuewild;")
+	dataANY    = []byte("\x07RFC8482\x00")
 )
 
 func (p *packedAnswerer) answer(out, req []byte, env *dnsEnv, q *question) []byte {
 	// Only one plain question, with at most an OPT record behind it.
-	if len(req) < 17 || env.slip || req[2]&0xf8 != 0 || req[4] != 0 || req[5] != 1 ||
+	if len(req) < 17 || req[2]&0xf8 != 0 || req[4] != 0 || req[5] != 1 ||
 		req[6]|req[7]|req[8]|req[9]|req[10] != 0 || req[11] > 1 {
 		return p.plain.answer(out, req, env, q)
 	}
@@ -212,6 +235,7 @@ func (p *packedAnswerer) answer(out, req []byte, env *dnsEnv, q *question) []byt
 	size := 512
 	var do byte
 	var cookie []byte
+	nsid := false
 	if req[11] == 1 {
 		if len(req)-i < 11 || req[i] != 0 || req[i+1] != 0 || req[i+2] != 41 || req[i+6] != 0 {
 			return p.plain.answer(out, req, env, q)
@@ -223,16 +247,29 @@ func (p *packedAnswerer) answer(out, req []byte, env *dnsEnv, q *question) []byt
 			return p.plain.answer(out, req, env, q)
 		}
 		for len(opts) > 0 {
-			// A cookie, or nothing that we know.
-			if len(opts) < 4 || opts[0] != 0 || opts[1] != 10 || cookie != nil {
+			if len(opts) < 4 {
 				return p.plain.answer(out, req, env, q)
 			}
-			n := int(binary.BigEndian.Uint16(opts[2:]))
-			if n != 8 && (n < 16 || n > 40) || 4+n > len(opts) {
+			code, n := binary.BigEndian.Uint16(opts), int(binary.BigEndian.Uint16(opts[2:]))
+			if 4+n > len(opts) {
 				return p.plain.answer(out, req, env, q)
 			}
-			cookie = opts[4 : 4+n]
+			data := opts[4 : 4+n]
 			opts = opts[4+n:]
+			switch {
+			case code == dns.EDNS0COOKIE:
+				if cookie == nil {
+					if n != 8 && (n < 16 || n > 40) {
+						return p.plain.answer(out, req, env, q)
+					}
+					cookie = data
+				}
+			case code == dns.EDNS0NSID:
+				nsid = len(p.plain.cfg.NSID) > 0
+			case code == dns.EDNS0PADDING || code > 255 || code == dns.EDNS0SUBNET && usualSubnet(data):
+			default: // others can be wrong in themselves
+				return p.plain.answer(out, req, env, q)
+			}
 		}
 	} else if i != len(req) {
 		return p.plain.answer(out, req, env, q)
@@ -262,19 +299,23 @@ func (p *packedAnswerer) answer(out, req []byte, env *dnsEnv, q *question) []byt
 	q.rcode = rcode
 	w.b = append(w.b, req[0], req[1], flags, rcode, 0, 1, 0, 0, 0, 0, 0, req[11])
 	w.b = append(w.b, question...)
+	if len(cookie) > 8 {
+		q.proven = p.plain.cookie.check(cookie, env.src, env.now)
+	}
 	limit := maxReply
-	cookieOK := false
 	if !env.tcp {
 		limit = size
-		if len(cookie) > 8 {
-			cookieOK = p.plain.cookie.check(cookie, env.src, env.now)
-		}
-		if !cookieOK && ok {
+		if !q.proven {
 			limit = min(limit, replyLimit(len(req), env.src))
 		}
 	}
+	o := optional{had: req[11] == 1, do: do, nsid: nsid, cookie: cookie, limit: limit + w.start}
 	if !ok {
-		return p.opt(w.b, req[11], do, cookie, env)
+		return p.opt(w.b, &o, env)
+	}
+	if env.slip && !q.proven {
+		w.b[w.start+2] = w.b[w.start+2]&^4 | 2 // TC, and no AA
+		return p.opt(w.b, &o, env)
 	}
 	optLen := 0
 	if req[11] == 1 {
@@ -324,7 +365,11 @@ func (p *packedAnswerer) answer(out, req []byte, env *dnsEnv, q *question) []byt
 	case dns.TypeTXT:
 		switch {
 		case string(wire[first:first+7]) == "\x06_dmarc":
-			w.data(12, t, tell.dmarc)
+			if rua := match.Order.DMARCReports; rua != "" {
+				w.dmarc(12, rua)
+			} else {
+				w.data(12, t, tell.dmarc)
+			}
 			an = 1
 		case labels > 1 && string(wire[second:min(len(wire), second+11)]) == "\x0a_domainkey":
 			w.data(12, t, tell.dkim)
@@ -335,8 +380,14 @@ func (p *packedAnswerer) answer(out, req []byte, env *dnsEnv, q *question) []byt
 			an = 2
 		}
 	case dns.TypeCAA:
-		w.data(12, t, dataCAA)
 		an = 1
+		if len(tell.issue) > 0 && match.Order.Certificates == impound.CertsACME {
+			w.data(12, t, tell.issue)
+			w.data(12, t, dataNoWild)
+			an = 2
+		} else {
+			w.data(12, t, dataCAA)
+		}
 	case dns.TypeANY:
 		w.data(12, dns.TypeHINFO, dataANY)
 		an = 1
@@ -357,24 +408,56 @@ func (p *packedAnswerer) answer(out, req []byte, env *dnsEnv, q *question) []byt
 		w.b[w.start+2] |= 2 // TC
 	}
 	w.b[w.start+7], w.b[w.start+9] = byte(an), byte(ns)
-	return p.opt(w.b, req[11], do, cookie, env)
+	return p.opt(w.b, &o, env)
 }
 
 var rootName = []byte{0}
 
-// opt adds the OPT record when the question had one.
-func (p *packedAnswerer) opt(b []byte, had, do byte, cookie []byte, env *dnsEnv) []byte {
-	if had == 0 {
+// optional is what an answer's OPT record rests on.
+type optional struct {
+	had, nsid bool // the question had one; asked for the server's name
+	do        byte
+	cookie    []byte // nil for none
+	limit     int    // how long out may get
+}
+
+// opt adds the OPT record when the question had one. The server's name goes in
+// only where there is room left.
+func (p *packedAnswerer) opt(b []byte, o *optional, env *dnsEnv) []byte {
+	if !o.had {
 		return b
 	}
-	b = append(b, 0, 0, 41, maxUDP>>8, maxUDP&0xff, 0, 0, do, 0)
-	if cookie == nil {
-		return append(b, 0, 0)
+	b = append(b, 0, 0, 41, maxUDP>>8, maxUDP&0xff, 0, 0, o.do, 0, 0, 0)
+	at := len(b)
+	if o.cookie != nil {
+		var full [24]byte
+		p.plain.cookie.fill(&full, [8]byte(o.cookie), env.src, env.now)
+		b = append(b, 0, 10, 0, 24)
+		b = append(b, full[:]...)
 	}
-	var full [24]byte
-	p.plain.cookie.fill(&full, [8]byte(cookie), env.src, env.now)
-	b = append(b, 0, 28, 0, 10, 0, 24)
-	return append(b, full[:]...)
+	if name := p.plain.cfg.NSID; o.nsid && len(b)+4+len(name) <= o.limit {
+		b = append(b, 0, 3, byte(len(name)>>8), byte(len(name)))
+		b = append(b, name...)
+	}
+	binary.BigEndian.PutUint16(b[at-2:], uint16(len(b)-at))
+	return b
+}
+
+// usualSubnet says whether a client's subnet (RFC 7871) is well-formed. It is
+// passed over: every answer is the same for all.
+func usualSubnet(b []byte) bool {
+	if len(b) < 4 || b[0] != 0 {
+		return false
+	}
+	switch b[1] {
+	case 0:
+		return b[2] == 0
+	case 1:
+		return b[2] <= 32 && b[3] <= 32
+	case 2:
+		return b[2] <= 128 && b[3] <= 128
+	}
+	return false
 }
 
 // plainText says whether every octet of the labels stands for itself in text.

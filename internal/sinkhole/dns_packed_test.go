@@ -3,6 +3,7 @@ package sinkhole
 import (
 	"bytes"
 	"encoding/hex"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -16,11 +17,15 @@ import (
 
 // answerers gives the two, over configurations that differ in what they tell.
 func answerers(t testing.TB) (list []*packedAnswerer, p *policy.Policy) {
-	p = usual(t)
+	p = opened(t, t0, policy.Options{}, append(mandates(t),
+		mandate(t, "O-acme", func(o *impound.Order) {
+			o.Sinkhole.Certificates, o.Sinkhole.DMARCReports = impound.CertsACME, "dmarc@unit.example"
+		}, "acme-level.net"),
+		mandate(t, "O-rua", func(o *impound.Order) { o.Sinkhole.DMARCReports = strings.Repeat("'", 100) + "@unit.example" }, "long-rua.net"))...)
 	six := netip.MustParseAddr("2001:db8::80")
 	for _, cfg := range []Config{
-		{Contact: "CSIRT +1 555 0199"},
-		{A: []netip.Addr{sinkV4, netip.MustParseAddr("192.0.2.81")}, AAAA: []netip.Addr{six}, Hostmaster: "host.master@sink.outlook-verify.net"},
+		{Contact: `CSIRT +1 555 0199 \ "desk"`, CAIssuer: "ca.example; account=1", NSID: "s1"},
+		{A: []netip.Addr{sinkV4, netip.MustParseAddr("192.0.2.81")}, AAAA: []netip.Addr{six}, Hostmaster: "host.master@sink.outlook-verify.net", NSID: strings.Repeat("x", 60)},
 		{AAAA: []netip.Addr{six}, NS: []impound.Name{impound.MustName("a.ns.net"), impound.MustName("b.ns.net"), impound.MustName("net.example")}, Hostmaster: "hm@ns.net"},
 	} {
 		list = append(list, newPackedAnswerer(&cfg))
@@ -64,7 +69,7 @@ func TestPackedIsPlain(t *testing.T) {
 			env.policy = nil
 		}
 		name := rapid.SampledFrom([]string{"", "www.", "_dmarc.", "x._domainkey.", "_domainkey.", "a.b.c.d.", "A\\.b.", "\\000x.", "net.", "sink.", strings.Repeat("l.", 40), strings.Repeat("x", 63) + "."}).Draw(t, "below") +
-			rapid.SampledFrom([]string{"outlook-verify.net.", "OutLook-verify.NET.", "lure-level.net.", "example.org.", "net.", "xoutlook-verify.net."}).Draw(t, "zone")
+			rapid.SampledFrom([]string{"outlook-verify.net.", "OutLook-verify.NET.", "lure-level.net.", "acme-level.net.", "long-rua.net.", "example.org.", "net.", "xoutlook-verify.net."}).Draw(t, "zone")
 		m := new(dns.Msg)
 		m.SetQuestion(name, rapid.SampledFrom(types).Draw(t, "type"))
 		m.Id = rapid.Uint16().Draw(t, "id")
@@ -74,11 +79,14 @@ func TestPackedIsPlain(t *testing.T) {
 		if rapid.Bool().Draw(t, "edns") {
 			m.SetEdns0(rapid.SampledFrom([]uint16{0, 512, 600, 1232, 4096}).Draw(t, "size"), rapid.Bool().Draw(t, "do"))
 			o := m.IsEdns0()
-			for range rapid.IntRange(0, 2).Draw(t, "options") {
+			for range rapid.IntRange(0, 3).Draw(t, "options") {
 				o.Option = append(o.Option, rapid.SampledFrom([]dns.EDNS0{
 					&dns.EDNS0_COOKIE{Code: 10, Cookie: cookie(pa, env)}, &dns.EDNS0_COOKIE{Code: 10, Cookie: "0102030405060708"},
 					&dns.EDNS0_COOKIE{Code: 10, Cookie: "01020304050607080102030405060708090a"}, &dns.EDNS0_COOKIE{Code: 10, Cookie: "0102"},
-					&dns.EDNS0_NSID{Code: 3}, &dns.EDNS0_PADDING{Padding: make([]byte, 5)}, &dns.EDNS0_LOCAL{Code: 65001, Data: []byte{1}},
+					&dns.EDNS0_NSID{Code: 3}, &dns.EDNS0_NSID{Code: 3, Nsid: "0102"}, &dns.EDNS0_LOCAL{Code: 300, Data: []byte{1}}, &dns.EDNS0_LOCAL{Code: 19, Data: []byte{1}},
+					&dns.EDNS0_SUBNET{Code: 8, Family: 1, SourceNetmask: 24, Address: net.IPv4(192, 0, 2, 0)}, &dns.EDNS0_SUBNET{Code: 8, Family: 2, SourceNetmask: 56, Address: net.ParseIP("2001:db8::")},
+					&dns.EDNS0_LOCAL{Code: 8, Data: []byte{0, 1, 33, 0}}, &dns.EDNS0_LOCAL{Code: 8, Data: []byte{0, 3, 0, 0}}, &dns.EDNS0_LOCAL{Code: 8, Data: []byte{0, 1}},
+					&dns.EDNS0_PADDING{Padding: make([]byte, 5)}, &dns.EDNS0_LOCAL{Code: 65001, Data: []byte{1}},
 				}).Draw(t, "option"))
 			}
 		}
@@ -113,6 +121,11 @@ func FuzzDNS(f *testing.F) {
 			}
 			f.Add(b, true)
 			f.Add(b[:len(b)-3], false)
+			m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_NSID{Code: 3}, &dns.EDNS0_SUBNET{Code: 8, Family: 1, SourceNetmask: 24, Address: net.IPv4(192, 0, 2, 0)}}
+			m.SetQuestion(strings.Replace(name, "outlook-verify", "acme-level", 1), dns.TypeCAA)
+			if b, err = m.Pack(); err == nil {
+				f.Add(b, false)
+			}
 		}
 	}
 	f.Add([]byte("\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\xc0\x0c\x00\x01\x00\x01"), false)
@@ -162,17 +175,19 @@ func TestPackedIsPlainExhaustively(t *testing.T) {
 	n := 0
 	for _, pa := range list {
 		for _, below := range []string{"", "www.", "_dmarc.", "x._domainkey.", "_domainkey.", "a.b.c.d.", "net.", "sink.outlook-verify.net.", strings.Repeat("x", 63) + "."} {
-			for _, zone := range []string{"outlook-verify.net.", "OutLook-verify.NET.", "lure-level.net.", "example.org."} {
+			for _, zone := range []string{"outlook-verify.net.", "OutLook-verify.NET.", "acme-level.net.", "long-rua.net.", "example.org."} {
 				for _, qt := range []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeNS, dns.TypeSOA, dns.TypeMX, dns.TypeTXT, dns.TypeCAA, dns.TypeANY, dns.TypeDS, dns.TypeHTTPS, dns.TypeAXFR} {
-					for edns := range 5 {
+					for edns := range 6 {
 						for _, src := range []string{"192.0.2.9", "2001:db8::9"} {
 							env := dnsEnv{policy: p, now: t0, src: netip.MustParseAddr(src)}
 							m := new(dns.Msg)
 							m.SetQuestion(below+zone, qt)
 							if edns > 0 {
-								m.SetEdns0([]uint16{0, 512, 1232, 4096, 1232}[edns], edns == 2)
+								m.SetEdns0([]uint16{0, 512, 1232, 4096, 1232, 1232}[edns], edns == 2)
 							}
-							if edns >= 3 {
+							if edns == 5 {
+								m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_NSID{Code: 3}}
+							} else if edns >= 3 {
 								c := "0102030405060708"
 								if edns == 4 {
 									var full [24]byte
@@ -185,9 +200,11 @@ func TestPackedIsPlainExhaustively(t *testing.T) {
 							if err != nil {
 								t.Fatal(err)
 							}
-							for _, env.tcp = range []bool{false, true} {
-								sameAnswer(t, pa, req, env)
-								n++
+							for _, env.slip = range []bool{false, true} {
+								for _, env.tcp = range []bool{false, !env.slip} {
+									sameAnswer(t, pa, req, env)
+									n++
+								}
 							}
 						}
 					}

@@ -99,9 +99,9 @@ func TestDNSRefusals(t *testing.T) {
 		{"transfer", "outlook-verify.net.", dns.TypeAXFR, nil, dns.RcodeRefused, impound.Event{Name: "outlook-verify.net", Outcome: refused, Capture: impound.CaptureContact, QType: dns.TypeAXFR, RCode: 5}},
 		{"IXFR", "outlook-verify.net.", dns.TypeIXFR, nil, dns.RcodeRefused, impound.Event{Name: "outlook-verify.net", Outcome: refused, Capture: impound.CaptureContact, QType: dns.TypeIXFR, RCode: 5}},
 		{"CHAOS", "version.bind.", dns.TypeTXT, func(m *dns.Msg) { m.Question[0].Qclass = dns.ClassCHAOS }, dns.RcodeRefused, impound.Event{Name: "version.bind", Outcome: refused, Capture: impound.CaptureCount}},
-		{"NOTIFY", "outlook-verify.net.", dns.TypeSOA, func(m *dns.Msg) { m.Opcode = dns.OpcodeNotify; m.Extra = nil }, dns.RcodeRefused, impound.Event{Name: "outlook-verify.net", Outcome: refused, Capture: impound.CaptureContact, QType: dns.TypeSOA, RCode: 5}},
-		{"UPDATE", "outlook-verify.net.", dns.TypeSOA, func(m *dns.Msg) { m.Opcode = dns.OpcodeUpdate; m.Extra = nil }, dns.RcodeRefused, impound.Event{Name: "outlook-verify.net", Outcome: refused, Capture: impound.CaptureContact, QType: dns.TypeSOA, RCode: 5}},
-		{"STATUS", "outlook-verify.net.", dns.TypeA, func(m *dns.Msg) { m.Opcode = dns.OpcodeStatus; m.Extra = nil }, dns.RcodeNotImplemented, impound.Event{Name: "outlook-verify.net", Outcome: malformed, Capture: impound.CaptureContact, QType: dns.TypeA, RCode: 4}},
+		{"NOTIFY", "outlook-verify.net.", dns.TypeSOA, func(m *dns.Msg) { m.Opcode = dns.OpcodeNotify; m.Extra = nil }, dns.RcodeRefused, impound.Event{Name: "outlook-verify.net", Outcome: refused, Capture: impound.CaptureContact, QType: dns.TypeSOA, RCode: 5, Opcode: 4}},
+		{"UPDATE", "outlook-verify.net.", dns.TypeSOA, func(m *dns.Msg) { m.Opcode = dns.OpcodeUpdate; m.Extra = nil }, dns.RcodeRefused, impound.Event{Name: "outlook-verify.net", Outcome: refused, Capture: impound.CaptureContact, QType: dns.TypeSOA, RCode: 5, Opcode: 5}},
+		{"STATUS", "outlook-verify.net.", dns.TypeA, func(m *dns.Msg) { m.Opcode = dns.OpcodeStatus; m.Extra = nil }, dns.RcodeNotImplemented, impound.Event{Name: "outlook-verify.net", Outcome: malformed, Capture: impound.CaptureContact, QType: dns.TypeA, RCode: 4, Opcode: 2}},
 		{"EDNS 1", "outlook-verify.net.", dns.TypeA, func(m *dns.Msg) { m.IsEdns0().SetVersion(1) }, dns.RcodeBadVers, impound.Event{Name: "outlook-verify.net", Outcome: malformed, Capture: impound.CaptureContact, QType: dns.TypeA, RCode: 16}},
 	} {
 		var edits []func(*dns.Msg)

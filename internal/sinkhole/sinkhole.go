@@ -45,6 +45,8 @@ type Config struct {
 	A, AAAA    []netip.Addr
 	NS         []impound.Name
 	Hostmaster string
+	NSID       string // the server's name for those who ask for it (RFC 5001); none when empty
+	CAIssuer   string // the CAA record's issuer for names whose order has ACME certificates; none may issue when empty
 
 	Contact    string          // who to call, for the notice page and TXT; plain text
 	LureKey    []byte          // for the keyed hash of lure tokens; none without it
@@ -164,6 +166,9 @@ func New(cfg Config) (*Sinkhole, error) {
 		if !a.Is6() || a.Is4In6() {
 			return nil, impound.Errorf(impound.KindInvalid, "%s is no IPv6 address", a).At("aaaa")
 		}
+	}
+	if err := checkDNS(&cfg); err != nil {
+		return nil, err
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
