@@ -239,6 +239,25 @@ func (e *env) evidenceCmd() *cobra.Command {
 			return err
 		})
 	})
+	var why string
+	redact := verb("redact HASH FILE", "keep a redacted version of an artefact, which stays", "  impound evidence redact sha256:3f2a... redacted.pdf --why \"names of two victims\" --as ada", cobra.ExactArgs(2), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			me, err := e.me(s)
+			if err != nil {
+				return err
+			}
+			a, err := s.Redact(ctx, me.ID, args[0], args[1], why)
+			if err != nil {
+				return err
+			}
+			if e.asJSON {
+				return e.json(a)
+			}
+			fmt.Fprintln(e.Out, a.Hash)
+			return nil
+		})
+	})
+	redact.Flags().StringVar(&why, "why", "", "what was redacted, and why")
 	var witnesses, tsas []string
 	seal := verb("seal", "have witnesses and timestamp authorities attest the log as it stands", `  impound evidence seal --witness https://witness.example=NAME+HASH+KEY --tsa https://tsa.example/tsr --tsa-ca tsa.pem --as ada
   impound evidence verify --witness NAME+HASH+KEY --tsa-ca tsa.pem`, cobra.NoArgs, nil)
@@ -302,7 +321,7 @@ func (e *env) evidenceCmd() *cobra.Command {
 		})
 	})
 	export.Flags().StringVar(&outFile, "out", "", "where to write it (default CASE.zip; - for standard output)")
-	return group("evidence", "capture, list, prove and export evidence", "  impound evidence capture NAME --case APT35-2019\n  impound evidence list --case APT35-2019\n  impound evidence verify", capture, add, list, show, verify, checkpoint, seal, export)
+	return group("evidence", "capture, list, prove and export evidence", "  impound evidence capture NAME --case APT35-2019\n  impound evidence list --case APT35-2019\n  impound evidence verify", capture, add, list, show, verify, checkpoint, seal, redact, export)
 }
 
 // readRoots reads a PEM file of certificates; nil for no file.

@@ -204,3 +204,20 @@ func (f *Filter) fits(e *impound.Entry) bool {
 	return what && (f.Case == "" || e.Case == f.Case) && (f.Order == "" || e.Order == f.Order) &&
 		(f.Name.IsZero() || e.Name == f.Name) && (f.Type == "" || e.Type == f.Type)
 }
+
+// Artefact gives what the first entry that names hash says of it; false when
+// none does.
+func (l *Log) Artefact(hash string) (impound.Artefact, bool, error) {
+	l.mu.Lock()
+	err := l.refresh()
+	i, ok := l.arts[hash]
+	l.mu.Unlock()
+	if err != nil || !ok {
+		return impound.Artefact{}, false, err
+	}
+	e, err := l.entry(i)
+	if err != nil {
+		return impound.Artefact{}, false, err
+	}
+	return *e.Artefact, true, nil
+}
