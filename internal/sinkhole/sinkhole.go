@@ -51,7 +51,8 @@ type Config struct {
 	Contact    string          // who to call, for the notice page and TXT; plain text
 	LureKey    []byte          // for the keyed hash of lure tokens; none without it
 	Recipients []age.Recipient // lure tokens are sealed to them
-	NoCerts    bool            // show no self-signed certificate, also not for names in force
+	Certs      CertSource      // for names whose order says acme; nil shows them self-signed ones
+	NoCerts    bool            // show no certificate, also not for names in force
 	Plain      bool            // answer DNS with the plain code, not the fast one: they differ in speed only
 
 	Limits Limits

@@ -3,7 +3,6 @@ package sinkhole
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"io"
 	"log"
 	"net"
@@ -26,8 +25,7 @@ type webConn struct {
 	proto    impound.Proto
 	recorded atomic.Bool // since the last answer
 
-	// Of the ClientHello; set once, before any request.
-	sni, alpn, ja4 string
+	helloFacts // set once, before any request
 }
 
 func (c *webConn) Write(b []byte) (int, error) {
@@ -57,7 +55,15 @@ func (l webListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &webConn{Conn: c, s: l.s, proto: l.proto}, nil
+	wc := &webConn{Conn: c, s: l.s, proto: l.proto}
+	if l.proto == impound.ProtoTLS {
+		wc.Conn = newHelloConn(c, func(f helloFacts, ok bool) {
+			wc.helloFacts = f
+			wc.recorded.Store(true)
+			l.s.recordHello(c, f, ok)
+		})
+	}
+	return wc, nil
 }
 
 type connKey struct{}
@@ -129,104 +135,46 @@ func (s *Sinkhole) listenHTTP(addr string, secure bool) (start func(), err error
 	}, nil
 }
 
-var methods = map[string]bool{
-	"GET": true, "HEAD": true, "POST": true, "PUT": true, "DELETE": true, "OPTIONS": true, "PATCH": true, "CONNECT": true, "TRACE": true,
-	"PROPFIND": true,
-}
-
 func (s *Sinkhole) serveHTTP(w http.ResponseWriter, r *http.Request) {
-	now := s.cfg.Now()
 	// First of all, what may not be touched goes away.
 	hdr := r.Header
 	for _, k := range []string{"Authorization", "Proxy-Authorization", "Cookie"} {
 		hdr.Del(k)
 	}
 	wc, _ := r.Context().Value(connKey{}).(*webConn)
-	proto := impound.ProtoHTTP
+	q := request{proto: impound.ProtoHTTP, head: head{
+		method: r.Method, host: r.Host, path: r.URL.EscapedPath(), query: r.URL.RawQuery,
+		agent: hdr.Get("User-Agent"), referer: hdr.Get("Referer"), lang: hdr.Get("Accept-Language"),
+		body: r.ContentLength != 0 || len(r.TransferEncoding) > 0, expect: hdr.Get("Expect") != "", upgrade: hdr.Get("Upgrade") != "",
+	}}
 	if r.TLS != nil {
-		proto = impound.ProtoTLS
+		q.proto = impound.ProtoTLS
 	}
 	src, _ := netip.ParseAddrPort(r.RemoteAddr)
-	var dst netip.AddrPort
+	q.src = netip.AddrPortFrom(src.Addr().Unmap().WithZone(""), src.Port())
 	if a, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
-		dst = addrPort(a)
+		q.dst = addrPort(a)
 	}
-	ev := contact(proto, netip.AddrPortFrom(src.Addr().Unmap().WithZone(""), src.Port()), dst, now)
-	host := hostName(r.Host)
-	ab := about{named: host != ""}
-	ab.match, ab.ok = s.policy.Load().Lookup(host, now)
-	ev.Name = host
-	ev.Method = "other"
-	if methods[r.Method] {
-		ev.Method = r.Method
-	}
-	var lure string
-	ev.Path, lure = scrubPath(r.URL.EscapedPath())
-	ev.UserAgent = scrubText(hdr.Get("User-Agent"), maxAgent)
-	ev.Referer = refererHost(hdr.Get("Referer"))
 	if wc != nil {
-		ev.SNI, ev.ALPN, ev.JA4 = wc.sni, wc.alpn, wc.ja4
+		q.hello = &wc.helloFacts
 	}
-	hasBody := r.ContentLength != 0 || len(r.TransferEncoding) > 0
-	status := http.StatusOK
-	switch {
-	case !ab.ok:
-		status = http.StatusMisdirectedRequest
-	case hdr.Get("Expect") != "":
-		status = http.StatusExpectationFailed
-	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
-		status = http.StatusMethodNotAllowed
-	}
-	ev.Status = status
-	ev.Outcome = answered
-	if !ab.ok {
-		ev.Outcome = refused
-	}
-	if ab.ok && ab.match.Order.Capture == impound.CaptureLure {
-		if lure == "" {
-			lure = queryLure(r.URL.RawQuery)
-		}
-		s.lures.put(&ev, lure, now)
-	}
-	s.record(&ev, ab)
+	v := s.decide(&q, nil, s.cfg.Now())
 	if wc != nil {
 		wc.recorded.Store(true)
 	}
 
-	var page []byte
 	h := w.Header()
-	if ab.ok {
-		h.Set("X-Sinkhole", "impound")
-	}
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	switch status {
-	case http.StatusOK:
-		var lang string
-		page, lang = s.notice.page(ab.match, hdr.Get("Accept-Language"))
-		h.Set("Content-Type", "text/html; charset=utf-8")
-		h.Set("Content-Language", lang)
-		h.Set("Vary", "Accept-Language")
-		h.Set("Content-Security-Policy", noticeCSP)
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("X-Robots-Tag", "noindex")
-	case http.StatusMethodNotAllowed:
-		h.Set("Allow", "GET, HEAD, POST, OPTIONS")
-		fallthrough
-	default:
-		h.Set("Content-Type", "text/plain; charset=utf-8")
-		page = []byte(shortTexts[status])
-	}
-	h.Set("Content-Length", strconv.Itoa(len(page)))
-	if (hasBody || status != http.StatusOK || hdr.Get("Expect") != "") && r.ProtoMajor == 1 {
+	v.header(h.Set)
+	h.Set("Content-Length", strconv.Itoa(v.length()))
+	if v.close && r.ProtoMajor == 1 {
 		h.Set("Connection", "close")
-		if hasBody && s.answerAndHangUp(w, r, status, page) {
+		if q.body && s.answerAndHangUp(w, &q.head, &v) {
 			return
 		}
 	}
-	w.WriteHeader(status)
+	w.WriteHeader(v.status)
 	if r.Method != http.MethodHead {
-		w.Write(page)
+		w.Write(v.appendBody(nil))
 	}
 }
 
@@ -238,7 +186,7 @@ var shortTexts = map[int]string{
 
 // answerAndHangUp answers a request that announces a body without reading it.
 // net/http would read some of it, to save the connection.
-func (s *Sinkhole) answerAndHangUp(w http.ResponseWriter, r *http.Request, status int, page []byte) bool {
+func (s *Sinkhole) answerAndHangUp(w http.ResponseWriter, q *head, v *verdict) bool {
 	c, buf, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return false
@@ -246,25 +194,22 @@ func (s *Sinkhole) answerAndHangUp(w http.ResponseWriter, r *http.Request, statu
 	defer c.Close()
 	// What came along with the head is dropped unread.
 	buf.Reader.Reset(strings.NewReader(""))
-	var b strings.Builder
-	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, http.StatusText(status), s.cfg.Now().UTC().Format(http.TimeFormat))
-	w.Header().Write(&b)
-	b.WriteString("\r\n")
-	if r.Method != http.MethodHead {
-		b.Write(page)
-	}
 	c.SetDeadline(time.Now().Add(s.cfg.Limits.HeadTimeout))
-	if _, err := io.WriteString(c, b.String()); err != nil {
+	date := s.cfg.Now().UTC().AppendFormat(nil, http.TimeFormat)
+	if _, err := c.Write(v.appendAnswer(nil, q, date)); err != nil {
 		return true
 	}
 	// A close with unread octets is a reset, which could overtake the answer:
 	// give the client half a second to read it.
 	if cw, ok := c.(interface{ CloseWrite() error }); ok {
 		cw.CloseWrite()
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(linger)
 	}
 	return true
 }
+
+// linger is how long a client that still sends may take to read its answer.
+const linger = 500 * time.Millisecond
 
 // hostName gives the lower-case name of a Host header or the like, without
 // port; "" when it is an address or no host name.

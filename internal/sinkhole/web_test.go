@@ -261,23 +261,6 @@ func TestTLSHello(t *testing.T) {
 	}
 }
 
-// The examples of the JA4 specification: Chrome's, and its hash inputs.
-func TestJA4(t *testing.T) {
-	h := &tls.ClientHelloInfo{
-		SupportedVersions: []uint16{0x2a2a, 0x0304, 0x0303},
-		CipherSuites:      []uint16{0x8a8a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc013, 0xc014, 0x009c, 0x009d, 0x002f, 0x0035},
-		Extensions:        []uint16{0x1a1a, 0x001b, 0x0000, 0x0033, 0x0010, 0x4469, 0x0017, 0x002d, 0x000d, 0x0005, 0x0023, 0x0012, 0x002b, 0xff01, 0x000b, 0x000a, 0x0015, 0x2a2a},
-		SignatureSchemes:  []tls.SignatureScheme{0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601},
-		SupportedProtos:   []string{"h2", "http/1.1"},
-	}
-	if got := ja4(h); got != "t13d1516h2_8daaf6152771_e5627efa2ab1" {
-		t.Errorf("JA4 = %s", got)
-	}
-	if got := ja4(&tls.ClientHelloInfo{}); got != "t00i000000_000000000000_000000000000" {
-		t.Errorf("JA4 of nothing = %s", got)
-	}
-}
-
 func TestRealWebClients(t *testing.T) {
 	r := start(t, usual(t))
 	curl := peertest.Need(t, "curl", "curl")
