@@ -2,9 +2,7 @@ package sinkhole
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"io"
 	"net"
 	"net/netip"
 	"runtime"
@@ -211,46 +209,6 @@ func (s *Sinkhole) dnsEvent(ev *impound.Event, proto impound.Proto, src, dst net
 	*ev = contact(proto, src, dst, now)
 	ev.Name, ev.QType, ev.RCode, ev.Opcode, ev.Outcome = q.name, q.qtype, q.rcode, q.opcode, q.outcome
 	s.record(ev, q.about)
-}
-
-func (s *Sinkhole) serveDNSTCP(c net.Conn) {
-	src, dst := addrPort(c.RemoteAddr()), addrPort(c.LocalAddr())
-	req := make([]byte, 0, 512)
-	out := make([]byte, 0, 1024)
-	var head [2]byte
-	var ev impound.Event
-	for range 1000 { // then they may connect again
-		c.SetReadDeadline(time.Now().Add(s.cfg.Limits.HeadTimeout))
-		if _, err := io.ReadFull(c, head[:]); err != nil {
-			return
-		}
-		n := int(binary.BigEndian.Uint16(head[:]))
-		if n > 4096 { // no question is that long
-			q := question{outcome: malformed}
-			s.dnsEvent(&ev, impound.ProtoDNST, src, dst, s.cfg.Now(), &q)
-			return
-		}
-		if cap(req) < n {
-			req = make([]byte, n)
-		}
-		req = req[:n]
-		if _, err := io.ReadFull(c, req); err != nil {
-			return
-		}
-		now := s.cfg.Now()
-		env := dnsEnv{policy: s.policy.Load(), now: now, src: src.Addr(), tcp: true}
-		var q question
-		out = s.dns.answer(append(out[:0], 0, 0), req, &env, &q)
-		s.dnsEvent(&ev, impound.ProtoDNST, src, dst, now, &q)
-		if len(out) <= 2 || len(out)-2 > maxReply {
-			return
-		}
-		binary.BigEndian.PutUint16(out, uint16(len(out)-2))
-		c.SetWriteDeadline(time.Now().Add(s.cfg.Limits.HeadTimeout))
-		if _, err := c.Write(out); err != nil {
-			return
-		}
-	}
 }
 
 // wantPktInfo asks for the address that each packet was sent to. On a socket of

@@ -274,7 +274,7 @@ func (p *packedAnswerer) answer(out, req []byte, env *dnsEnv, q *question) []byt
 	} else if i != len(req) {
 		return p.plain.answer(out, req, env, q)
 	}
-	if !plainText(wire) { // labels that events spell with escapes
+	if !plainLabels(wire) { // labels that events spell with escapes
 		return p.plain.answer(out, req, env, q)
 	}
 
@@ -460,8 +460,8 @@ func usualSubnet(b []byte) bool {
 	return false
 }
 
-// plainText says whether every octet of the labels stands for itself in text.
-func plainText(wire []byte) bool {
+// plainLabels says whether every octet of the labels stands for itself in text.
+func plainLabels(wire []byte) bool {
 	for i := 0; wire[i] != 0; {
 		l := int(wire[i])
 		for _, c := range wire[i+1 : i+1+l] {

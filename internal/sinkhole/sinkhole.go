@@ -11,6 +11,7 @@ package sinkhole
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,7 +38,7 @@ type Recorder interface {
 // Config is what a sinkhole needs. Listeners, Recorder and Sensor are required.
 type Config struct {
 	Sensor    string
-	Listeners []string // dns://ADDR (UDP and TCP), http://ADDR, https://ADDR, smtp://ADDR, tcp://ADDR
+	Listeners []string // dns://ADDR (UDP and TCP), dns+tls://ADDR, http://ADDR, https://ADDR, smtp://ADDR, tcp://ADDR
 	Recorder  Recorder
 	Policy    *policy.Policy // the first one; nil answers nobody until SetPolicy
 
@@ -47,6 +48,9 @@ type Config struct {
 	Hostmaster string
 	NSID       string // the server's name for those who ask for it (RFC 5001); none when empty
 	CAIssuer   string // the CAA record's issuer for names whose order has ACME certificates; none may issue when empty
+
+	// DoTCert gives the certificate for dns+tls; nil makes a self-signed one.
+	DoTCert func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 
 	Contact    string          // who to call, for the notice page and TXT; plain text
 	LureKey    []byte          // for the keyed hash of lure tokens; none without it
@@ -134,11 +138,12 @@ var listeners map[string]func(s *Sinkhole, addr string) (start func(), err error
 
 func init() { // not in the declaration: the functions lead back to it
 	listeners = map[string]func(s *Sinkhole, addr string) (start func(), err error){
-		"dns":   (*Sinkhole).listenDNS,
-		"http":  func(s *Sinkhole, addr string) (func(), error) { return s.listenHTTP(addr, false) },
-		"https": func(s *Sinkhole, addr string) (func(), error) { return s.listenHTTP(addr, true) },
-		"smtp":  func(s *Sinkhole, addr string) (func(), error) { return s.listenStream(addr, "smtp", s.serveSMTP) },
-		"tcp":   func(s *Sinkhole, addr string) (func(), error) { return s.listenStream(addr, "tcp", s.serveTCP) },
+		"dns":     (*Sinkhole).listenDNS,
+		dotScheme: (*Sinkhole).listenDoT,
+		"http":    func(s *Sinkhole, addr string) (func(), error) { return s.listenHTTP(addr, false) },
+		"https":   func(s *Sinkhole, addr string) (func(), error) { return s.listenHTTP(addr, true) },
+		"smtp":    func(s *Sinkhole, addr string) (func(), error) { return s.listenStream(addr, "smtp", s.serveSMTP) },
+		"tcp":     func(s *Sinkhole, addr string) (func(), error) { return s.listenStream(addr, "tcp", s.serveTCP) },
 	}
 }
 
@@ -217,7 +222,7 @@ func CheckListener(uri string) error {
 func parseListener(uri string) (scheme, addr string, err error) {
 	u, err := url.Parse(uri)
 	if err != nil || listeners[u.Scheme] == nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {
-		return "", "", impound.Errorf(impound.KindInvalid, "“%.80s” is no listener", uri).At("listeners").WithCure("write dns://, http://, https://, smtp:// or tcp:// and ADDRESS:PORT, such as dns://192.0.2.1:53")
+		return "", "", impound.Errorf(impound.KindInvalid, "“%.80s” is no listener", uri).At("listeners").WithCure("write dns://, dns+tls://, http://, https://, smtp:// or tcp:// and ADDRESS:PORT, such as dns://192.0.2.1:53")
 	}
 	if _, _, err := net.SplitHostPort(u.Host); err != nil {
 		return "", "", impound.Errorf(impound.KindInvalid, "“%.80s” has no port", uri).At("listeners").WithCure("write " + uri + ":PORT")
