@@ -45,7 +45,11 @@ func childSensor(dir string) {
 	if err != nil {
 		fail(err)
 	}
-	s, err := New(Config{Sensor: "s1", Listeners: []string{"dns://127.0.0.1:0", "http://127.0.0.1:0"}, Recorder: sp, Policy: p,
+	listeners := []string{"dns://127.0.0.1:0", "http://127.0.0.1:0"}
+	if l := os.Getenv("SINKHOLE_LISTENERS"); l != "" {
+		listeners = strings.Fields(l)
+	}
+	s, err := New(Config{Sensor: "s1", Listeners: listeners, Recorder: sp, Policy: p,
 		Now: func() time.Time { return t0 }, Limits: Limits{DNSPerSecond: -1, ConnsPerSource: -1}, Plain: os.Getenv("SINKHOLE_PLAIN") != ""})
 	if err != nil {
 		fail(err)
@@ -157,6 +161,10 @@ func floodDNS(addr string, unique func() string, done func(string)) {
 		return
 	}
 	defer c.Close()
+	floodConn(c, unique, done)
+}
+
+func floodConn(c net.Conn, unique func() string, done func(string)) {
 	const window = 64
 	inFlight := map[uint16]string{}
 	buf := make([]byte, 600)

@@ -38,7 +38,7 @@ type Recorder interface {
 // Config is what a sinkhole needs. Listeners, Recorder and Sensor are required.
 type Config struct {
 	Sensor    string
-	Listeners []string // dns://ADDR (UDP and TCP), dns+tls://ADDR, http://ADDR, https://ADDR, smtp://ADDR, tcp://ADDR
+	Listeners []string // dns://ADDR (UDP and TCP), dns+tls://ADDR, dns+xdp://INTERFACE (the same on its addresses, past the kernel where it can), http://ADDR, https://ADDR, smtp://ADDR, tcp://ADDR
 	Recorder  Recorder
 	Policy    *policy.Policy // the first one; nil answers nobody until SetPolicy
 
@@ -57,7 +57,11 @@ type Config struct {
 	Recipients []age.Recipient // lure tokens are sealed to them
 	Certs      CertSource      // for names whose order says acme; nil shows them self-signed ones
 	NoCerts    bool            // show no certificate, also not for names in force
-	Plain      bool            // answer DNS with the plain code, not the fast one: they differ in speed only
+	Plain      bool            // answer DNS and HTTP with the plain code, not the fast one: they differ in speed only
+
+	// Challenge answers ACME's HTTP-01 for a host in force (RFC 8555 8.3); nil
+	// shows the notice there, too. It is called concurrently, and must not wait.
+	Challenge func(host, token string) (keyAuth string, ok bool)
 
 	Limits Limits
 	Now    func() time.Time
@@ -102,6 +106,7 @@ type Stats struct {
 	RecordFailed                        uint64 // the answer left all the same
 	ConnsRefused                        uint64 // closed because of a bound
 	TLSHellos                           uint64
+	BadFrames                           uint64 // dropped from AF_XDP as the kernel would have: damaged, or from nobody
 }
 
 type counters struct {
@@ -109,6 +114,7 @@ type counters struct {
 	answered, refused                   atomic.Uint64
 	malformed, limited                  atomic.Uint64
 	recordFailed, connsRefused, hellos  atomic.Uint64
+	badFrames                           atomic.Uint64
 }
 
 // Sinkhole is a set of listeners. All methods are safe for concurrent use.
@@ -139,6 +145,7 @@ var listeners map[string]func(s *Sinkhole, addr string) (start func(), err error
 func init() { // not in the declaration: the functions lead back to it
 	listeners = map[string]func(s *Sinkhole, addr string) (start func(), err error){
 		"dns":     (*Sinkhole).listenDNS,
+		xdpScheme: (*Sinkhole).listenDNSXDP,
 		dotScheme: (*Sinkhole).listenDoT,
 		"http":    func(s *Sinkhole, addr string) (func(), error) { return s.listenHTTP(addr, false) },
 		"https":   func(s *Sinkhole, addr string) (func(), error) { return s.listenHTTP(addr, true) },
@@ -222,7 +229,10 @@ func CheckListener(uri string) error {
 func parseListener(uri string) (scheme, addr string, err error) {
 	u, err := url.Parse(uri)
 	if err != nil || listeners[u.Scheme] == nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {
-		return "", "", impound.Errorf(impound.KindInvalid, "“%.80s” is no listener", uri).At("listeners").WithCure("write dns://, dns+tls://, http://, https://, smtp:// or tcp:// and ADDRESS:PORT, such as dns://192.0.2.1:53")
+		return "", "", impound.Errorf(impound.KindInvalid, "“%.80s” is no listener", uri).At("listeners").WithCure("write dns://, dns+tls://, dns+xdp://INTERFACE, http://, https://, smtp:// or tcp:// and ADDRESS:PORT, such as dns://192.0.2.1:53")
+	}
+	if u.Scheme == xdpScheme && u.Port() == "" {
+		u.Host += ":53"
 	}
 	if _, _, err := net.SplitHostPort(u.Host); err != nil {
 		return "", "", impound.Errorf(impound.KindInvalid, "“%.80s” has no port", uri).At("listeners").WithCure("write " + uri + ":PORT")
@@ -325,6 +335,7 @@ func (s *Sinkhole) Stats() Stats {
 		DNS: n.dns.Load(), DNSTCP: n.dnsTCP.Load(), HTTP: n.http.Load(), HTTPS: n.https.Load(), SMTP: n.smtp.Load(), TCP: n.tcp.Load(),
 		Answered: n.answered.Load(), Refused: n.refused.Load(), Malformed: n.malformed.Load(), Limited: n.limited.Load(),
 		RecordFailed: n.recordFailed.Load(), ConnsRefused: n.connsRefused.Load(), TLSHellos: n.hellos.Load(),
+		BadFrames: n.badFrames.Load(),
 	}
 }
 
