@@ -165,7 +165,7 @@ var noticeTemplate = template.Must(template.New("notice").Parse(`<!DOCTYPE html>
 type noticePages struct {
 	contact string
 	mu      sync.RWMutex
-	made    map[pageKey][]byte
+	made    map[pageKey]*page
 }
 
 type pageKey struct {
@@ -174,37 +174,41 @@ type pageKey struct {
 }
 
 func newNoticePages(contact string) *noticePages {
-	return &noticePages{contact: contact, made: map[pageKey][]byte{}}
+	return &noticePages{contact: contact, made: map[pageKey]*page{}}
 }
 
-// page gives the notice for the seized name, in the language that suits the
-// Accept-Language header best, English when none does.
-func (n *noticePages) page(m policy.Match, accept string) (page []byte, lang string) {
+// page gives the order's notice in the language that suits the Accept-Language
+// header best, English when none does.
+func (n *noticePages) page(m policy.Match, accept string) *page {
 	i := pickLang(accept)
 	k := pageKey{m.Order.Hash, i}
 	n.mu.RLock()
 	p := n.made[k]
 	n.mu.RUnlock()
-	if p == nil {
-		var b bytes.Buffer
-		err := noticeTemplate.Execute(&b, map[string]any{
-			"W": notices[i], "Style": template.CSS(noticeStyle), "Mark": zoneMark,
-			"Notice": clean(m.Order.Notice), "Contact": clean(n.contact),
-		})
-		if err != nil { // a template that the tests run
-			return nil, "en"
-		}
-		p = b.Bytes()
-		n.mu.Lock()
-		if len(n.made) > 1024 {
-			clear(n.made)
-		}
-		n.made[k] = p
-		n.mu.Unlock()
+	if p != nil {
+		return p
 	}
-	// A zone holds letters, digits, hyphens and dots: nothing to escape. It is
-	// shown so that no program makes a link of it.
-	return bytes.Replace(p, []byte(zoneMark), []byte(strings.ReplaceAll(m.Zone, ".", "[.]")), 1), notices[i].Lang
+	p = &page{lang: notices[i].Lang}
+	var b bytes.Buffer
+	err := noticeTemplate.Execute(&b, map[string]any{
+		"W": notices[i], "Style": template.CSS(noticeStyle), "Mark": zoneMark,
+		"Notice": clean(m.Order.Notice), "Contact": clean(n.contact),
+	})
+	if err != nil { // a template that the tests run
+		b.Reset()
+	}
+	p.before, p.after, _ = bytes.Cut(b.Bytes(), []byte(zoneMark))
+	v := verdict{ours: true, page: p}
+	v.header(func(k, value string) {
+		p.fields = append(p.fields, k+": "+value+"\r\n"...)
+	})
+	n.mu.Lock()
+	if len(n.made) > 1024 {
+		clear(n.made)
+	}
+	n.made[k] = p
+	n.mu.Unlock()
+	return p
 }
 
 func clean(s string) string {

@@ -32,8 +32,10 @@ var (
 // is the segment that was most likely the lure's, as it was sent; it must not
 // be kept but hashed and sealed.
 func scrubPath(escaped string) (path, lure string) {
-	if at := queryStart.FindStringIndex(escaped); at != nil {
-		escaped = escaped[:at[0]]
+	if strings.ContainsAny(escaped, "?#%") {
+		if at := queryStart.FindStringIndex(escaped); at != nil {
+			escaped = escaped[:at[0]]
+		}
 	}
 	var b strings.Builder
 	cutShort := false
@@ -41,8 +43,10 @@ func scrubPath(escaped string) (path, lure string) {
 		if i > 0 {
 			b.WriteByte('/')
 		}
-		if at := paramStart.FindStringIndex(seg); at != nil { // ;jsessionid=...
-			seg = seg[:at[0]]
+		if strings.ContainsAny(seg, ";&%") {
+			if at := paramStart.FindStringIndex(seg); at != nil { // ;jsessionid=...
+				seg = seg[:at[0]]
+			}
 		}
 		switch kind(seg) {
 		case isMail:
