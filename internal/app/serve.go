@@ -53,6 +53,7 @@ type serving struct {
 	renew       time.Time // when it needs a successor, whatever else happens
 	seen        int64     // how long the evidence log was when we looked
 	next        time.Time // when an order begins or ends next
+	looked      time.Time // when we looked last, by the same clock
 	fault       string
 }
 
@@ -271,6 +272,12 @@ func (v *serving) say(s *System, fault string) {
 func (s *System) refreshPolicy(ctx context.Context, v *serving) error {
 	now, size := s.now(), s.Evidence.Size()
 	v.mu.Lock()
+	if now.Before(v.looked.Add(-time.Minute)) {
+		// The clock was put back: what it said of orders, and when to look again,
+		// was wrong, and a bundle from the future is refused elsewhere.
+		v.fingerprint = ""
+	}
+	v.looked = now
 	quiet := v.fingerprint != "" && size == v.seen && now.Before(v.next) && now.Before(v.renew)
 	v.mu.Unlock()
 	if quiet {

@@ -16,7 +16,7 @@ func TestDamagedSegment(t *testing.T) {
 	s := serve(t, state)
 	l := &load{tag: "c", sources: 48, window: 32}
 	l.start(t, s.addr("dns"))
-	want := pick(2, 8)
+	want := pick(1, 8)
 	var sealed []string
 	for begin := time.Now(); len(sealed) < want && time.Since(begin) < time.Minute; time.Sleep(20 * time.Millisecond) {
 		sealed, _ = filepath.Glob(filepath.Join(dir, "seg-*.parquet"))
