@@ -40,13 +40,6 @@ import (
 
 func main() {
 	runtime.LockOSThread() // the children are told to die with the thread that started them
-	if len(os.Args) > 5 && os.Args[1] == "-sensor" {
-		if err := sensor(os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, "sensor:", err)
-			os.Exit(1)
-		}
-		return
-	}
 	b := &bench{}
 	quick := flag.Bool("quick", false, "two short rounds: for development, not for figures")
 	only := flag.String("only", "", "run only the groups whose name matches this expression")
@@ -77,13 +70,13 @@ func main() {
 }
 
 type bench struct {
-	rounds       int
-	seconds      float64
-	dir          string
-	self, hammer string
-	ctx          context.Context
-	missed       int
-	failed       []string
+	rounds          int
+	seconds         float64
+	dir             string
+	impound, hammer string
+	ctx             context.Context
+	missed          int
+	failed          []string
 }
 
 // groups are what is measured, in order. Each starts its servers and ends them.
@@ -94,6 +87,7 @@ var groups = []struct {
 	{"dns-1000", (*bench).dns1000},
 	{"dns-100000", (*bench).dns100000},
 	{"dns-1000000", (*bench).dns1000000},
+	{"xdp", (*bench).xdp},
 	{"dns-sealing", (*bench).dnsSealing},
 	{"loss", (*bench).loss},
 	{"http", (*bench).http},
@@ -120,12 +114,13 @@ func (b *bench) run(ctx context.Context, only *regexp.Regexp) (err error) {
 	}
 	defer os.RemoveAll(b.dir)
 	defer killAll()
-	if b.self, err = os.Executable(); err != nil {
-		return err
-	}
-	b.hammer = filepath.Join(b.dir, "hammer")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", b.hammer, "./cmd/hammer").CombinedOutput(); err != nil {
-		return fmt.Errorf("couldn't build the load generator; run it in the checkout: %s", tail(string(out)))
+	b.hammer, b.impound = filepath.Join(b.dir, "hammer"), filepath.Join(b.dir, "impound")
+	for _, bin := range []string{b.hammer, b.impound} {
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", bin, "./cmd/"+filepath.Base(bin))
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("couldn't build %s; run it in the checkout: %s", filepath.Base(bin), tail(string(out)))
+		}
 	}
 	begin := time.Now()
 	fmt.Printf("%d rounds of %.1f s each, medians; rates by processor second of server and log collector\n\n", b.rounds, b.seconds)
@@ -340,11 +335,11 @@ func (b *bench) dns1000() error {
 		}
 	}
 	for _, s := range []*server{us, servers[2%len(servers)]} { // half load: of what it answers in a wall second
-		r, err := b.generate("-addr", s.addr, "-names", file, "-for", b.length(), "-json", "-rate", "60000")
+		r, err := b.generate("-addr", s.addr, "-names", file, "-for", b.length(), "-json", "-rate", "20000")
 		if err != nil {
 			return err
 		}
-		b.row("DNS, time of an answer at 60,000/s: "+s.name, fmt.Sprintf("p50 %.0f us", r.P50), fmt.Sprintf("p99 %.0f us", r.P99), r.P99, "us", -1, true)
+		b.row("DNS, time of an answer at 20,000/s: "+s.name, fmt.Sprintf("p50 %.0f us", r.P50), fmt.Sprintf("p99 %.0f us", r.P99), r.P99, "us", -1, true)
 	}
 	return nil
 }

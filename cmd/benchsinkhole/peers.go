@@ -2,10 +2,12 @@ package main
 
 import (
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -15,6 +17,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/impound/impound"
 )
 
 // zoneText is what every seized name answers, relative to whichever zone it is
@@ -61,15 +65,36 @@ func (b *bench) ours(names []string, seal bool, schemes ...string) (*server, err
 		return nil, err
 	}
 	s := &server{name: "impound", addr: freePort(), spool: filepath.Join(dir, "spool")}
-	segment := "1073741824" // one journal for the whole run
+	segment := 1 << 20 // KB: one journal for the whole run
 	if seal {
-		segment = "8388608"
+		segment = 8192
 	}
-	args := []string{"-sensor", bundle, s.spool, segment}
+	var listen []string
 	for _, scheme := range schemes {
-		args = append(args, scheme+"://"+s.addr)
+		listen = append(listen, scheme+"://"+s.addr)
 	}
-	if err := s.start(b.self, args...); err != nil {
+	// The limits by source are off, since all load comes from one address.
+	conf, err := json.Marshal(map[string]any{
+		"role":    "sensor",
+		"control": map[string]any{"hub_key": impound.NewPublicKey(hubKey.Public().(ed25519.PublicKey)), "policy_file": bundle},
+		"sinkhole": map[string]any{
+			"sensor": "bench", "listen": listen, "contact": "CSIRT, +1 555 0199", "segment_kb": segment, "max_spool_mb": 16 << 10,
+			"limits": map[string]any{"dns_per_second": -1, "conns": -1, "conns_per_source": -1, "idle_timeout": "5m"},
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := write(dir, "impound.yaml", string(conf)); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(filepath.Join(dir, "keys"), 0o700); err != nil {
+		return nil, err
+	}
+	if _, err := write(dir, "keys/lure.key", "0123456789abcdef0123456789abcdef"); err != nil { // of no secret
+		return nil, err
+	}
+	if err := s.start(b.impound, "--state", dir, "serve", "--role", "sensor"); err != nil {
 		return nil, err
 	}
 	if schemes[0] != "dns" {

@@ -149,7 +149,7 @@ func (s *server) waitDNS(name string, limit time.Duration) error {
 	}
 	q = append(q, 0, 0, 1, 0, 1)
 	end := time.Now().Add(limit)
-	for time.Now().Before(end) {
+	for time.Now().Before(end) && s.alive() {
 		c, err := net.Dial("udp4", s.addr)
 		if err != nil {
 			return err
@@ -167,9 +167,22 @@ func (s *server) waitDNS(name string, limit time.Duration) error {
 	return fmt.Errorf("%s does not answer: %s", s.name, tail(s.out.String()))
 }
 
+// alive says whether every process that was started still runs: one that ended
+// leaves a zombie, since nobody waited for it yet.
+func (s *server) alive() bool {
+	for _, g := range s.groups {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", g))
+		_, rest, _ := strings.Cut(string(b), ") ")
+		if err != nil || strings.HasPrefix(rest, "Z") {
+			return false
+		}
+	}
+	return true
+}
+
 func (s *server) waitTCP(limit time.Duration) error {
 	end := time.Now().Add(limit)
-	for time.Now().Before(end) {
+	for time.Now().Before(end) && s.alive() {
 		if c, err := net.Dial("tcp4", s.addr); err == nil {
 			return c.Close()
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/ed25519"
 	"fmt"
 	"net/netip"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/impound/impound"
-	"github.com/impound/impound/internal/sinkhole"
 	"github.com/impound/impound/internal/sinkhole/policy"
 	"github.com/impound/impound/internal/spool"
 )
@@ -67,39 +65,6 @@ func writeBundle(path string, names []string) error {
 		return fmt.Errorf("the policy lacks %d names, such as %s: %w", len(b.Refused), b.Refused[0].Name.Defanged(), b.Refused[0].Err)
 	}
 	return os.WriteFile(path, b.Data, 0o600)
-}
-
-// sensor is the server under test: the product's sinkhole and spool, wired as
-// the product wires them, with its limits per source off, since all load comes
-// from one address. Arguments: bundle, spool, segment bytes, listeners.
-func sensor(args []string) error {
-	bundle, dir, segment := args[0], args[1], args[2]
-	data, err := os.ReadFile(bundle)
-	if err != nil {
-		return err
-	}
-	p, err := policy.Open(data, impound.NewPublicKey(hubKey.Public().(ed25519.PublicKey)), 0, time.Now())
-	if err != nil {
-		return err
-	}
-	data = nil
-	var bytes int
-	if _, err := fmt.Sscan(segment, &bytes); err != nil {
-		return err
-	}
-	sp, err := spool.Open(dir, spool.Options{Sensor: "bench", SegmentBytes: bytes, MaxBytes: 16 << 30})
-	if err != nil {
-		return err
-	}
-	s, err := sinkhole.New(sinkhole.Config{Sensor: "bench", Listeners: args[3:], Recorder: sp, Policy: p, Contact: "CSIRT, +1 555 0199",
-		Limits: sinkhole.Limits{DNSPerSecond: -1, ConnsPerSource: -1, Conns: -1, IdleTimeout: 5 * time.Minute}})
-	if err != nil {
-		return err
-	}
-	if err := s.Start(context.Background()); err != nil {
-		return err
-	}
-	select {}
 }
 
 // events reads the whole spool and calls do with each.
