@@ -4,7 +4,7 @@ export CGO_ENABLED ?= 0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/impound/impound/internal/cli.version=$(VERSION)
 
-.PHONY: run build test race lint fuzz bench bench-sinkhole eval-watch clean
+.PHONY: run build test race lint fuzz faults bench bench-sinkhole eval-watch clean
 
 build: bin/impound bin/testregistry
 
@@ -35,6 +35,11 @@ lint:
 FUZZTIME ?= 30s
 fuzz:
 	@sh tools/fuzz.sh $(FUZZTIME)
+
+# Faults tried for real, at full size: minutes, and best as root, for it mounts a
+# small disk and opens many files. Each prints its counts.
+faults:
+	IMPOUND_FAULTS=long $(GO) test -count=1 -timeout 60m -v ./test/faults
 
 # Benchmarks: ratios against real peers, a JSON line a measure into $$BENCH_OUT.
 bench:
