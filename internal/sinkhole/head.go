@@ -3,6 +3,7 @@ package sinkhole
 import (
 	"bytes"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"unsafe"
 )
@@ -297,10 +298,8 @@ func validHost(b []byte) bool {
 		if i < 3 {
 			return false
 		}
-		for _, c := range b[1:i] {
-			if !hexDigit(c) && c != ':' && c != '.' {
-				return false
-			}
+		if a, err := netip.ParseAddr(string(b[1:i])); err != nil || !a.Is6() || a.Zone() != "" {
+			return false
 		}
 		rest = b[i+1:]
 	} else {
