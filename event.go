@@ -62,6 +62,27 @@ type Event struct {
 	Guess    string `json:"guess,omitempty"`     // TCP: what protocol the first octets look like
 }
 
+// OutcomeGap is the outcome of an event that stands for those that a sensor
+// could not record: At is when the gap began, Len how many are missing. It ends
+// at the sensor's next event.
+const OutcomeGap = "gap"
+
+// Gap is a time in which a sensor answered but could not record: what is
+// counted of that time is too little.
+type Gap struct {
+	Sensor  string    `json:"sensor"`
+	Seq     uint64    `json:"seq,omitempty"` // of its event; 0 while it is still open at the sensor
+	From    time.Time `json:"from"`
+	To      time.Time `json:"to,omitzero"` // zero: not yet known
+	Missing int       `json:"missing"`     // contacts that were answered and not recorded, at least
+}
+
+// Overlaps says whether g touches the time from from until to; a zero time is
+// no bound.
+func (g Gap) Overlaps(from, to time.Time) bool {
+	return (to.IsZero() || g.From.Before(to)) && (from.IsZero() || g.To.IsZero() || !g.To.Before(from))
+}
+
 // Class is what a contact was.
 type Class string
 

@@ -24,8 +24,17 @@ import (
 var schemaSQL string
 
 // schemaVersion is in the file's user_version. A file of another version is
-// migrated or refused; so far there is one.
-const schemaVersion = 1
+// migrated or refused.
+const schemaVersion = 2
+
+// schemaGap is what version 2 added.
+const schemaGap = `
+-- What sensors could not record. first and until in microseconds since 1970;
+-- until 0: not known yet.
+CREATE TABLE gap (
+  sensor TEXT NOT NULL, seq INTEGER NOT NULL, first INTEGER NOT NULL, until INTEGER NOT NULL, n INTEGER NOT NULL,
+  PRIMARY KEY (sensor, seq)
+) STRICT, WITHOUT ROWID`
 
 // maxWindow bounds the events of one source that are loaded to judge a day.
 const maxWindow = 1000
@@ -79,7 +88,12 @@ func (e *sqliteEngine) migrate(ctx context.Context) error {
 		case v > schemaVersion:
 			return impound.Errorf(impound.KindRefused, "the telemetry database has schema %d, this version knows %d", v, schemaVersion).At(e.path).WithCure("use the newer impound that wrote it")
 		}
-		if _, err := tx.ExecContext(ctx, schemaSQL); err != nil {
+		if v == 0 {
+			if _, err := tx.ExecContext(ctx, schemaSQL); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.ExecContext(ctx, schemaGap); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
@@ -152,6 +166,9 @@ func (e *sqliteEngine) Add(ctx context.Context, rows []Row, judge func(Window) [
 			return err
 		}
 		added = len(fresh)
+		if fresh, err = addGaps(ctx, tx, fresh); err != nil {
+			return err
+		}
 		nets := map[networkKey]int64{}
 		ins, err := tx.PrepareContext(ctx, `INSERT INTO contact (sensor, seq, at, day, source, web, proto, case_id, ord, zone, class, confidence, reasons, network, lure_hash, event) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`)
 		if err != nil {
@@ -229,6 +246,89 @@ func (e *sqliteEngine) Add(ctx context.Context, rows []Row, judge func(Window) [
 		return 0, e.wrap("store contacts", err)
 	}
 	return added, nil
+}
+
+// addGaps stores the gaps among rows, ends those that the other rows end, and
+// gives the other rows. A gap ends at its sensor's next event; one that was cut
+// to the minute may have come until that minute's end.
+func addGaps(ctx context.Context, tx *sql.Tx, rows []Row) ([]Row, error) {
+	out := rows[:0:0]
+	ends := map[string][]Row{}
+	for _, r := range rows {
+		if r.Gap == nil {
+			out = append(out, r)
+		} else if _, err := tx.ExecContext(ctx, "INSERT INTO gap (sensor, seq, first, until, n) VALUES (?,?,?,0,?)", r.Gap.Sensor, int64(r.Gap.Seq), r.Gap.From.UnixMicro(), r.Gap.Missing); err != nil {
+			return nil, err
+		}
+		ends[r.Sensor] = append(ends[r.Sensor], r)
+	}
+	for name, rs := range ends {
+		q, err := tx.QueryContext(ctx, "SELECT seq, first FROM gap WHERE sensor = ? AND until = 0", name)
+		if err != nil {
+			return nil, err
+		}
+		type open struct{ seq, first int64 }
+		var open1 []open
+		for q.Next() {
+			var o open
+			if err := q.Scan(&o.seq, &o.first); err != nil {
+				q.Close()
+				return nil, err
+			}
+			open1 = append(open1, o)
+		}
+		if err := q.Err(); err != nil {
+			return nil, err
+		}
+		for _, o := range open1 {
+			var next *Row
+			for i := range rs {
+				if int64(rs[i].Seq) > o.seq && (next == nil || rs[i].Seq < next.Seq) {
+					next = &rs[i]
+				}
+			}
+			if next == nil {
+				continue
+			}
+			at := next.At
+			if next.Capture == impound.CaptureCount {
+				at = at.Add(time.Minute)
+			}
+			if _, err := tx.ExecContext(ctx, "UPDATE gap SET until = ? WHERE sensor = ? AND seq = ?", max(at.UnixMicro(), o.first+1), name, o.seq); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
+func (e *sqliteEngine) Gaps(ctx context.Context, from, to time.Time) ([]impound.Gap, error) {
+	lo, hi := int64(0), int64(1)<<62
+	if !from.IsZero() {
+		lo = from.UnixMicro()
+	}
+	if !to.IsZero() {
+		hi = to.UnixMicro()
+	}
+	q, err := e.db.QueryContext(ctx, "SELECT sensor, seq, first, until, n FROM gap WHERE first < ? AND (until = 0 OR until >= ?) ORDER BY first, sensor, seq", hi, lo)
+	if err != nil {
+		return nil, e.wrap("read gaps", err)
+	}
+	defer q.Close()
+	var out []impound.Gap
+	for q.Next() {
+		var g impound.Gap
+		var seq, first, until int64
+		if err := q.Scan(&g.Sensor, &seq, &first, &until, &g.Missing); err != nil {
+			return nil, e.wrap("read gaps", err)
+		}
+		g.Seq, g.From = uint64(seq), time.UnixMicro(first).UTC()
+		if until != 0 {
+			g.To = time.UnixMicro(until).UTC()
+		}
+		out = append(out, g)
+	}
+	return out, e.wrap("read gaps", q.Err())
 }
 
 func bump(ctx context.Context, tx *sql.Tx) error {

@@ -84,7 +84,8 @@ type Purged struct {
 type Row struct {
 	impound.Contact
 	Kind   NetworkKind
-	Source string // SourceOf the address; "" for none
+	Source string       // SourceOf the address; "" for none
+	Gap    *impound.Gap // set: no contact, but what a sensor could not record
 }
 
 // Engine stores contacts. Its methods are safe for concurrent use, also by
@@ -111,6 +112,10 @@ type Engine interface {
 	Purge(ctx context.Context, order string, before time.Time) (int, error)
 	// Orders gives the orders that raw contacts are kept of.
 	Orders(ctx context.Context) ([]string, error)
+	// Gaps gives the gaps that touch the time from from until to, oldest first.
+	// One whose end was not known when it was added ends when its sensor's next
+	// row comes.
+	Gaps(ctx context.Context, from, to time.Time) ([]impound.Gap, error)
 	// Version grows with every change.
 	Version(ctx context.Context) (int64, error)
 	Close() error
@@ -170,6 +175,11 @@ func (db *DB) Ingest(ctx context.Context, evs []impound.Event) (int, error) {
 			return 0, impound.Errorf(impound.KindInvalid, "sequence number %d is too large", e.Seq).At(fmt.Sprintf("events[%d]", i)).WithCure("number events from 1")
 		case e.At.Year() < 1970 || e.At.Year() > 2200:
 			return 0, impound.Errorf(impound.KindInvalid, "event %d of %s has no usable time", e.Seq, clip(e.Sensor)).At(fmt.Sprintf("events[%d]", i)).WithCure("check the sensor's clock")
+		}
+		if e.Outcome == impound.OutcomeGap {
+			g := &impound.Gap{Sensor: e.Sensor, Seq: e.Seq, From: e.At.UTC(), Missing: e.Len}
+			rows = append(rows, Row{Contact: impound.Contact{Event: impound.Event{Sensor: e.Sensor, Seq: e.Seq, At: e.At, Outcome: e.Outcome}}, Gap: g})
+			continue
 		}
 		r := Row{Contact: impound.Contact{Event: Cut(e)}}
 		r.Source = SourceOf(r.Src.Addr())
@@ -349,6 +359,13 @@ func (db *DB) Purge(ctx context.Context, now time.Time, days func(order string) 
 		}
 	}
 	return p, nil
+}
+
+// Gaps gives the times in which a sensor answered but could not record, as far as
+// they touch the time from from until to (zero: no bound), oldest first. Counts
+// and Series of such a time are too small.
+func (db *DB) Gaps(ctx context.Context, from, to time.Time) ([]impound.Gap, error) {
+	return db.eng.Gaps(ctx, from, to)
 }
 
 // Networks gives what the DB knows of networks; nil when nothing.

@@ -55,6 +55,42 @@ func Run(t *testing.T, open func(testing.TB) telemetry.Engine) {
 		t.Cleanup(func() { db.Close() })
 		return db
 	}
+	t.Run("gaps", func(t *testing.T) {
+		db := newDB(t)
+		gap := impound.Event{Sensor: "s1", Seq: 2, At: T0, Outcome: impound.OutcomeGap, Len: 7, Capture: impound.CaptureCount}
+		first := Event(1, T0.Add(-time.Hour), "198.51.100.7", "a.com", "/", Browser)
+		add := func(n int, evs ...impound.Event) {
+			t.Helper()
+			if got, err := db.Ingest(ctx, evs); err != nil || got != n {
+				t.Fatalf("%d new, %v; want %d", got, err, n)
+			}
+		}
+		want := func(from, to time.Time, gs ...impound.Gap) {
+			t.Helper()
+			got, err := db.Gaps(ctx, from, to)
+			if d := cmp.Diff(gs, got, cmpopts.EquateEmpty()); err != nil || d != "" {
+				t.Errorf("%v %s", err, d)
+			}
+		}
+		g := impound.Gap{Sensor: "s1", Seq: 2, From: T0, Missing: 7}
+		add(2, first, gap)
+		want(time.Time{}, time.Time{}, g)
+		other := Event(9, T0.Add(time.Minute), "198.51.100.7", "a.com", "/", Browser)
+		other.Sensor = "s2"
+		add(1, other) // of another sensor: ends nothing
+		want(time.Time{}, time.Time{}, g)
+		add(1, gap, Event(3, T0.Add(5*time.Minute), "198.51.100.7", "a.com", "/", Browser))
+		g.To = T0.Add(5 * time.Minute)
+		want(time.Time{}, time.Time{}, g)
+		want(T0.Add(-time.Hour), T0)
+		want(T0.Add(time.Hour), time.Time{})
+		want(T0.Add(time.Minute), T0.Add(2*time.Minute), g)
+		cs, err := db.Contacts(ctx, telemetry.Filter{})
+		if err != nil || len(cs) != 3 {
+			t.Errorf("a gap counts as a contact: %d, %v", len(cs), err)
+		}
+		add(0, gap)
+	})
 	lure := "/s/9f8a7b6c5d4e3f21"
 	ingest := func(t testing.TB, db *telemetry.DB, evs ...impound.Event) int {
 		t.Helper()
