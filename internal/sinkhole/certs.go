@@ -46,8 +46,17 @@ type certs struct {
 	key  *ecdsa.PrivateKey
 	err  error
 
+	smtpOnce sync.Once
+	smtp     *tls.Config
+
 	made  sync.Map // zone to *tls.Certificate; read without a lock
 	count atomic.Int64
+}
+
+// smtpTLS is the one configuration of all mail connections.
+func (c *certs) smtpTLS(s *Sinkhole) *tls.Config {
+	c.smtpOnce.Do(func() { c.smtp = s.smtpTLSConfig() })
+	return c.smtp
 }
 
 func newCerts(now func() time.Time) *certs { return &certs{now: now} }

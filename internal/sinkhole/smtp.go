@@ -2,6 +2,11 @@ package sinkhole
 
 import (
 	"bufio"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
 	"errors"
 	"net"
 	"strings"
@@ -24,10 +29,16 @@ const (
 
 type smtpSession struct {
 	helo, from string
+	sender     string // keyed hash of the sender's mailbox: nothing else of it outlives its line
+	rcpt       string // the same of the recipient
 	mail       bool
 	recorded   bool
 	errors     int
 	rcpts      int
+
+	startTLS bool // the handshake comes next
+	secure   bool
+	facts    helloFacts
 }
 
 func (s *Sinkhole) serveSMTP(c net.Conn) {
@@ -39,8 +50,12 @@ func (s *Sinkhole) serveSMTP(c net.Conn) {
 		now := s.cfg.Now()
 		ev := contact(impound.ProtoSMTP, src, dst, now)
 		ev.Name, ev.Helo, ev.FromDomain, ev.Outcome = name, st.helo, st.from, outcome
+		st.facts.into(&ev)
 		ab := about{named: name != ""}
 		ab.match, ab.ok = s.policy.Load().Lookup(name, now)
+		if ab.ok && ab.match.Order.Capture == impound.CaptureLure {
+			ev.SenderHash, ev.RcptHash = st.sender, st.rcpt
+		}
 		s.record(&ev, ab)
 		st.recorded = true
 	}
@@ -80,6 +95,35 @@ func (s *Sinkhole) serveSMTP(c net.Conn) {
 		if hangUp {
 			return
 		}
+		if !st.startTLS {
+			continue
+		}
+		// What was said in the clear, or came with it, counts no more (RFC 3207
+		// 4.2, CVE-2011-0411).
+		if n := in.Buffered(); n > 0 {
+			b, _ := in.Peek(n)
+			clear(b)
+		}
+		st = smtpSession{secure: true, recorded: st.recorded, errors: st.errors, rcpts: st.rcpts}
+		hello := newHelloConn(c, func(f helloFacts, ok bool) {
+			st.facts = f
+			outcome := refused
+			if !ok {
+				outcome = malformed
+			} else if s.showsSMTP(f.sni) {
+				outcome = answered
+			}
+			s.n.hellos.Add(1)
+			record(f.sni, outcome)
+		})
+		sc := tls.Server(hello, s.certs.smtpTLS(s))
+		c.SetDeadline(earlier(end, time.Now().Add(s.cfg.Limits.HeadTimeout)))
+		if err := sc.HandshakeContext(context.Background()); err != nil {
+			finish(refused)
+			return
+		}
+		defer sc.Close()
+		c, in = sc, bufio.NewReaderSize(sc, smtpLine)
 	}
 }
 
@@ -98,20 +142,24 @@ func (s *Sinkhole) smtpCommand(st *smtpSession, raw []byte, record func(name, ou
 	switch strings.ToUpper(verb) {
 	case "EHLO", "HELO":
 		st.helo = heloName(arg)
-		st.from, st.mail = "", false
+		st.from, st.sender, st.mail = "", "", false
 		if strings.EqualFold(verb, "HELO") {
 			return "250 sinkhole", false
 		}
-		return "250-sinkhole\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n250 8BITMIME", false
+		offer := ""
+		if !st.secure && s.offersTLS() {
+			offer = "250-STARTTLS\r\n"
+		}
+		return "250-sinkhole\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n" + offer + "250-SMTPUTF8\r\n250 8BITMIME", false
 	case "MAIL":
-		box, ok := pathArg(arg, "FROM:")
+		local, domain, ok := mailPath(arg, "FROM:")
 		if !ok {
 			return fault("501 5.5.4 Write MAIL FROM:<address>")
 		}
-		st.from, st.mail = mailDomain(box), true
+		st.from, st.sender, st.mail = domain, s.mailHash(local, domain), true
 		return "250 2.1.0 OK, but nobody here takes mail", false
 	case "RCPT":
-		box, ok := pathArg(arg, "TO:")
+		local, name, ok := mailPath(arg, "TO:")
 		if !ok {
 			return fault("501 5.5.4 Write RCPT TO:<address>")
 		}
@@ -121,7 +169,8 @@ func (s *Sinkhole) smtpCommand(st *smtpSession, raw []byte, record func(name, ou
 		if st.rcpts++; st.rcpts > smtpRcpts {
 			return "421 4.5.3 Too many recipients", true
 		}
-		name := mailDomain(box)
+		st.rcpt = s.mailHash(local, name)
+		defer func() { st.rcpt = "" }()
 		if _, ok := s.policy.Load().Lookup(name, s.cfg.Now()); ok {
 			record(name, answered)
 			return "556 5.1.10 That name was seized and takes no mail (RFC 7505)", false
@@ -129,7 +178,7 @@ func (s *Sinkhole) smtpCommand(st *smtpSession, raw []byte, record func(name, ou
 		record(name, refused)
 		return "550 5.7.1 No mail is taken for that name here", false
 	case "RSET":
-		st.from, st.mail = "", false
+		st.from, st.sender, st.mail = "", "", false
 		return "250 2.0.0 OK", false
 	case "NOOP":
 		return fault("250 2.0.0 OK")
@@ -145,7 +194,16 @@ func (s *Sinkhole) smtpCommand(st *smtpSession, raw []byte, record func(name, ou
 		finish(refused)
 		return "502 5.5.1 Nobody signs in here; a password that you sent was not read, but crossed the network", true
 	case "STARTTLS":
-		return fault("502 5.5.1 Not offered")
+		switch {
+		case st.secure:
+			return fault("503 5.5.1 TLS is on already")
+		case arg != "":
+			return fault("501 5.5.4 Write STARTTLS alone")
+		case !s.offersTLS():
+			return fault("502 5.5.1 Not offered")
+		}
+		st.startTLS = true
+		return "220 2.0.0 Begin", false
 	}
 	return fault("500 5.5.2 Unknown command")
 }
@@ -157,34 +215,99 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// pathArg gives what stands between the angle brackets of MAIL FROM and RCPT TO.
-func pathArg(arg, prefix string) (string, bool) {
-	arg = strings.TrimSpace(arg)
-	if len(arg) < len(prefix) || !strings.EqualFold(arg[:len(prefix)], prefix) {
-		return "", false
-	}
-	arg = strings.TrimSpace(arg[len(prefix):])
-	if !strings.HasPrefix(arg, "<") {
-		return "", false
-	}
-	i := strings.LastIndexByte(arg, '>')
-	if i < 0 {
-		return "", false
-	}
-	return arg[1:i], true
+// offersTLS says whether anybody could be shown a certificate.
+func (s *Sinkhole) offersTLS() bool {
+	_, ok := s.policy.Load().Floor(s.cfg.Now())
+	return ok && !s.cfg.NoCerts
 }
 
-// mailDomain gives the domain of a mailbox, and nothing else of it.
-func mailDomain(box string) string {
+// showsSMTP says whether whoever names sni in the handshake is shown a
+// certificate.
+func (s *Sinkhole) showsSMTP(sni string) bool {
+	if sni == "" {
+		return s.offersTLS()
+	}
+	now := s.cfg.Now()
+	m, ok := s.policy.Load().Lookup(sni, now)
+	return ok && s.certificate(m, now) != nil
+}
+
+// mailPath reads the path of MAIL FROM and RCPT TO (RFC 5321 4.1.2, RFC 6531):
+// the local part as it is meant, without quotes, and the domain in ASCII, which
+// is "" where there is none, or no host name. Routes are skipped, as 4.1.1.3
+// says. The local part must go no further than [Sinkhole.mailHash].
+func mailPath(arg, prefix string) (local, domain string, ok bool) {
+	arg = strings.TrimSpace(arg)
+	if len(arg) < len(prefix) || !strings.EqualFold(arg[:len(prefix)], prefix) {
+		return "", "", false
+	}
+	arg, ok = strings.CutPrefix(strings.TrimSpace(arg[len(prefix):]), "<")
+	if !ok {
+		return "", "", false
+	}
+	if strings.HasPrefix(arg, "@") {
+		i := strings.IndexAny(arg, ":>")
+		if i < 0 || arg[i] == '>' {
+			return "", "", false
+		}
+		arg = arg[i+1:]
+	}
+	if strings.HasPrefix(arg, `"`) {
+		var b strings.Builder
+		i := 1
+		for ; i < len(arg) && arg[i] != '"'; i++ {
+			if arg[i] == '\\' {
+				if i++; i == len(arg) {
+					break
+				}
+			}
+			b.WriteByte(arg[i])
+		}
+		if i >= len(arg) {
+			return "", "", false
+		}
+		local, arg = b.String(), arg[i+1:]
+		if !strings.HasPrefix(arg, "@") && !strings.HasPrefix(arg, ">") {
+			return "", "", false
+		}
+	}
+	box, _, ok := strings.Cut(arg, ">")
+	if !ok {
+		return "", "", false
+	}
 	i := strings.LastIndexByte(box, '@')
 	if i < 0 {
-		return ""
+		return local + box, "", true
 	}
-	d := box[i+1:]
+	return local + box[:i], mailDomain(box[i+1:]), true
+}
+
+// mailDomain gives a mail domain in lower-case ASCII; "" when it is none.
+func mailDomain(d string) string {
 	if strings.ContainsRune(d, ':') {
 		return ""
 	}
+	for i := range len(d) {
+		if d[i] >= 0x80 {
+			n, err := impound.ParseName(d)
+			if err != nil {
+				return ""
+			}
+			return hostName(n.String())
+		}
+	}
 	return hostName(d)
+}
+
+// mailHash is the keyed hash under which a mailbox may be known at level lure:
+// HMAC-SHA-256 of it in lower case. It is "" without a key, and for no mailbox.
+func (s *Sinkhole) mailHash(local, domain string) string {
+	if local == "" || domain == "" || len(s.cfg.LureKey) == 0 {
+		return ""
+	}
+	m := hmac.New(sha256.New, s.cfg.LureKey)
+	m.Write([]byte(strings.ToLower(local) + "@" + domain))
+	return hex.EncodeToString(m.Sum(nil))
 }
 
 // heloName keeps a host name or an address literal.
