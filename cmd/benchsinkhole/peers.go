@@ -56,6 +56,11 @@ func write(dir, name, text string) (string, error) {
 // ours starts our sensor. seal says that journals are small enough to be sealed
 // while it serves.
 func (b *bench) ours(names []string, seal bool, schemes ...string) (*server, error) {
+	return b.oursAt(&server{name: "impound", addr: freePort()}, "", names, seal, schemes...)
+}
+
+// oursAt is ours for an address, or an interface instead of it.
+func (b *bench) oursAt(s *server, at string, names []string, seal bool, schemes ...string) (*server, error) {
 	dir, err := os.MkdirTemp(b.dir, "ours-")
 	if err != nil {
 		return nil, err
@@ -64,14 +69,17 @@ func (b *bench) ours(names []string, seal bool, schemes ...string) (*server, err
 	if err != nil {
 		return nil, err
 	}
-	s := &server{name: "impound", addr: freePort(), spool: filepath.Join(dir, "spool")}
+	s.spool = filepath.Join(dir, "spool")
+	if at == "" {
+		at = s.addr
+	}
 	segment := 1 << 20 // KB: one journal for the whole run
 	if seal {
 		segment = 8192
 	}
 	var listen []string
 	for _, scheme := range schemes {
-		listen = append(listen, scheme+"://"+s.addr)
+		listen = append(listen, scheme+"://"+at)
 	}
 	// The limits by source are off, since all load comes from one address.
 	conf, err := json.Marshal(map[string]any{
@@ -97,7 +105,7 @@ func (b *bench) ours(names []string, seal bool, schemes ...string) (*server, err
 	if err := s.start(b.impound, "--state", dir, "serve", "--role", "sensor"); err != nil {
 		return nil, err
 	}
-	if schemes[0] != "dns" {
+	if !strings.HasPrefix(schemes[0], "dns") {
 		return s, s.waitTCP(20 * time.Second)
 	}
 	return s, s.waitDNS(names[len(names)-1], 60*time.Second)
@@ -133,11 +141,19 @@ func (s *server) collector(dir string) (sock string, err error) {
 
 // peer starts another name server for the same names.
 func (b *bench) peer(kind string, names []string, tap bool) (*server, error) {
+	return b.peerAt(&server{addr: freePort()}, "", kind, names, tap)
+}
+
+// peerAt is peer for an address and, for Knot, an interface for AF_XDP.
+func (b *bench) peerAt(s *server, iface, kind string, names []string, tap bool) (*server, error) {
 	dir, err := os.MkdirTemp(b.dir, kind+"-")
 	if err != nil {
 		return nil, err
 	}
-	s := &server{name: kind, addr: freePort()}
+	s.name = kind
+	if iface != "" {
+		s.name += " XDP"
+	}
 	if tap {
 		s.name += "+dnstap"
 	}
@@ -159,6 +175,9 @@ func (b *bench) peer(kind string, names []string, tap bool) (*server, error) {
 	case "knot":
 		bin, err = need("knotd")
 		fmt.Fprintf(&c, "server:\n  rundir: %q\n  listen: %s@%s\n  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\ndatabase:\n  storage: %q\nlog:\n  - target: stderr\n    any: error\n", dir, host, port, dir)
+		if iface != "" {
+			fmt.Fprintf(&c, "xdp:\n  listen: %s@%s\n", iface, port)
+		}
 		if tap {
 			fmt.Fprintf(&c, "mod-dnstap:\n  - id: t\n    sink: \"unix:%s\"\n    log-responses: off\n", sock)
 		}

@@ -30,6 +30,7 @@ type server struct {
 	cmds   []*exec.Cmd
 	out    *bytes.Buffer
 	spool  string // ours: where its events stand
+	ns     string // network namespace to run in; "" for ours
 }
 
 var (
@@ -42,7 +43,11 @@ func (s *server) start(bin string, args ...string) error {
 	if s.out == nil {
 		s.out = &bytes.Buffer{}
 	}
-	cmd := exec.Command("taskset", append([]string{"-c", serverCore, bin}, args...)...)
+	argv := append([]string{"taskset", "-c", serverCore, bin}, args...)
+	if s.ns != "" {
+		argv = append([]string{"ip", "netns", "exec", s.ns}, argv...)
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr = s.out, s.out
 	cmd.WaitDelay = time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
