@@ -148,6 +148,8 @@ func (r *rig) port(scheme string) string {
 
 var everyListener = []string{"dns://127.0.0.1:0", "http://127.0.0.1:0", "https://127.0.0.1:0", "smtp://127.0.0.1:0", "tcp://127.0.0.1:0"}
 
+var startPlain bool // the usual tests, with the plain code
+
 func start(t testing.TB, p *policy.Policy, edit ...func(*Config)) *rig {
 	t.Helper()
 	r := &rig{rec: &memory{}, clock: newClock(t0)}
@@ -155,6 +157,7 @@ func start(t testing.TB, p *policy.Policy, edit ...func(*Config)) *rig {
 		Sensor: "s1", Listeners: everyListener, Recorder: r.rec, Policy: p,
 		Contact: "CSIRT <call> +1 555 0199", LureKey: []byte("key"), Now: r.clock.now,
 		Limits: Limits{HeadTimeout: 2 * time.Second},
+		Plain:  startPlain,
 	}
 	for _, e := range edit {
 		e(&cfg)

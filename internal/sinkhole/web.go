@@ -77,6 +77,9 @@ func webConnOf(c net.Conn) *webConn {
 }
 
 func (s *Sinkhole) listenHTTP(addr string, secure bool) (start func(), err error) {
+	if !s.cfg.Plain {
+		return s.listenWeb(addr, secure)
+	}
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
@@ -86,6 +89,31 @@ func (s *Sinkhole) listenHTTP(addr string, secure bool) (start func(), err error
 		scheme, proto = "https", impound.ProtoTLS
 	}
 	l := webListener{s.newTracker(ln), proto}
+	srv := s.httpServer(secure)
+	s.addrs[scheme] = append(s.addrs[scheme], ln.Addr().String())
+	s.stops = append(s.stops, func(ctx context.Context) error {
+		err := srv.Shutdown(ctx)
+		ln.Close()
+		l.cut()
+		if ctx.Err() != nil {
+			srv.Close()
+			return nil // they had their time
+		}
+		return err
+	})
+	return func() {
+		s.wg.Go(func() {
+			if secure {
+				srv.ServeTLS(l, "", "")
+			} else {
+				srv.Serve(l)
+			}
+		})
+	}, nil
+}
+
+// httpServer is net/http's, for what it serves.
+func (s *Sinkhole) httpServer(secure bool) *http.Server {
 	lim := s.cfg.Limits
 	srv := &http.Server{
 		Handler:                      http.HandlerFunc(s.serveHTTP),
@@ -113,26 +141,7 @@ func (s *Sinkhole) listenHTTP(addr string, secure bool) (start func(), err error
 	if secure {
 		srv.TLSConfig = s.tlsConfig()
 	}
-	s.addrs[scheme] = append(s.addrs[scheme], ln.Addr().String())
-	s.stops = append(s.stops, func(ctx context.Context) error {
-		err := srv.Shutdown(ctx)
-		ln.Close()
-		l.cut()
-		if ctx.Err() != nil {
-			srv.Close()
-			return nil // they had their time
-		}
-		return err
-	})
-	return func() {
-		s.wg.Go(func() {
-			if secure {
-				srv.ServeTLS(l, "", "")
-			} else {
-				srv.Serve(l)
-			}
-		})
-	}, nil
+	return srv
 }
 
 func (s *Sinkhole) serveHTTP(w http.ResponseWriter, r *http.Request) {
