@@ -59,7 +59,7 @@ func (s *Sinkhole) record(ev *impound.Event, a about) {
 		n.https.Add(1)
 	case impound.ProtoSMTP:
 		n.smtp.Add(1)
-	case impound.ProtoTCP:
+	case impound.ProtoTCP, impound.ProtoUDP:
 		n.tcp.Add(1)
 	}
 	switch ev.Outcome {

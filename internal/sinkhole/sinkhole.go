@@ -38,7 +38,7 @@ type Recorder interface {
 // Config is what a sinkhole needs. Listeners, Recorder and Sensor are required.
 type Config struct {
 	Sensor    string
-	Listeners []string // dns://ADDR (UDP and TCP), dns+tls://ADDR, dns+xdp://INTERFACE (the same on its addresses, past the kernel where it can), http://ADDR, https://ADDR, smtp://ADDR, tcp://ADDR
+	Listeners []string // dns://ADDR (UDP and TCP), dns+tls://ADDR, dns+xdp://INTERFACE (the same on its addresses, past the kernel where it can), http://ADDR, https://ADDR, smtp://ADDR, tcp://ADDR, udp://ADDR; the last two also for ADDRESS:PORT-PORT
 	Recorder  Recorder
 	Policy    *policy.Policy // the first one; nil answers nobody until SetPolicy
 
@@ -150,7 +150,10 @@ func init() { // not in the declaration: the functions lead back to it
 		"http":    func(s *Sinkhole, addr string) (func(), error) { return s.listenHTTP(addr, false) },
 		"https":   func(s *Sinkhole, addr string) (func(), error) { return s.listenHTTP(addr, true) },
 		"smtp":    func(s *Sinkhole, addr string) (func(), error) { return s.listenStream(addr, "smtp", s.serveSMTP) },
-		"tcp":     func(s *Sinkhole, addr string) (func(), error) { return s.listenStream(addr, "tcp", s.serveTCP) },
+		"tcp": func(s *Sinkhole, addr string) (func(), error) {
+			return listenPorts(addr, func(a string) (func(), error) { return s.listenStream(a, "tcp", s.serveTCP) })
+		},
+		"udp": func(s *Sinkhole, addr string) (func(), error) { return listenPorts(addr, s.listenUDP) },
 	}
 }
 
@@ -227,9 +230,12 @@ func CheckListener(uri string) error {
 }
 
 func parseListener(uri string) (scheme, addr string, err error) {
+	if scheme, addr, ok, err := parseRange(uri); ok {
+		return scheme, addr, err
+	}
 	u, err := url.Parse(uri)
 	if err != nil || listeners[u.Scheme] == nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {
-		return "", "", impound.Errorf(impound.KindInvalid, "“%.80s” is no listener", uri).At("listeners").WithCure("write dns://, dns+tls://, dns+xdp://INTERFACE, http://, https://, smtp:// or tcp:// and ADDRESS:PORT, such as dns://192.0.2.1:53")
+		return "", "", impound.Errorf(impound.KindInvalid, "“%.80s” is no listener", uri).At("listeners").WithCure("write dns://, dns+tls://, dns+xdp://INTERFACE, http://, https://, smtp://, tcp:// or udp:// and ADDRESS:PORT, such as dns://192.0.2.1:53")
 	}
 	if u.Scheme == xdpScheme && u.Port() == "" {
 		u.Host += ":53"
