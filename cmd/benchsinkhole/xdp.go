@@ -61,8 +61,8 @@ func (b *bench) xdp(n int) error {
 		return err
 	}
 	defer us.kill()
-	if strings.Contains(us.out.String(), "couldn't") {
-		fmt.Printf("  our server says: %s\n", tail(us.out.String()))
+	if out := us.out.String(); strings.Contains(out, "AF_XDP can't be had") {
+		return fmt.Errorf("our server fell back to sockets: %s", tail(out))
 	}
 	servers := []*server{us}
 	for i, p := range peers {
