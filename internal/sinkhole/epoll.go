@@ -147,6 +147,9 @@ func (s *Sinkhole) listenWeb(addr string, secure bool) (start func(), err error)
 	// kernel's memory.
 	unix.SetsockoptInt(lfd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	unix.SetsockoptInt(lfd, unix.SOL_SOCKET, unix.SO_SNDBUF, 32<<10)
+	// Clients speak first here: one that doesn't is the kernel's alone for a
+	// second, and one that does is read when it is accepted.
+	unix.SetsockoptInt(lfd, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 1)
 	scheme := "http"
 	w := &webServer{s: s, proto: impound.ProtoHTTP, lfd: lfd, dst: local, wild: local.Addr().IsUnspecified()}
 	if secure {
