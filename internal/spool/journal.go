@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -41,9 +42,10 @@ const (
 )
 
 type journal struct {
-	path string
-	data []byte
-	head header
+	path   string
+	data   []byte
+	head   header
+	copied bool // data is no mapping
 }
 
 type header struct {
@@ -185,7 +187,39 @@ func openJournal(path string, write bool) (*journal, error) {
 	return j, nil
 }
 
+// readJournal is openJournal into memory: nothing that becomes of the file later
+// can hurt who reads it.
+func readJournal(path string) (*journal, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) < jHead {
+		return nil, impound.Errorf(impound.KindInvalid, "the journal has %d octets: it was cut", len(data)).At(path)
+	}
+	j := &journal{path: path, data: data, copied: true}
+	if j.head, err = readHeader(data); err != nil {
+		return j, impound.Errorf(impound.KindInvalid, "the journal's head can't be read: %w", err).At(path)
+	}
+	return j, nil
+}
+
+// markClean says that the journal was closed in order; false where it can't be
+// written.
+func (j *journal) markClean() (ok bool) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() { ok = recover() == nil }()
+	*word(j.data, jClean) = 1
+	return true
+}
+
 func (j *journal) close() {
+	if j == nil {
+		return
+	}
+	if j.copied {
+		j.data = nil
+	}
 	if j.data != nil {
 		unix.Munmap(j.data)
 		j.data = nil

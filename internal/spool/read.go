@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -97,9 +98,10 @@ type Reader struct {
 
 // follow is a journal that is being read, and where the last read ended.
 type follow struct {
-	j   *journal
-	at  int
-	seq uint64
+	j    *journal // nil once it was read to its end, with nothing to come
+	told bool     // what is damaged in it was counted
+	at   int
+	seq  uint64
 }
 
 func newReader(dir string, log *slog.Logger) *Reader {
@@ -225,9 +227,24 @@ func (r *Reader) forget(segs []segment) {
 	}
 }
 
-func (r *Reader) readJournal(g segment, after uint64, max int, newest bool, out []impound.Event) ([]impound.Event, error) {
+func (r *Reader) readJournal(g segment, after uint64, max int, newest bool, out []impound.Event) (_ []impound.Event, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if why := recover(); why != nil { // the file was cut while we had it mapped
+			if f := r.journals[g.path]; f != nil {
+				f.j.close()
+				delete(r.journals, g.path)
+			}
+			r.corrupt++
+			r.log.Error("spool: a journal can't be read any more", "file", g.path, "why", why)
+			err = fs.ErrNotExist // look again: what is left of it can be mapped anew
+		}
+	}()
 	f := r.journals[g.path]
-	if f == nil {
+	if f != nil && f.j == nil && after >= f.seq {
+		return out, nil
+	}
+	if f == nil || f.j == nil {
 		j, err := openJournal(g.path, false)
 		if j == nil {
 			if errors.Is(err, fs.ErrNotExist) {
@@ -239,8 +256,11 @@ func (r *Reader) readJournal(g segment, after uint64, max int, newest bool, out 
 			}
 			return out, nil
 		}
-		f = &follow{j: j, at: jHead, seq: g.first - 1}
-		r.journals[g.path] = f
+		if f == nil {
+			f = &follow{at: jHead, seq: g.first - 1}
+			r.journals[g.path] = f
+		}
+		f.j = j
 	}
 	sc := scanner{data: f.j.data, at: jHead, last: g.first - 1, live: newest}
 	if after >= f.seq { // go on where the last read ended
@@ -261,9 +281,18 @@ func (r *Reader) readJournal(g segment, after uint64, max int, newest bool, out 
 		}
 		out = append(out, e)
 	}
+	if !newest && len(out) < max && sc.last >= f.seq {
+		// Read to its end, and nothing is added any more. Who asks for it again
+		// maps it again.
+		defer func() {
+			f.j.close()
+			f.j = nil
+		}()
+	}
 	if sc.last >= f.seq {
 		f.at, f.seq = sc.at, sc.last
-		if sc.bad > 0 {
+		if sc.bad > 0 && !f.told {
+			f.told = !newest
 			r.corrupt += uint64(sc.bad)
 			r.log.Error("spool: damaged records are skipped", "file", g.path, "stretches", sc.bad, "octets", sc.lost)
 		}

@@ -185,7 +185,7 @@ func (s *Spool) sealAll() {
 }
 
 func (s *Spool) sealOne(g segment) error {
-	j, err := openJournal(g.path, false)
+	j, err := readJournal(g.path)
 	if j == nil {
 		s.setAside(g.path, err)
 		return nil

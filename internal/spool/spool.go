@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -49,6 +50,7 @@ type Stats struct {
 	Dropped  uint64    // events lost because nothing could be recorded
 	Gap      bool      // recording is stopped right now
 	GapSince time.Time // of the gap that is open, or was last
+	GapLost  uint64    // events lost in the gap that is open
 	Last     uint64    // sequence number of the newest event; 0 when there is none
 	Synced   uint64    // newest sequence number that a power cut can't take
 	Shipped  uint64    // as told by MarkShipped
@@ -75,6 +77,8 @@ type Spool struct {
 	spare   *journal
 	closed  bool
 	full    bool
+	broken  bool      // a write into cur's mapping failed: its file was cut, or the disk gave it up
+	missed  [3]uint64 // the gap, while cur can't hold it: how many, from, until
 	retry   time.Time
 	gapped  uint64 // in this process; for Stats
 	since   time.Time
@@ -94,8 +98,9 @@ type Spool struct {
 }
 
 type retiree struct {
-	j    *journal
-	last uint64
+	j      *journal
+	last   uint64
+	broken bool
 }
 
 var bodies = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
@@ -323,7 +328,12 @@ func (s *Spool) write(body []byte) (uint64, error) {
 	if s.closed {
 		return 0, errClosed
 	}
-	if s.off+recSize(len(body)) > len(s.cur.data) {
+	if !s.broken && s.off+recSize(len(body)) <= len(s.cur.data) {
+		if seq, ok := s.tryPut(body); ok {
+			return seq, nil
+		}
+	}
+	if s.broken || s.off+recSize(len(body)) > len(s.cur.data) {
 		now := s.opt.Now()
 		if s.full && now.Before(s.retry) {
 			s.lose(now)
@@ -338,7 +348,26 @@ func (s *Spool) write(body []byte) (uint64, error) {
 			return 0, ErrFull
 		}
 	}
-	return s.put(body), nil
+	if seq, ok := s.tryPut(body); ok {
+		return seq, nil
+	}
+	s.lose(s.opt.Now())
+	return 0, ErrFull
+}
+
+// tryPut is put, where a page that can't be had (the file was cut under us, a
+// disk that copies on write is full, an error of the disk) is no death of the
+// process: it gives false, and the journal is given up.
+func (s *Spool) tryPut(body []byte) (seq uint64, ok bool) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			s.broken, ok = true, false
+			s.corrupt.Add(1)
+			s.opt.Log.Error("spool: THE JOURNAL CAN'T BE WRITTEN any more; it is given up, and what it held may be lost", "file", s.cur.path, "why", r)
+		}
+	}()
+	return s.put(body), true
 }
 
 // put writes a record at the end. There is room.
@@ -359,23 +388,59 @@ func (s *Spool) put(body []byte) uint64 {
 // lose counts an event that can't be kept, in the mapped head of the journal,
 // so that the count outlives the process.
 func (s *Spool) lose(now time.Time) {
-	d := s.cur.data
+	s.gapped++
 	t := uint64(now.UnixMicro())
-	if *word(d, jGap) == 0 {
-		*word(d, jGapFrom) = t
+	n, from, to := &s.missed[0], &s.missed[1], &s.missed[2]
+	if !s.broken {
+		d := s.cur.data
+		defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+		defer func() {
+			if recover() != nil {
+				s.broken = true
+				s.missed = [3]uint64{s.missed[0] + 1, t, t}
+			}
+		}()
+		n, from, to = word(d, jGap), word(d, jGapFrom), word(d, jGapTo)
+	}
+	if *n == 0 {
+		*from = t
 		s.since = now.UTC()
 	}
-	*word(d, jGap)++
-	*word(d, jGapTo) = t
-	s.gapped++
+	*n++
+	*to = t
+}
+
+// gapOf is the gap that stands behind the current journal.
+func (s *Spool) gapOf() (g [3]uint64) {
+	g = s.missed
+	if s.broken {
+		return g
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if recover() != nil {
+			s.broken = true
+		}
+	}()
+	d := s.cur.data
+	if n := *word(d, jGap); n > 0 {
+		g = [3]uint64{g[0] + n, *word(d, jGapFrom), *word(d, jGapTo)}
+		*word(d, jGap) = 0
+	}
+	*word(d, jClean) = 1
+	return g
 }
 
 // writeGap records, in a fresh journal, how many events are missing before it.
 func (s *Spool) writeGap(g [3]uint64) {
-	n := int(min(g[0], 1<<30))
-	e := impound.Event{At: time.UnixMicro(int64(g[1])), Capture: impound.CaptureCount, Outcome: OutcomeGap, Len: n}
-	s.put(encode(nil, &e))
-	s.opt.Log.Warn("spool: recording goes on after a gap", "lost", g[0], "from", e.At.UTC(), "until", time.UnixMicro(int64(g[2])).UTC())
+	at := time.UnixMicro(int64(g[1]))
+	for left := g[0]; left > 0; { // a record can't say more than a billion
+		n := min(left, 1<<30)
+		left -= n
+		e := impound.Event{At: at, Capture: impound.CaptureCount, Outcome: OutcomeGap, Len: int(n)}
+		s.put(encode(nil, &e))
+	}
+	s.opt.Log.Warn("spool: recording goes on after a gap", "lost", g[0], "from", at.UTC(), "until", time.UnixMicro(int64(g[2])).UTC())
 }
 
 // rotateLocked puts a fresh journal in place of the current one.
@@ -394,15 +459,15 @@ func (s *Spool) rotateLocked() error {
 		os.Remove(j.path)
 		return err
 	}
-	old := s.cur
-	s.cur, s.off = j, jHead
+	old, last := s.cur, s.last
+	var g [3]uint64
 	if old != nil {
-		if g := [3]uint64{*word(old.data, jGap), *word(old.data, jGapFrom), *word(old.data, jGapTo)}; g[0] > 0 {
-			s.writeGap(g)
-			*word(old.data, jGap) = 0
-		}
-		*word(old.data, jClean) = 1
-		s.retired = append(s.retired, retiree{old, s.last})
+		g = s.gapOf()
+		s.retired = append(s.retired, retiree{old, last, s.broken})
+	}
+	s.cur, s.off, s.broken, s.missed = j, jHead, false, [3]uint64{}
+	if g[0] > 0 {
+		s.writeGap(g)
 	}
 	s.full = false
 	kick(s.kickSpare)
@@ -416,7 +481,32 @@ func (s *Spool) makeSpare() (*journal, error) {
 	if err := s.makeRoom(); err != nil {
 		return nil, err
 	}
-	return makeSpare(s.dir, s.opt.SegmentBytes)
+	for {
+		j, err := makeSpare(s.dir, s.opt.SegmentBytes)
+		// The disk can be full before our own bound is reached.
+		if !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) || !s.evictOldest() {
+			return j, err
+		}
+	}
+}
+
+// evictOldest deletes the oldest segment that was shipped; false when there is
+// none.
+func (s *Spool) evictOldest() bool {
+	segs, err := list(s.dir)
+	if err != nil {
+		return false
+	}
+	for _, g := range segs {
+		if g.sealed && g.last <= s.shipped.Load() {
+			if os.Remove(g.path) != nil {
+				return false
+			}
+			s.evicted.Add(1)
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Spool) makeRoom() error {
@@ -529,6 +619,10 @@ func (s *Spool) Sync() error {
 	cur, to, seq := s.cur, s.off, s.last
 	s.mu.Unlock()
 	for i, r := range retired {
+		if r.broken { // what of it can be had, sealing reads from the file
+			r.j.close()
+			continue
+		}
 		if err := r.j.sync(jHead, len(r.j.data)); err != nil {
 			s.mu.Lock()
 			s.retired = append(retired[i:len(retired):len(retired)], s.retired...)
@@ -641,6 +735,9 @@ func (s *Spool) Read(after uint64, max int) ([]impound.Event, error) {
 func (s *Spool) Stats() Stats {
 	s.mu.Lock()
 	st := Stats{Dropped: s.gapped, Gap: s.full, GapSince: s.since, Last: s.last}
+	if s.full && !s.closed {
+		st.GapLost = *word(s.cur.data, jGap)
+	}
 	s.mu.Unlock()
 	st.Appended, st.Synced, st.Shipped = s.appended.Load(), s.synced.Load(), s.shipped.Load()
 	st.Sealed, st.Evicted, st.Corrupt = s.sealed.Load(), s.evicted.Load(), s.corrupt.Load()
@@ -667,12 +764,13 @@ func (s *Spool) Close() error {
 	s.syncMu.Lock()
 	defer s.syncMu.Unlock()
 	for _, r := range retired {
-		err = errors.Join(err, r.j.sync(jHead, len(r.j.data)))
+		if !r.broken {
+			err = errors.Join(err, r.j.sync(jHead, len(r.j.data)))
+		}
 		r.j.close()
 	}
 	err = errors.Join(err, cur.sync(jHead, to))
-	if err == nil {
-		*word(cur.data, jClean) = 1
+	if err == nil && cur.markClean() {
 		err = cur.sync(0, 0)
 	}
 	cur.close()

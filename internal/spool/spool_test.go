@@ -632,6 +632,48 @@ func TestBoundAndGap(t *testing.T) {
 	_ = kept
 }
 
+// The file is cut under the mapping, of the writer and of a reader: nobody dies,
+// recording goes on in another journal, and it is said.
+func TestJournalCutUnderUs(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	last := appendN(t, s, 0, 100)
+	r, err := OpenReader(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if got := readAll(t, r); len(got) != 100 {
+		t.Fatalf("%d events, want 100", len(got))
+	}
+	if err := os.Truncate(s.cur.path, jHead+4096); err != nil {
+		t.Fatal(err)
+	}
+	if n := appendN(t, s, 100, 50); n <= last {
+		t.Errorf("the number %d comes again", n)
+	}
+	if err := s.Sync(); err != nil {
+		t.Errorf("Sync: %v", err)
+	}
+	if st := s.Stats(); st.Corrupt == 0 || st.Dropped > 0 || st.Gap {
+		t.Errorf("stats: %+v; want a report, and none dropped", st)
+	}
+	for name, x := range map[string]reads{"another process": r, "the writer": s} {
+		got := readAll(t, x)
+		if len(got) < 50 || got[len(got)-1].At != event(149).At {
+			t.Errorf("%s reads %d events; want the 50 new ones at least", name, len(got))
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	s = open(t, dir)
+	waitSealed(t, s)
+	if got := readAll(t, s); len(got) < 50 {
+		t.Errorf("%d events after opening again", len(got))
+	}
+}
+
 func TestPruneNeedsShippedAndOld(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
