@@ -9,7 +9,9 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
@@ -116,6 +118,73 @@ func encodeParquet(rows []row) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// packer makes the same of the records of a journal as encodeParquet of its rows,
+// without ever holding more than a few hundred of these: it sorts what the order
+// is made of, and reads each record again when its turn comes. It can be used
+// again, for one journal at a time.
+type packer struct {
+	keys []packKey
+	rows []row
+	buf  bytes.Buffer
+	w    *parquet.GenericWriter[row]
+	in   interner
+}
+
+type packKey struct {
+	zone    string
+	at      int64
+	seq     uint64
+	off, ln int
+}
+
+func newPacker() *packer {
+	return &packer{rows: make([]row, 0, 256), w: parquet.NewGenericWriter[row](nil,
+		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault}),
+		parquet.SortingWriterConfig(parquet.SortingColumns(parquet.Ascending("zone"), parquet.Ascending("at"), parquet.Ascending("seq"))),
+		parquet.CreatedBy("impound", "1", "spool"),
+	)}
+}
+
+var packers = sync.Pool{New: func() any { return newPacker() }}
+
+// pack encodes the records that keys name, of the journal data. The result is
+// good until the next call.
+func (p *packer) pack(data []byte, sensor string) ([]byte, error) {
+	slices.SortFunc(p.keys, func(a, b packKey) int {
+		if a.zone != b.zone {
+			return cmp.Compare(a.zone, b.zone)
+		}
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.seq, b.seq))
+	})
+	p.buf.Reset()
+	p.w.Reset(&p.buf)
+	p.rows = p.rows[:0]
+	flush := func() error {
+		_, err := p.w.Write(p.rows)
+		p.rows = p.rows[:0]
+		return err
+	}
+	for i := range p.keys {
+		k := &p.keys[i]
+		e := impound.Event{Seq: k.seq, Sensor: sensor}
+		if err := decode(data[k.off:k.off+k.ln], &e, &p.in); err != nil {
+			return nil, err
+		}
+		if p.rows = append(p.rows, toRow(&e)); len(p.rows) == cap(p.rows) {
+			if err := flush(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := flush(); err != nil {
+		return nil, err
+	}
+	if err := p.w.Close(); err != nil {
+		return nil, err
+	}
+	return p.buf.Bytes(), nil
+}
+
 // decodeParquet gives the events in the order of their numbers.
 func decodeParquet(data []byte) (events []impound.Event, err error) {
 	defer func() {
@@ -162,19 +231,30 @@ func (s *Spool) sealAll() {
 		busy[r.j.path] = true
 	}
 	s.mu.Unlock()
+	work := make(chan segment)
+	var wg sync.WaitGroup
+	for range min(2, runtime.GOMAXPROCS(0)) {
+		wg.Go(func() {
+			for g := range work {
+				if err := s.sealOne(g); err != nil {
+					s.opt.Log.Error("spool: couldn't seal a journal; it stays as it is", "file", g.path, "err", err)
+				}
+			}
+		})
+	}
 	for _, g := range segs {
-		select {
-		case <-s.q:
-			return
-		default:
-		}
 		if g.sealed || busy[g.path] {
 			continue
 		}
-		if err := s.sealOne(g); err != nil {
-			s.opt.Log.Error("spool: couldn't seal a journal; it stays as it is", "file", g.path, "err", err)
+		select {
+		case <-s.q:
+		case work <- g:
+			continue
 		}
+		break
 	}
+	close(work)
+	wg.Wait()
 	if segs, err = list(s.dir); err == nil {
 		var total int64
 		for _, g := range segs {
@@ -196,8 +276,9 @@ func (s *Spool) sealOne(g segment) error {
 	if err != nil {
 		sensor = s.opt.Sensor
 	}
-	var rows []row
-	var in interner
+	p := packers.Get().(*packer)
+	defer packers.Put(p)
+	p.keys = p.keys[:0]
 	var last uint64
 	var newest time.Time
 	sc := scanner{data: j.data, last: g.first - 1}
@@ -207,11 +288,11 @@ func (s *Spool) sealOne(g segment) error {
 			break
 		}
 		e := impound.Event{Seq: seq, Sensor: sensor}
-		if err := decode(body, &e, &in); err != nil {
+		if err := decode(body, &e, &p.in); err != nil {
 			sc.bad++
 			continue
 		}
-		rows = append(rows, toRow(&e))
+		p.keys = append(p.keys, packKey{e.Zone, e.At.UnixMicro(), seq, sc.at - recSize(len(body)) + recHead, len(body)})
 		last = seq
 		if e.At.After(newest) {
 			newest = e.At
@@ -220,12 +301,12 @@ func (s *Spool) sealOne(g segment) error {
 	if sc.bad > 0 || sc.tail() > 0 {
 		damaged = errors.Join(damaged, fmt.Errorf("%d damaged stretches; %d octets at its end can't be read", sc.bad, sc.tail()))
 	}
-	if len(rows) > 0 {
-		data, err := encodeParquet(rows)
+	if len(p.keys) > 0 {
+		data, err := p.pack(j.data, sensor)
 		if err != nil {
 			return err
 		}
-		name := sealedName(g.first, last, len(rows), newest, crc32.Checksum(data, castagnoli))
+		name := sealedName(g.first, last, len(p.keys), newest, crc32.Checksum(data, castagnoli))
 		if err := writeAtomic(s.dir, name, data); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/parquet-go/parquet-go"
 
 	"github.com/impound/impound"
 )
@@ -782,21 +784,95 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-func BenchmarkSeal(b *testing.B) {
-	rows := make([]row, 100_000)
-	for i := range rows {
+// journalOf makes the octets of a journal with n events, as the load generator
+// asks them: 1,000 seized names, random names below half of them.
+func journalOf(n int) (data []byte, keys []packKey) {
+	r := rand.New(rand.NewPCG(3, 4))
+	types := []uint16{1, 1, 1, 28, 15, 16, 2, 6}
+	for i := range n {
 		e := event(i)
 		e.At = e.At.Add(time.Duration(i*37) * time.Microsecond)
-		e.Src = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i * 7), byte(i * 13), byte(i)}), uint16(i*31))
-		e.Seq = uint64(i)
-		rows[i] = toRow(e)
-	}
-	for b.Loop() {
-		data, err := encodeParquet(rows)
-		if err != nil {
-			b.Fatal(err)
+		e.Src = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(r.IntN(4)), byte(r.IntN(256)), byte(r.IntN(256))}), uint16(r.IntN(60000)))
+		e.Zone = "name" + strconv.Itoa(r.IntN(1000)) + "-verify.net"
+		if e.Name = e.Zone; r.IntN(2) == 0 {
+			e.Name = strconv.FormatUint(r.Uint64N(1<<40), 36) + "." + e.Zone
 		}
-		b.ReportMetric(float64(len(data))/float64(len(rows)), "B/event")
+		e.QType = types[r.IntN(len(types))]
+		at := len(data)
+		data = encode(data, e)
+		keys = append(keys, packKey{e.Zone, e.At.UnixMicro(), uint64(i + 1), at, len(data) - at})
 	}
-	b.ReportMetric(float64(len(rows)*b.N)/b.Elapsed().Seconds(), "events/s")
+	return data, keys
+}
+
+// The packer makes of a journal what encodeParquet makes of its rows, also when
+// it is used again.
+func TestPackerAgreesWithPlain(t *testing.T) {
+	p := newPacker()
+	for _, n := range []int{1, 255, 256, 5000, 257} {
+		data, keys := journalOf(n)
+		var rows []row
+		for _, k := range keys {
+			e := impound.Event{Seq: k.seq, Sensor: "s1"}
+			if err := decode(data[k.off:k.off+k.ln], &e, nil); err != nil {
+				t.Fatal(err)
+			}
+			rows = append(rows, toRow(&e))
+		}
+		p.keys = append(p.keys[:0], keys...)
+		got, err := p.pack(data, "s1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := encodeParquet(rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := parquet.Read[row](bytes.NewReader(got), int64(len(got)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := parquet.Read[row](bytes.NewReader(want), int64(len(want)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(b, a); d != "" {
+			t.Fatalf("%d events: %s", n, d)
+		}
+	}
+}
+
+func BenchmarkSeal(b *testing.B) {
+	data, keys := journalOf(75_000)
+	b.Run("plain", func(b *testing.B) {
+		rows := make([]row, len(keys))
+		for b.Loop() {
+			var in interner
+			for i, k := range keys {
+				e := impound.Event{Seq: k.seq, Sensor: "s1"}
+				decode(data[k.off:k.off+k.ln], &e, &in)
+				rows[i] = toRow(&e)
+			}
+			out, err := encodeParquet(rows)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(len(out))/float64(len(keys)), "B/event")
+		}
+		b.ReportMetric(float64(len(keys)*b.N)/b.Elapsed().Seconds(), "events/s")
+	})
+	b.Run("packer", func(b *testing.B) {
+		b.RunParallel(func(pb *testing.PB) {
+			p := newPacker()
+			for pb.Next() {
+				p.keys = append(p.keys[:0], keys...)
+				out, err := p.pack(data, "s1")
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportMetric(float64(len(out))/float64(len(keys)), "B/event")
+			}
+		})
+		b.ReportMetric(float64(len(keys)*b.N)/b.Elapsed().Seconds(), "events/s")
+	})
 }
