@@ -253,7 +253,8 @@ func (s *System) leftBehind(ctx context.Context, m *impound.Mandate, all []*impo
 	return out
 }
 
-// Alarms gives what custody found when it last looked, by order.
+// Alarms gives what custody found when it last looked, by order, and what
+// sensors could not record.
 func (s *System) Alarms(ctx context.Context) ([]Alarm, error) {
 	var docs []custodyDoc
 	err := s.Store.View(ctx, func(tx store.Tx) (err error) {
@@ -264,7 +265,11 @@ func (s *System) Alarms(ctx context.Context) ([]Alarm, error) {
 	for _, d := range docs {
 		out = append(out, d.Alarms...)
 	}
-	return out, err
+	if err != nil {
+		return out, err
+	}
+	gaps, err := s.gapAlarms(ctx)
+	return append(out, gaps...), err
 }
 
 func (d desk) Alarms(ctx context.Context) ([]web.AlarmView, error) {

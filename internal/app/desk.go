@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/app/sensor"
 	"github.com/impound/impound/internal/casework"
 	"github.com/impound/impound/internal/evidence"
 	"github.com/impound/impound/internal/seizure"
@@ -411,8 +412,17 @@ func (d desk) Sensors(ctx context.Context) ([]web.SensorView, error) {
 	d.s.servingMu.Lock()
 	v := d.s.serving
 	d.s.servingMu.Unlock()
-	if v == nil || v.sink == nil {
+	if v == nil {
 		return []web.SensorView{}, nil
+	}
+	out := []web.SensorView{}
+	if v.hubSrv != nil {
+		for _, st := range v.hubSrv.statuses() {
+			out = append(out, d.remoteSensor(ctx, st))
+		}
+	}
+	if v.sink == nil {
+		return out, nil
 	}
 	view := web.SensorView{ID: d.s.sensorID(), Seen: d.s.now()}
 	for scheme, addrs := range v.sink.Addrs() {
@@ -442,7 +452,34 @@ func (d desk) Sensors(ctx context.Context) ([]web.SensorView, error) {
 	if st.Gap {
 		view.Fault = strings.TrimPrefix(view.Fault+"; recording stopped at "+st.GapSince.UTC().Format(time.RFC3339)+": the spool is full", "; ")
 	}
-	return []web.SensorView{view}, nil
+	return append([]web.SensorView{view}, out...), nil
+}
+
+// silence is after how long without a word a sensor is said to be silent: it
+// asks at least every sensor.PollWait.
+const silence = 2 * time.Minute
+
+// remoteSensor is what a site says of itself.
+func (d desk) remoteSensor(ctx context.Context, st sensor.Status) web.SensorView {
+	view := web.SensorView{ID: st.Sensor, Listeners: []string{"at its own site"}, Serial: st.Serial, SpoolSeq: st.Spool.Last, Missing: st.Spool.Dropped, Seen: st.At}
+	view.Read, _ = d.s.Telemetry.Cursor(ctx, st.Sensor)
+	var faults []string
+	if d.s.now().Sub(st.At) > silence {
+		faults = append(faults, "silent since "+stamp(st.At))
+	}
+	if st.Lapsed {
+		faults = append(faults, "its policy ended "+stamp(st.NotAfter)+": it answers nobody")
+	}
+	if n := len(st.Refusals); n > 0 {
+		if last := st.Refusals[n-1]; d.s.now().Sub(last.At) < 24*time.Hour {
+			faults = append(faults, "refused a policy at "+stamp(last.At)+": "+clipText(last.Why))
+		}
+	}
+	if st.Spool.Gap {
+		faults = append(faults, "recording stopped at "+stamp(st.Spool.GapSince)+": the spool is full")
+	}
+	view.Fault = strings.Join(faults, "; ")
+	return view
 }
 
 func (d desk) Ready(ctx context.Context) error {

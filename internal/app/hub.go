@@ -361,8 +361,16 @@ func (h *hubServer) poll(ctx context.Context, w http.ResponseWriter, r *http.Req
 		return
 	}
 	h.note(ctx, who.Name, q.Status)
+	shipped := h.s.shippedOf(who.Name)
+	w.Header().Set(sensor.ShippedHeader, fmt.Sprint(shipped))
+	if q.Status.Spool.Gap && shipped > q.Status.Spool.Shipped {
+		w.WriteHeader(http.StatusNoContent) // it waits for room
+		return
+	}
 	deadline := time.NewTimer(sensor.PollWait)
 	defer deadline.Stop()
+	look := time.NewTicker(time.Second) // an import may be another process's
+	defer look.Stop()
 	for {
 		h.mu.Lock()
 		t := h.targets[who.Name]
@@ -388,6 +396,12 @@ func (h *hubServer) poll(ctx context.Context, w http.ResponseWriter, r *http.Req
 			return
 		case <-r.Context().Done():
 			return
+		case <-look.C:
+			if n := h.s.shippedOf(who.Name); n != shipped {
+				w.Header().Set(sensor.ShippedHeader, fmt.Sprint(n))
+				w.WriteHeader(http.StatusNoContent)
+				return
+			}
 		case <-deadline.C:
 			w.WriteHeader(http.StatusNoContent)
 			return
@@ -431,6 +445,20 @@ func clipText(s string) string {
 		s = s[:300]
 	}
 	return strings.ToValidUTF8(s, "?")
+}
+
+// statuses gives what sensors last said of themselves.
+func (h *hubServer) statuses() []sensor.Status {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := make([]sensor.Status, 0, len(h.seen))
+	for name, st := range h.seen {
+		if h.targets[name] != nil {
+			out = append(out, st)
+		}
+	}
+	slices.SortFunc(out, func(a, b sensor.Status) int { return strings.Compare(a.Sensor, b.Sensor) })
+	return out
 }
 
 // enrolled brings the list of sensors up to date.

@@ -60,6 +60,9 @@ func (n notifySource) Facts(ctx context.Context, caseID string) (notify.Facts, e
 			f.Orders = append(f.Orders, m.Order())
 		}
 	}
+	if f.Gaps, err = n.s.gapsOf(ctx, f.Orders); err != nil {
+		return f, err
+	}
 	actors, err := n.s.Casework.Actors(ctx)
 	if err != nil {
 		return f, err

@@ -55,6 +55,9 @@ type serving struct {
 	next        time.Time // when an order begins or ends next
 	looked      time.Time // when we looked last, by the same clock
 	fault       string
+
+	gap     bool   // recording was stopped when we last looked; of leaveStatus alone
+	dropped uint64 // contacts lost by then
 }
 
 // Start begins to serve: sinkhole, policy, telemetry, pages, as far as the
@@ -106,6 +109,7 @@ func (s *System) Start(ctx context.Context) (err error) {
 		v.loop(ctx, policyEvery, func() { s.tryPolicy(ctx, v) })
 	}
 	if v.sink != nil {
+		v.loop(ctx, time.Second, func() { s.leaveStatus(ctx, v) })
 		v.loop(ctx, ingestEvery, func() { s.tryIngest(ctx, v) })
 	}
 	v.loop(ctx, purgeEvery, func() { s.tryPurge(ctx, v) })

@@ -15,6 +15,7 @@ import (
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/app"
+	"github.com/impound/impound/internal/app/sensor"
 	"github.com/impound/impound/internal/demo"
 	"github.com/impound/impound/internal/notify"
 	"github.com/impound/impound/internal/share"
@@ -157,6 +158,11 @@ func (e *env) sinkholeCmd() *cobra.Command {
 				rows = append(rows, []string{n.Name.Defanged(), n.Order, string(n.Capture), utc(n.Until)})
 			}
 			e.table([]string{"name", "order", "capture", "until"}, rows)
+			if e.Tty || e.verbose {
+				if _, err := sensor.ReadStatus(e.stateDir()); err == nil {
+					return e.sensorStatus()
+				}
+			}
 			return nil
 		})
 	})
@@ -194,7 +200,35 @@ func (e *env) sinkholeCmd() *cobra.Command {
 	})
 	events.Flags().BoolVarP(&follow, "follow", "f", false, "go on until Ctrl-C")
 	events.Flags().Uint64Var(&after, "after", 0, "only those behind this number")
-	return group("sinkhole", "what the sensor obeys and what it recorded", "  impound sinkhole status\n  impound sinkhole events --follow", status, events)
+	var from string
+	var accept bool
+	imp := verb("import DIR", "take in a copy of a sensor's spool folder, each contact once", `  rsync -a paris.example:/var/lib/impound/spool/ /tmp/paris-spool && impound sinkhole import /tmp/paris-spool
+  impound sinkhole import /tmp/paris-spool --accept-holes      # after a power cut there`, cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			im, err := s.ImportSpool(ctx, from, args[0], accept)
+			if err != nil {
+				return err
+			}
+			if e.asJSON {
+				if err := e.json(im); err != nil {
+					return err
+				}
+			} else {
+				fmt.Fprintf(e.Err, "%s: %d events read, %d new, newest %d; the sensor may delete up to %d\n", im.Sensor, im.Read, im.New, im.Last, im.Shipped)
+			}
+			if len(im.Holes) > 0 && !accept {
+				h := im.Holes[0]
+				return impound.Errorf(impound.KindPartial, "the numbers leap %d times, first from %d to %d: all that is there was taken in, but the sensor keeps what lies behind", len(im.Holes), h.Before, h.After).At(args[0]).WithCure("see that every file was copied and import again; after a power cut or a damaged segment at the sensor, import with --accept-holes")
+			}
+			if im.Damaged > 0 {
+				return impound.Errorf(impound.KindPartial, "%d damaged stretches were skipped", im.Damaged).At(args[0]).WithCure("copy the folder again; what is damaged at the sensor lies in its spool/aside")
+			}
+			return nil
+		})
+	})
+	imp.Flags().StringVar(&from, "sensor", "", "whose it is (default: whom the events say)")
+	imp.Flags().BoolVar(&accept, "accept-holes", false, "the numbers leap for a reason that you know")
+	return group("sinkhole", "what the sensor obeys and what it recorded", "  impound sinkhole status\n  impound sinkhole events --follow", status, events, imp)
 }
 
 func (e *env) contactsCmd() *cobra.Command {
@@ -231,6 +265,9 @@ func (e *env) contactsCmd() *cobra.Command {
 		}
 		return e.with(c, func(ctx context.Context, s *app.System) error {
 			f.Desc = true
+			if err := e.tellGaps(ctx, s, f); err != nil {
+				return err
+			}
 			cs, err := s.Telemetry.Contacts(ctx, f)
 			if err != nil {
 				return err
@@ -256,6 +293,9 @@ func (e *env) contactsCmd() *cobra.Command {
 			return err
 		}
 		return e.with(c, func(ctx context.Context, s *app.System) error {
+			if err := e.tellGaps(ctx, s, f); err != nil {
+				return err
+			}
 			nets, err := s.Telemetry.Victims(ctx, f)
 			if err != nil {
 				return err
@@ -276,6 +316,9 @@ func (e *env) contactsCmd() *cobra.Command {
 			return err
 		}
 		return e.with(c, func(ctx context.Context, s *app.System) error {
+			if err := e.tellGaps(ctx, s, f); err != nil {
+				return err
+			}
 			n, err := s.Telemetry.Counts(ctx, f)
 			if err != nil {
 				return err
@@ -291,7 +334,42 @@ func (e *env) contactsCmd() *cobra.Command {
 			return nil
 		})
 	}))
-	return group("contacts", "who came to the seized names, told apart with reasons", "  impound contacts list --case APT35-2019\n  impound contacts victims --case APT35-2019", list, victims, count)
+	gaps := verb("gaps", "times in which a sensor answered but could not record", "  impound contacts gaps\n  impound contacts gaps --json", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			gs, err := s.Gaps(ctx)
+			if err != nil {
+				return err
+			}
+			if e.asJSON {
+				return e.json(append([]impound.Gap{}, gs...))
+			}
+			var rows [][]string
+			for _, g := range gs {
+				to := "still open"
+				if !g.To.IsZero() {
+					to = utc(g.To)
+				}
+				rows = append(rows, []string{g.Sensor, utc(g.From), to, strconv.Itoa(g.Missing)})
+			}
+			e.table([]string{"sensor", "from", "until", "missing, at least"}, rows)
+			return nil
+		})
+	})
+	return group("contacts", "who came to the seized names, told apart with reasons", "  impound contacts list --case APT35-2019\n  impound contacts victims --case APT35-2019", list, victims, count, gaps)
+}
+
+// tellGaps says on standard error when what follows can't be whole.
+func (e *env) tellGaps(ctx context.Context, s *app.System, f telemetry.Filter) error {
+	gs, err := s.GapsIn(ctx, f)
+	if err != nil || len(gs) == 0 {
+		return err
+	}
+	n := 0
+	for _, g := range gs {
+		n += g.Missing
+	}
+	fmt.Fprintf(e.Err, "INCOMPLETE: at least %d contacts of this time were answered and not recorded, in %d gaps: impound contacts gaps\n", n, len(gs))
+	return nil
 }
 
 // defang is Name.Defanged for what was asked of the sinkhole, which need not be
@@ -442,6 +520,9 @@ func (e *env) shareCmd() *cobra.Command {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
 			var n share.Count
 			var err error
+			if err := e.tellGaps(ctx, s, telemetry.Filter{}); err != nil {
+				return err
+			}
 			if dir != "" {
 				if share.Format(format) != share.FormatMISP {
 					return usageError{fmt.Errorf("--dir goes with --format misp")}

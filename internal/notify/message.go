@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/base64"
 	"fmt"
@@ -49,8 +50,9 @@ type Message struct {
 type Facts struct {
 	Case    impound.Case
 	Orders  []impound.Order
-	Actors  []string // every name of the actor: none may appear
-	Phished []string // mailboxes that were phished: none may be written to
+	Actors  []string      // every name of the actor: none may appear
+	Phished []string      // mailboxes that were phished: none may be written to
+	Gaps    []impound.Gap // times under the orders of which the record is incomplete
 }
 
 const when = "2006-01-02 15:04 UTC"
@@ -134,6 +136,10 @@ func Compose(id string, from Reporter, network impound.Network, cs []impound.Con
 	p("")
 	p("WHAT IS NOT KNOWN")
 	p("A visit does not mean that a machine is infected, or that an account was taken over. Who followed a lure now may also have done so before the names were taken over, when there was a phishing page. We do not know who the people are, and we cannot tell every scanner from a person.")
+	if len(f.Gaps) > 0 {
+		p("")
+		p("%s", gapText(f.Gaps))
+	}
 	p("")
 	p("WHAT TO DO")
 	p("1. Find the people by address, source port and time, and speak to them. Do")
@@ -174,6 +180,52 @@ func Compose(id string, from Reporter, network impound.Network, cs []impound.Con
 	}
 	m.Text = b.String()
 	return m
+}
+
+// gapText says that the record has gaps: the newest ones in words, all in the
+// attached file.
+func gapText(gs []impound.Gap) string {
+	const most = 5
+	total := 0
+	for _, g := range gs {
+		total += g.Missing
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "THE RECORD HAS GAPS. At these times visits were answered but could not be recorded, at least %d in all, so this report may lack visits from your network (see %s):", total, GapsFile)
+	for _, g := range gs[max(0, len(gs)-most):] {
+		fmt.Fprintf(&b, " %s;", gapSpan(g))
+	}
+	if n := len(gs) - most; n > 0 {
+		fmt.Fprintf(&b, " and %d earlier;", n)
+	}
+	return strings.TrimSuffix(b.String(), ";") + "."
+}
+
+func gapSpan(g impound.Gap) string {
+	if g.To.IsZero() {
+		return "from " + g.From.UTC().Format(when) + " until now"
+	}
+	return "from " + g.From.UTC().Format(when) + " until " + g.To.UTC().Format(when)
+}
+
+// GapsFile is the file beside a report that lists its gaps; the report's own
+// layout has no place for them.
+const GapsFile = "gaps.csv"
+
+// gapsCSV lists gaps without telling the sensors' names.
+func gapsCSV(gs []impound.Gap) []byte {
+	var b bytes.Buffer
+	w := bufio.NewWriter(&b)
+	writeRow(w, []string{"from", "until", "missing_at_least"})
+	for _, g := range gs {
+		to := ""
+		if !g.To.IsZero() {
+			to = g.To.UTC().Format(time.RFC3339)
+		}
+		writeRow(w, []string{g.From.UTC().Format(time.RFC3339), to, fmt.Sprint(g.Missing)})
+	}
+	w.Flush() // to memory: can't fail
+	return b.Bytes()
 }
 
 // wrap breaks a long line at spaces, so that a mail needs no soft breaks.

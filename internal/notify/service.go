@@ -96,6 +96,7 @@ type Prepared struct {
 	By       string          `json:"by"`
 	Files    []File          `json:"files"`
 	Covers   []string        `json:"covers"`             // event ids
+	Gaps     []impound.Gap   `json:"gaps,omitempty"`     // times of which the report is incomplete
 	Problems []string        `json:"problems,omitempty"` // why it can't be sent as it is
 	Sent     *Sent           `json:"sent,omitempty"`
 	Sending  bool            `json:"sending,omitempty"` // a try to send it broke off: it may have arrived
@@ -332,6 +333,12 @@ func (s *Service) prepare(ctx context.Context, by string, f Facts, n impound.Net
 			sum.Write(bodies[i])
 		}
 	}
+	var gapsFile []byte
+	if len(f.Gaps) > 0 {
+		gapsFile = gapsCSV(f.Gaps)
+		sum.Write(gapsFile)
+		p.Gaps = f.Gaps
+	}
 	// Neither id nor file name tells the case: its id may name the actor.
 	h := strings.TrimPrefix(impound.HashBytes(sum.Bytes()), "sha256:")[:12]
 	p.ID = strings.Join(slices.DeleteFunc([]string{"R", as, h}, func(x string) bool { return x == "" }), "-")
@@ -339,6 +346,9 @@ func (s *Service) prepare(ctx context.Context, by string, f Facts, n impound.Net
 		if bodies[i] != nil {
 			files = append(files, Attachment{info.FileName(p.Last, p.Network.Name, as, "r"+h), "text/csv", bodies[i]})
 		}
+	}
+	if gapsFile != nil {
+		files = append(files, Attachment{GapsFile, "text/csv", gapsFile})
 	}
 	p.Dir = filepath.Join(s.opt.Dir, folder(f.Case.ID), p.ID)
 	for _, old := range have {
@@ -367,7 +377,7 @@ func (s *Service) prepare(ctx context.Context, by string, f Facts, n impound.Net
 		return p, err
 	}
 	var x bytes.Buffer
-	if k, err := XARF(&x, cs, s.opt.Reporter); err != nil {
+	if k, err := XARF(&x, cs, s.opt.Reporter, f.Gaps...); err != nil {
 		return p, err
 	} else if k > 0 {
 		files = append(files, Attachment{"xarf.jsonl", "application/x-ndjson", x.Bytes()})

@@ -54,7 +54,15 @@ type xarfReport struct {
 // report is reputation/threat_intelligence with threat_type "phishing_victim"
 // and says in words that the address must not be blocked. The ids are derived
 // from the events, so that the same visit has the same id again.
-func XARF(w io.Writer, cs []impound.Contact, from Reporter) (int, error) {
+//
+// Where the record has gaps, each report says so.
+func XARF(w io.Writer, cs []impound.Contact, from Reporter, gaps ...impound.Gap) (int, error) {
+	tags := []string{"incident:phishing-visit", "status:not-infected", "action:do-not-block"}
+	text := "Somebody at this address followed a phishing lure to a name that was since seized. The address is a victim's and does no harm: do not block it. Whether a machine or an account was compromised is not known."
+	if len(gaps) > 0 {
+		tags = append(tags, "record:incomplete")
+		text += " " + gapText(gaps)
+	}
 	newest := map[string]impound.Contact{}
 	var order []string
 	for _, c := range cs {
@@ -81,8 +89,8 @@ func XARF(w io.Writer, cs []impound.Contact, from Reporter) (int, error) {
 			Timestamp: c.At.UTC().Format("2006-01-02T15:04:05.000Z"), Reporter: who, Sender: who, Source: a, SourcePort: c.Src.Port(),
 			Category: "reputation", Type: "threat_intelligence", ThreatType: "phishing_victim", EvidenceBy: "traffic_analysis",
 			Evidence: []xarfEvidence{{ContentType: "text/plain", Description: "The request as the sinkhole saw it", Payload: base64.StdEncoding.EncodeToString([]byte(line)), Hash: impound.HashBytes([]byte(line)), Size: len(line)}},
-			Tags:     []string{"incident:phishing-visit", "status:not-infected", "action:do-not-block"}, Confidence: c.Confidence,
-			Text: "Somebody at this address followed a phishing lure to a name that was since seized. The address is a victim's and does no harm: do not block it. Whether a machine or an account was compromised is not known.",
+			Tags:     tags, Confidence: c.Confidence,
+			Text: text,
 		}
 		if err := enc.Encode(r); err != nil {
 			return i, fmt.Errorf("couldn't write the XARF reports: %w", err)

@@ -45,6 +45,12 @@ type Mark struct {
 	Label string
 }
 
+// Gap is a stretch of time of which the counts are too small, and why.
+type Gap struct {
+	From, To time.Time
+	Says     string // "recording stopped, 12 missing"
+}
+
 // Stack is counts over time, stacked by class.
 type Stack struct {
 	ID     string // of the svg element and prefix of the ids inside; unique in a page
@@ -55,8 +61,9 @@ type Stack struct {
 	Layers []Layer
 	Counts [][]int // [bucket][layer]; negative counts are drawn as 0
 	Marks  []Mark
-	Width  int // in user units; 0 = 960
-	Height int // 0 = 260
+	Gaps   []Gap // drawn as hatched stretches and told in words
+	Width  int   // in user units; 0 = 960
+	Height int   // 0 = 260
 }
 
 // Total sums every count.
@@ -69,6 +76,33 @@ func (s Stack) Total() (n int) {
 
 // Desc says in words what the picture shows.
 func (s Stack) Desc() string {
+	d := s.desc()
+	for _, g := range s.gaps() {
+		d += fmt.Sprintf(" Incomplete from %s to %s UTC: %s.", stamp(g.From), stamp(g.To), g.Says)
+	}
+	return d
+}
+
+// gaps gives those that can be seen, cut to the picture.
+func (s Stack) gaps() []Gap {
+	until := s.From.Add(time.Duration(len(s.Counts)) * s.Step)
+	var out []Gap
+	for _, g := range s.Gaps {
+		if g.To.Before(s.From) || !g.From.Before(until) || g.To.Before(g.From) {
+			continue
+		}
+		if g.From.Before(s.From) {
+			g.From = s.From
+		}
+		if g.To.After(until) {
+			g.To = until
+		}
+		out = append(out, g)
+	}
+	return out
+}
+
+func (s Stack) desc() string {
 	unit := s.unit()
 	until := s.From.Add(time.Duration(len(s.Counts)) * s.Step)
 	span := stamp(s.From) + " to " + stamp(until) + " UTC"
@@ -154,6 +188,18 @@ func (s Stack) SVG() string {
 	}
 	b.WriteString("\n")
 
+	if gs := s.gaps(); len(gs) > 0 {
+		all := time.Duration(len(s.Counts)) * s.Step
+		fmt.Fprintf(&b, `<defs><pattern id="%s-gap" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path d="M0 0V6" stroke="currentColor" stroke-opacity="0.6" stroke-width="2"/></pattern></defs>`, esc(s.ID))
+		for _, g := range gs {
+			x0, x1 := left+pw*float64(g.From.Sub(s.From))/float64(all), left+pw*float64(g.To.Sub(s.From))/float64(all)
+			if x1-x0 < 4 { // however short, it must be seen
+				x1 = min(x0+4, left+pw)
+				x0 = x1 - 4
+			}
+			fmt.Fprintf(&b, `<g class="gap"><title>%s to %s UTC: %s</title><rect fill="url(#%s-gap)" x="%s" y="%s" width="%s" height="%s"/></g>`+"\n", stamp(g.From), stamp(g.To), esc(g.Says), esc(s.ID), num(x0), num(top), num(x1-x0), num(ph))
+		}
+	}
 	if n := len(s.Counts); n > 0 {
 		bw := pw / float64(n)
 		gap := bw * 0.15

@@ -217,8 +217,18 @@ func (s *server) apiSeries(ctx context.Context, r *http.Request) (any, error) {
 		return nil, err
 	}
 	from, until := w.bounds(now)
+	gaps, err := s.desk.Gaps(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var within []impound.Gap // the counts of their time are too small
+	for _, g := range gaps {
+		if g.Overlaps(from, until) {
+			within = append(within, g)
+		}
+	}
 	points, err := s.desk.Series(ctx, SeriesQuery{Case: id, Zone: zone, From: from, Until: until, Step: w.Step})
-	return map[string]any{"from": from, "until": until, "step_seconds": int(w.Step / time.Second), "series": orEmpty(points)}, err
+	return map[string]any{"from": from, "until": until, "step_seconds": int(w.Step / time.Second), "series": orEmpty(points), "gaps": orEmpty(within)}, err
 }
 
 func (s *server) apiVictims(ctx context.Context, r *http.Request) (any, error) {

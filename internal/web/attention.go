@@ -56,6 +56,10 @@ func attention(now time.Time, cases []impound.Case, orders []OrderView, plans []
 		if a.Kind == "lapsing" || a.Kind == "expiry" || a.Kind == "unseen" {
 			tone = "warn"
 		}
+		if a.Order == "" {
+			add(tone, "/about", a.Cure, a.Cmd, "%s", a.Text)
+			continue
+		}
 		add(tone, "/orders/"+url.PathEscape(a.Order), a.Cure, a.Cmd, "custody: %s%s", a.Text, more)
 	}
 	for _, p := range plans {

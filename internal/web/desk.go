@@ -51,6 +51,10 @@ type Desk interface {
 
 	Sensors(ctx context.Context) ([]SensorView, error)
 
+	// Gaps lists the times in which a sensor answered but could not record,
+	// oldest first; one that is still open has no end.
+	Gaps(ctx context.Context) ([]impound.Gap, error)
+
 	// Alarms lists what custody found when it last looked at each order.
 	Alarms(ctx context.Context) ([]AlarmView, error)
 

@@ -20,6 +20,7 @@ type fixture struct {
 	contacts []impound.Contact // oldest first
 	entries  []impound.Entry
 	orders   []OrderView
+	gaps     []impound.Gap
 	plans    []PlanView
 	alarms   []AlarmView
 	cands    []impound.Candidate
@@ -348,6 +349,8 @@ func (f *fixture) Log(_ context.Context, q LogQuery) ([]LogEntry, int, error) {
 func (f *fixture) Checkpoint(context.Context) (string, error) {
 	return "impound.example/evidence\n42\nQ2hlY2twb2ludCBvZiB0aGUgZml4dHVyZSwgbm90IHJlYWw=\n\n— impound.example/evidence c2lnbmF0dXJl\n", nil
 }
+
+func (f *fixture) Gaps(context.Context) ([]impound.Gap, error) { return f.gaps, nil }
 
 func (f *fixture) Sensors(context.Context) ([]SensorView, error) {
 	return []SensorView{{ID: "demo", Listeners: []string{"dns 127.0.0.1:5353", "http 127.0.0.1:8081"}, Serial: 3, Orders: []string{"PHOS-WDC-1"}, SpoolSeq: 180, Read: 180, Seen: now.Add(-2 * time.Second)}}, nil

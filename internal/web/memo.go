@@ -125,6 +125,10 @@ func (m *memo) Alarms(ctx context.Context) ([]AlarmView, error) {
 	return ask(m, "alarms", func() ([]AlarmView, error) { return m.Desk.Alarms(ctx) })
 }
 
+func (m *memo) Gaps(ctx context.Context) ([]impound.Gap, error) {
+	return ask(m, "gaps", func() ([]impound.Gap, error) { return m.Desk.Gaps(ctx) })
+}
+
 func (m *memo) Sensors(ctx context.Context) ([]SensorView, error) {
 	return ask(m, "sensors", func() ([]SensorView, error) { return m.Desk.Sensors(ctx) })
 }

@@ -84,6 +84,17 @@ func (s *server) draw(ctx context.Context, q url.Values, path, caseID string, zo
 			st.Counts[i] = slices.Delete(st.Counts[i], resolver, resolver+1)
 		}
 	}
+	gaps, err := s.desk.Gaps(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, g := range gaps {
+		to := g.To
+		if to.IsZero() {
+			to = now
+		}
+		st.Gaps = append(st.Gaps, plot.Gap{From: g.From, To: to, Says: gapWords(g)})
+	}
 	svg := st.SVG()
 	keep, other := "", "&resolvers=1"
 	if with != "" {
@@ -95,6 +106,15 @@ func (s *server) draw(ctx context.Context, q url.Values, path, caseID string, zo
 		pic.Windows = append(pic.Windows, windowLink{x.Key, path + "?window=" + x.Key + keep + "#over-time-h", x.Key == w.Key})
 	}
 	return pic, svg, nil
+}
+
+// gapWords says what is missing.
+func gapWords(g impound.Gap) string {
+	s := "sensor " + g.Sensor + " answered but could not record, at least " + plural(g.Missing, "contact is", "contacts are") + " missing"
+	if g.To.IsZero() {
+		s += " so far"
+	}
+	return s
 }
 
 // layerOf gives the layer of a class; a class that the plot doesn't know is
@@ -1120,10 +1140,24 @@ func (s *server) sensorTable(sensors []SensorView) *table {
 	return t
 }
 
+func (s *server) gapTable(gaps []impound.Gap) *table {
+	t := &table{ID: "gaps", Title: "Gaps in the record", CLI: cliLine("contacts", "gaps"), Empty: "Every contact that was answered was recorded.",
+		Cols: []col{txt("sensor", "sensor"), txt("from", "from (UTC)"), txt("to", "until (UTC)"), num("missing", "missing, at least")}}
+	for _, g := range gaps {
+		end := text("still open")
+		if !g.To.IsZero() {
+			end = s.timeCell(g.To)
+		}
+		t.Rows = append(t.Rows, row{Key: g.Sensor + " " + g.From.UTC().Format(time.RFC3339Nano), Cells: []cell{mono(g.Sensor), s.timeCell(g.From), end, {Value: g.Missing, Kind: "num"}}})
+	}
+	return t
+}
+
 type aboutData struct {
 	Addr    string
 	Version string
 	Sensors *table
+	Gaps    *table
 	API     []string
 }
 
@@ -1137,6 +1171,11 @@ func (s *server) about(ctx context.Context, r *http.Request) (*page, error) {
 	}
 	t := s.sensorTable(sensors)
 	t.Live = true
-	return &page{Tmpl: "about.html", Title: "About", Nav: "/about", Tables: []*table{t},
-		Data: aboutData{Addr: s.cfg.Addr, Version: s.cfg.Version, Sensors: t, API: []string{"/api/v1/cases", "/api/v1/contacts", "/api/v1/orders", "/api/v1/candidates", "/api/v1/log", "/api/v1/series", "/api/v1/victims"}}}, nil
+	gaps, err := s.desk.Gaps(ctx)
+	if err != nil {
+		return nil, err
+	}
+	g := s.gapTable(gaps)
+	return &page{Tmpl: "about.html", Title: "About", Nav: "/about", Tables: []*table{t, g},
+		Data: aboutData{Addr: s.cfg.Addr, Version: s.cfg.Version, Sensors: t, Gaps: g, API: []string{"/api/v1/cases", "/api/v1/contacts", "/api/v1/orders", "/api/v1/candidates", "/api/v1/log", "/api/v1/series", "/api/v1/victims"}}}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/impound/impound"
@@ -19,6 +20,10 @@ import (
 // PollPath is where a hub answers its sensors: POST with a [Poll], and the
 // sensor's token as bearer. 200 brings a bundle, 204 says that nothing is new.
 const PollPath = "/v1/poll"
+
+// ShippedHeader tells a sensor up to which number its events stand safely at the
+// hub, so that it may delete them when it needs room.
+const ShippedHeader = "Impound-Shipped"
 
 // MaxPoll bounds a poll's body, in octets.
 const MaxPoll = 64 << 10
@@ -146,6 +151,11 @@ func (s *Site) poll(ctx context.Context, client *http.Client, seen string) (data
 		return nil, "", err
 	}
 	defer resp.Body.Close()
+	if n, err := strconv.ParseUint(resp.Header.Get(ShippedHeader), 10, 64); err == nil && n > st.Spool.Shipped && n <= st.Spool.Last {
+		if err := s.spool.MarkShipped(n); err != nil {
+			s.opt.Log.Error("sensor: couldn't note what the hub has", "err", err)
+		}
+	}
 	switch resp.StatusCode {
 	case http.StatusNoContent:
 		return nil, seen, nil

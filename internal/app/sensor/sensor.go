@@ -270,16 +270,22 @@ func (s *Site) Status() Status {
 const StatusFile = "status.json"
 
 func (s *Site) saveStatus() {
-	b, err := json.Marshal(s.Status())
-	if err == nil {
-		tmp := filepath.Join(s.opt.State, StatusFile+".tmp")
-		if err = os.WriteFile(tmp, append(b, '\n'), 0o600); err == nil {
-			err = os.Rename(tmp, filepath.Join(s.opt.State, StatusFile))
-		}
-	}
-	if err != nil {
+	if err := WriteStatus(s.opt.State, s.Status()); err != nil {
 		s.opt.Log.Warn("sensor: couldn't leave its status", "err", err)
 	}
+}
+
+// WriteStatus leaves st in the state folder. Readers see the old one or the new.
+func WriteStatus(state string, st Status) error {
+	b, err := json.Marshal(st)
+	if err != nil {
+		return err
+	}
+	tmp := filepath.Join(state, StatusFile+".tmp")
+	if err := os.WriteFile(tmp, append(b, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, filepath.Join(state, StatusFile))
 }
 
 // loadStatus goes on with the refusals that were recorded before a restart.
