@@ -2,13 +2,16 @@ package sinkhole
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -38,12 +41,15 @@ func TestNoSecretIsKept(t *testing.T) {
 	var logged bytes.Buffer
 	r := start(t, usual(t), func(c *Config) {
 		c.Recorder = sp
+		c.Listeners = append(everyListener[:len(everyListener):len(everyListener)], "dns+tls://127.0.0.1:0", "udp://127.0.0.1:0")
 		c.Recipients = []age.Recipient{id.Recipient()}
 		c.Log = slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		c.Limits.HeadTimeout = 300 * time.Millisecond
 	})
-	secrets := []string{"S3cretPassw0rd", "c00kieValueXYZ", "bearerTokenQRS", "queryvalue99zz", "formfield77yy", "mailbodyline55", "localpart33xx", "authcred11ww", "pathtoken.Victim22", "tcpbytes88vv", "agentmail44uu"}
+	secrets := []string{"S3cretPassw0rd", "c00kieValueXYZ", "bearerTokenQRS", "queryvalue99zz", "formfield77yy", "mailbodyline55", "localpart33xx", "authcred11ww", "pathtoken.Victim22", "tcpbytes88vv", "agentmail44uu", "udpbytes55tt", "h2formvalue66ss", "slippedin77rr", "tlslocal88qq"}
+	udp, h2form, slipped, tlsLocal := secrets[11], secrets[12], secrets[13], secrets[14]
 	pw, cookie, bearer, query, form, body, local, cred, tok, tcp, agent := secrets[0], secrets[1], secrets[2], secrets[3], secrets[4], secrets[5], secrets[6], secrets[7], secrets[8], secrets[9], secrets[10]
+	h2 := 0
 	hosts := []string{"outlook-verify.net", "count-only.net", "lure-level.net", "example.org"}
 	rawNoWait := func(conn func() (net.Conn, error), send string) {
 		t.Helper()
@@ -94,8 +100,50 @@ func TestNoSecretIsKept(t *testing.T) {
 		} {
 			rawNoWait(smtp, q)
 		}
+		// Within TLS, after something was slipped in before it.
+		rawNoWait(func() (net.Conn, error) {
+			c, err := net.Dial("tcp", r.addr("smtp"))
+			if err != nil {
+				return nil, err
+			}
+			c.SetDeadline(time.Now().Add(700 * time.Millisecond))
+			fmt.Fprintf(c, "EHLO a.example\r\nSTARTTLS\r\nMAIL FROM:<%s@%s.example>\r\n", slipped, slipped)
+			buf := make([]byte, 4096)
+			for got := ""; !strings.Contains(got, "220 2.0.0"); {
+				n, err := c.Read(buf)
+				if err != nil {
+					return nil, err
+				}
+				got += string(buf[:n])
+			}
+			sc := tls.Client(c, &tls.Config{InsecureSkipVerify: true, ServerName: h})
+			return sc, sc.Handshake()
+		}, "EHLO "+tlsLocal+"@x\r\nMAIL FROM:<\""+tlsLocal+" x\"@sender.example>\r\nRCPT TO:<@r.example:"+tlsLocal+"@"+h+">\r\nAUTH PLAIN "+base64.StdEncoding.EncodeToString([]byte("\x00bob\x00"+cred))+"\r\n")
+		// HTTP/2, as browsers speak it.
+		tr := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DialContext: func(ctx context.Context, n, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, n, r.addr("https"))
+		}}
+		q := must(http.NewRequest("POST", "https://"+h+"/login?password="+query, strings.NewReader("pass="+h2form)))
+		q.Header.Set("Cookie", "sid="+cookie)
+		q.SetBasicAuth("u", pw)
+		if p, err := (&http.Client{Transport: tr, Timeout: 2 * time.Second}).Do(q); err == nil {
+			p.Body.Close()
+			if p.ProtoMajor == 2 {
+				h2++
+			}
+		}
+		tr.CloseIdleConnections()
 		rawNoWait(func() (net.Conn, error) { return net.Dial("tcp", r.addr("tcp")) }, tcp+" "+pw)
 	}
+	if c, err := net.Dial("udp", r.addr("udp")); err == nil {
+		io.WriteString(c, udp+" "+pw)
+		c.Close()
+	}
+	dot := func() (net.Conn, error) {
+		return tls.Dial("tcp", r.addr("dns+tls"), &tls.Config{InsecureSkipVerify: true})
+	}
+	rawNoWait(dot, "\x00\x40"+body+pw+strings.Repeat("x", 60))
+	rawNoWait(func() (net.Conn, error) { return net.Dial("tcp", r.addr("dns+tls")) }, body+pw+"\r\n\r\n")
 	rawNoWait(func() (net.Conn, error) { return net.Dial("tcp", r.addr("https")) }, body+pw+"\r\n\r\n")
 	rawNoWait(func() (net.Conn, error) { return net.Dial("tcp", r.addr("dns")) }, "\x00\x40"+body+pw+strings.Repeat("x", 60))
 
@@ -107,20 +155,32 @@ func TestNoSecretIsKept(t *testing.T) {
 		t.Fatalf("only %d events: the test did not reach the listeners", len(events))
 	}
 	protos := map[impound.Proto]bool{}
-	sealed := 0
+	sealed, hashed, inTLS := 0, 0, 0
 	for _, e := range events {
+		if e.Proto == impound.ProtoSMTP && e.RcptHash != "" {
+			hashed++
+			if e.Capture != impound.CaptureLure {
+				t.Errorf("a mailbox's hash at level %s", e.Capture)
+			}
+		}
+		if e.Proto == impound.ProtoSMTP && e.SNI != "" && e.FromDomain == "sender.example" {
+			inTLS++
+		}
 		protos[e.Proto] = true
 		if e.Lure != "" {
 			sealed++
 		}
 	}
-	for _, p := range []impound.Proto{impound.ProtoHTTP, impound.ProtoTLS, impound.ProtoSMTP, impound.ProtoTCP, impound.ProtoDNST} {
+	for _, p := range []impound.Proto{impound.ProtoHTTP, impound.ProtoTLS, impound.ProtoSMTP, impound.ProtoTCP, impound.ProtoDNST, impound.ProtoDoT, impound.ProtoUDP} {
 		if !protos[p] {
 			t.Errorf("no event of %s: the test did not reach that listener", p)
 		}
 	}
 	if sealed == 0 {
 		t.Error("nothing was sealed: the test does not reach level lure")
+	}
+	if hashed == 0 || inTLS == 0 || h2 == 0 {
+		t.Errorf("%d mailboxes hashed, %d mails within TLS, %d answers over HTTP/2: the test does not reach them", hashed, inTLS, h2)
 	}
 	// Force sealing, so that Parquet is looked at as well.
 	filler := events[0]
