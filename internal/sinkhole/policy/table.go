@@ -69,6 +69,8 @@ func compile(lists [][]string) (table, error) {
 	type step struct{ set, order uint32 }
 	grown := map[step]uint32{}
 	arena := make([]byte, 1, octets)
+	huge(arena) // before they are first written
+	huge(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(t.slots))), 8*len(t.slots)))
 	for i, l := range lists {
 		t.sets[i] = set{before: -1, order: uint32(i)}
 		for _, n := range l {
