@@ -136,6 +136,33 @@ func (s *Site) poll(ctx context.Context, client *http.Client, seen string) (data
 	}
 	ctx, cancel := context.WithTimeout(ctx, PollWait+2*time.Minute)
 	defer cancel()
+	// What is news to the hub must not wait for the poll's end.
+	news := make(chan struct{})
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		t := time.NewTicker(statusEvery)
+		defer t.Stop()
+		for {
+			select {
+			case <-ended:
+				return
+			case <-t.C:
+				if now := s.Status(); now.Spool.Gap != st.Spool.Gap || now.Refused != st.Refused || now.Serial != st.Serial || now.Lapsed != st.Lapsed {
+					close(news)
+					cancel()
+					return
+				}
+			}
+		}
+	}()
+	defer func() {
+		select {
+		case <-news:
+			data, hash, err = nil, seen, nil
+		default:
+		}
+	}()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u, bytes.NewReader(body))
 	if err != nil {
 		return nil, "", err
