@@ -19,6 +19,7 @@ import (
 // in the future, ended. Each is refused and reported, and not one question is
 // answered otherwise than by the bundle before.
 func TestBadBundles(t *testing.T) {
+	besides(t)
 	hub := tour(t)
 	read := func(path ...string) []byte {
 		t.Helper()

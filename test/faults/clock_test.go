@@ -92,6 +92,7 @@ func rcode(t *testing.T, addr, name string) int {
 // that was answered is lost, and when the clock is right again, so are the
 // answers.
 func TestClockSteps(t *testing.T) {
+	besides(t)
 	state := tour(t)
 	file := filepath.Join(t.TempDir(), "clock")
 	set := func(d time.Duration) {

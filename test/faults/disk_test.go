@@ -13,6 +13,7 @@ import (
 // is not recorded is counted and alarmed, and when there is room again recording
 // goes on behind an event that says how many are missing.
 func TestDiskFull(t *testing.T) {
+	besides(t)
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: it mounts a small tmpfs")
 	}

@@ -11,6 +11,7 @@ import (
 // more than he sent by half, and every question that was answered is recorded,
 // those over the limit too.
 func TestFloods(t *testing.T) {
+	besides(t)
 	state := tour(t)
 	s := serve(t, state)
 	for _, c := range []struct {

@@ -37,6 +37,14 @@ func pick[T any](short, full T) T {
 	return short
 }
 
+// besides lets a short test run beside others, which wait much of their time. At
+// full size each has the machine for itself.
+func besides(t *testing.T) {
+	if !long {
+		t.Parallel()
+	}
+}
+
 func TestMain(m *testing.M) {
 	switch {
 	case os.Getenv("FAULTS_CLI") != "": // the command line, as it is

@@ -9,9 +9,10 @@ import (
 // The sensor is killed under full load, again and again: every question that
 // was answered stands in the spool, each once, and the numbers grow.
 func TestSIGKILL(t *testing.T) {
+	besides(t)
 	state := tour(t)
 	l := &load{tag: "k", sources: 48, window: 32}
-	rounds := pick(3, 40)
+	rounds := pick(2, 40)
 	for round := range rounds {
 		s := serve(t, state)
 		l.start(t, s.addr("dns"))
