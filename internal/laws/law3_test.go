@@ -189,7 +189,35 @@ func (s *secrets) pour(addrs map[string]string, names []impound.Name) {
 		} {
 			talk(smtp, q)
 		}
+		// Within TLS, after something was slipped in before it.
+		talk(func() (net.Conn, error) {
+			c, err := smtp()
+			if err != nil {
+				return nil, err
+			}
+			_ = c.SetDeadline(time.Now().Add(time.Second))
+			fmt.Fprintf(c, "EHLO a.example\r\nSTARTTLS\r\nMAIL FROM:<%s@a.example>\r\n", s.of("slipped"))
+			buf := make([]byte, 4096)
+			for got := ""; !strings.Contains(got, "220 2.0.0"); {
+				n, err := c.Read(buf)
+				if err != nil {
+					c.Close()
+					return nil, err
+				}
+				got += string(buf[:n])
+			}
+			sc := tls.Client(c, &tls.Config{InsecureSkipVerify: true, ServerName: h})
+			if err := sc.Handshake(); err != nil {
+				c.Close()
+				return nil, err
+			}
+			return sc, nil
+		}, "EHLO "+s.of("tlsehlo")+"@c.example\r\nMAIL FROM:<"+s.of("tlsfrom")+"@sender.example>\r\nRCPT TO:<\""+s.of("tlsrcpt")+" x\"@"+h+">\r\nAUTH PLAIN "+b64("\x00bob\x00"+s.of("tlsauth"))+"\r\n")
 	}
+	talk(func() (net.Conn, error) { return net.Dial("udp", addrs["udp"]) }, s.of("udpblob")+"\x00"+s.of("udpmore"))
+	talk(func() (net.Conn, error) {
+		return tls.DialWithDialer(&net.Dialer{Timeout: time.Second}, "tcp", addrs["dns+tls"], &tls.Config{InsecureSkipVerify: true})
+	}, "\x00\x40"+s.of("dot")+strings.Repeat("x", 60))
 	tcp := func(scheme string) func() (net.Conn, error) {
 		return func() (net.Conn, error) { return net.DialTimeout("tcp", addrs[scheme], time.Second) }
 	}
@@ -327,7 +355,7 @@ func TestLaw3NoSecretIsKept(t *testing.T) {
 	if opened.Len() == 0 {
 		t.Error("nothing was sealed: the test does not reach level lure")
 	}
-	for _, p := range []impound.Proto{impound.ProtoDNS, impound.ProtoDNST, impound.ProtoHTTP, impound.ProtoTLS, impound.ProtoSMTP, impound.ProtoTCP} {
+	for _, p := range []impound.Proto{impound.ProtoDNS, impound.ProtoDNST, impound.ProtoHTTP, impound.ProtoTLS, impound.ProtoSMTP, impound.ProtoTCP, impound.ProtoUDP, impound.ProtoDoT} {
 		if len(seen[p]) == 0 {
 			t.Errorf("no event of %s: the test does not reach that listener", p)
 		}

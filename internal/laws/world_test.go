@@ -109,7 +109,7 @@ func newWorld(t testing.TB, change ...func(*testregistry.Config)) *world {
 	w.cfg = app.Config{
 		Web: "127.0.0.1:0",
 		Sinkhole: app.SinkholeConfig{
-			Sensor: "laws-1", Listen: []string{"dns://127.0.0.1:0", "http://127.0.0.1:0", "https://127.0.0.1:0", "smtp://127.0.0.1:0", "tcp://127.0.0.1:0"},
+			Sensor: "laws-1", Listen: []string{"dns://127.0.0.1:0", "http://127.0.0.1:0", "https://127.0.0.1:0", "smtp://127.0.0.1:0", "tcp://127.0.0.1:0", "udp://127.0.0.1:0", "dns+tls://127.0.0.1:0"},
 			Answer: []netip.Addr{netip.MustParseAddr("127.53.0.53")}, NS: sinkNS, Hostmaster: impound.MustName("hostmaster.unit.example"), Contact: "The unit, +1 555 0100",
 		},
 		Registries: []app.RegistryConfig{{
