@@ -201,7 +201,7 @@ func heldTogether(t *testing.T, sent []byte, pieces func(io.Reader) io.Reader) {
 	if f, _ := p.facts(); f != ours {
 		t.Fatalf("%+v in pieces, %+v at once", ours, f)
 	}
-	if len(ours.ja3) != 32 || len(ours.ja4) != 36 || ours.tls == "" {
+	if len(ours.ja3) != 32 || len(ours.ja4) != 36 {
 		t.Fatalf("%+v", ours)
 	}
 }
