@@ -128,8 +128,34 @@ type SinkholeConfig struct {
 	// SyncEvery bounds what a power cut can take: "1s", the default. What the
 	// death of the process alone can take is nothing, whatever stands here.
 	SyncEvery string `yaml:"sync_every,omitempty" json:"sync_every,omitempty"`
+	// NSID is the server's name for DNS clients that ask for it (RFC 5001).
+	NSID string `yaml:"nsid,omitempty" json:"nsid,omitempty"`
+	// CAIssuer is told in CAA records of names whose order has ACME certificates,
+	// such as "letsencrypt.org". Empty: nobody may issue.
+	CAIssuer string `yaml:"ca_issuer,omitempty" json:"ca_issuer,omitempty"`
+	// DoTCert and DoTKey are PEM files for dns+tls. Without them a certificate is
+	// made that nobody can verify.
+	DoTCert string `yaml:"dot_cert,omitempty" json:"dot_cert,omitempty"`
+	DoTKey  string `yaml:"dot_key,omitempty" json:"dot_key,omitempty"`
+	// ACME is where certificates for names come from whose order says acme.
+	ACME ACMEConfig `yaml:"acme,omitempty" json:"acme"`
 	// Limits bound what strangers can use up.
 	Limits LimitsConfig `yaml:"limits,omitempty" json:"limits"`
+}
+
+// ACMEConfig is a public authority for certificates (RFC 8555).
+type ACMEConfig struct {
+	// Directory is its URL: "https://acme-v02.api.letsencrypt.org/directory".
+	// Empty: names whose order says acme are shown self-signed certificates.
+	Directory string `yaml:"directory,omitempty" json:"directory,omitempty"`
+	// Contact is a mailbox that it may write to.
+	Contact string `yaml:"contact,omitempty" json:"contact,omitempty"`
+	// AgreeTOS says that you have read its terms of service and agree.
+	AgreeTOS bool `yaml:"agree_tos,omitempty" json:"agree_tos,omitempty"`
+	// CA is a PEM file of who signed its own certificate, for a private one.
+	CA string `yaml:"ca,omitempty" json:"ca,omitempty"`
+	// PerHour bounds the certificates asked for within an hour. Default 10.
+	PerHour int `yaml:"per_hour,omitempty" json:"per_hour,omitempty"`
 }
 
 // LimitsConfig bounds what strangers can use up. 0 is the default, a negative
@@ -369,10 +395,22 @@ func (c *Config) checkRole(state string) impound.Problems {
 			}
 		}
 	}
+	if a := c.Sinkhole.ACME; a.Directory != "" {
+		if u, err := url.Parse(a.Directory); err != nil || u.Scheme != "https" || u.Host == "" {
+			bad("sinkhole.acme.directory", "write its https:// address", "%q is no directory of an ACME authority", a.Directory)
+		}
+		if !a.AgreeTOS {
+			bad("sinkhole.acme.agree_tos", "read the authority's terms, then write agree_tos: true", "nobody agreed to the authority's terms of service")
+		}
+	}
+	if (c.Sinkhole.DoTCert == "") != (c.Sinkhole.DoTKey == "") {
+		bad("sinkhole", "give both dot_cert and dot_key, or neither", "a certificate goes with its key")
+	}
 	if (c.Hub.Cert == "") != (c.Hub.Key == "") {
 		bad("hub", "give both cert and key, or neither", "a certificate goes with its key")
 	}
-	for where, f := range map[string]string{"hub.cert": c.Hub.Cert, "hub.key": c.Hub.Key, "control.ca": c.Control.CA, "control.token_file": c.Control.TokenFile} {
+	for where, f := range map[string]string{"hub.cert": c.Hub.Cert, "hub.key": c.Hub.Key, "control.ca": c.Control.CA, "control.token_file": c.Control.TokenFile,
+		"sinkhole.dot_cert": c.Sinkhole.DoTCert, "sinkhole.dot_key": c.Sinkhole.DoTKey, "sinkhole.acme.ca": c.Sinkhole.ACME.CA} {
 		if f != "" {
 			if _, err := os.Stat(c.Path(state, f)); err != nil {
 				bad(where, "put the file there, or correct the path", "couldn't find %s", f)

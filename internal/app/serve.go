@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/acme"
+	"github.com/impound/impound/internal/app/sensor"
 	"github.com/impound/impound/internal/sinkhole"
 	"github.com/impound/impound/internal/sinkhole/policy"
 	"github.com/impound/impound/internal/spool"
@@ -148,11 +150,18 @@ func (s *System) startSinkhole(ctx context.Context, v *serving) error {
 	if v.spool, err = spool.Open(s.path("spool"), so); err != nil {
 		return fmt.Errorf("couldn't open the spool: %w", err)
 	}
-	cfg, err := s.cfg.sinkConfig(lure)
+	cfg, err := s.cfg.sinkConfig(s.opt.State, lure)
 	if err != nil {
 		return err
 	}
 	cfg.Recorder, cfg.Now, cfg.Log = v.spool, s.now, s.log
+	var certs *sensor.Certs
+	if a := s.cfg.acme(s.opt.State); a != nil {
+		a.OnAct = s.recordACME
+		if certs, err = sensor.OpenCerts(*a, &cfg, s.now, s.log); err != nil {
+			return err
+		}
+	}
 	if v.sink, err = sinkhole.New(cfg); err != nil {
 		return err
 	}
@@ -166,7 +175,27 @@ func (s *System) startSinkhole(ctx context.Context, v *serving) error {
 		v.sink = nil
 		return err
 	}
+	if certs != nil {
+		v.wg.Go(func() { certs.Run(ctx, v.sink) })
+	}
 	return nil
+}
+
+// recordACME records what is done towards a certificate authority.
+func (s *System) recordACME(ctx context.Context, a acme.Act) error {
+	e := impound.Entry{ID: a.ID, Type: impound.EntryIntent, At: s.now().UTC(), By: "system", What: a.What, Detail: map[string]string{"directory": s.cfg.Sinkhole.ACME.Directory}}
+	if n, err := impound.ParseName(a.Name); err == nil {
+		e.Name = n
+	}
+	if a.Result {
+		e.ID, e.Type, e.Intent = a.ID+":result", impound.EntryResult, a.ID
+		e.Detail["text"] = "done"
+		if a.Err != "" {
+			e.Detail["text"] = "failed: " + clipText(a.Err)
+		}
+	}
+	_, err := s.Evidence.Append(ctx, e)
+	return err
 }
 
 func (s *System) startWeb(v *serving) error {

@@ -21,10 +21,10 @@ import (
 )
 
 // sinkConfig is what the configuration says of the listeners. lure may be nil.
-func (c *Config) sinkConfig(lure []byte) (sinkhole.Config, error) {
+func (c *Config) sinkConfig(state string, lure []byte) (sinkhole.Config, error) {
 	k := c.Sinkhole
 	cfg := sinkhole.Config{
-		Sensor: k.Sensor, Listeners: k.Listen, Contact: k.Contact, LureKey: lure, NS: k.NS,
+		Sensor: k.Sensor, Listeners: k.Listen, Contact: k.Contact, LureKey: lure, NS: k.NS, NSID: k.NSID, CAIssuer: k.CAIssuer,
 		Limits: sinkhole.Limits{
 			DNSPerSecond: k.Limits.DNSPerSecond, Conns: k.Limits.Conns, ConnsPerSource: k.Limits.ConnsPerSource,
 			HeadTimeout: span(k.Limits.HeadTimeout), IdleTimeout: span(k.Limits.IdleTimeout),
@@ -43,6 +43,13 @@ func (c *Config) sinkConfig(lure []byte) (sinkhole.Config, error) {
 			cfg.AAAA = append(cfg.AAAA, a)
 		}
 	}
+	if k.DoTCert != "" {
+		cert, err := tls.LoadX509KeyPair(c.Path(state, k.DoTCert), c.Path(state, k.DoTKey))
+		if err != nil {
+			return cfg, impound.Errorf(impound.KindInvalid, "couldn't read the certificate for dns+tls: %w", err).At("sinkhole.dot_cert")
+		}
+		cfg.DoTCert = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &cert, nil }
+	}
 	for i, r := range k.SealTo {
 		x, err := age.ParseX25519Recipient(r)
 		if err != nil {
@@ -51,6 +58,19 @@ func (c *Config) sinkConfig(lure []byte) (sinkhole.Config, error) {
 		cfg.Recipients = append(cfg.Recipients, x)
 	}
 	return cfg, nil
+}
+
+// acme is what the configuration says of certificates; nil for none.
+func (c *Config) acme(state string) *sensor.ACME {
+	a := c.Sinkhole.ACME
+	if a.Directory == "" {
+		return nil
+	}
+	out := &sensor.ACME{Dir: filepath.Join(state, "acme"), Directory: a.Directory, CA: c.Path(state, a.CA), PerHour: a.PerHour}
+	if a.Contact != "" {
+		out.Contact = []string{"mailto:" + strings.TrimPrefix(a.Contact, "mailto:")}
+	}
+	return out
 }
 
 // spoolOptions is what the configuration says of the spool.
@@ -82,11 +102,11 @@ func OpenSensor(ctx context.Context, opt Options) (*sensor.Site, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	sink, err := cfg.sinkConfig(lure)
+	sink, err := cfg.sinkConfig(opt.State, lure)
 	if err != nil {
 		return nil, err
 	}
-	o := sensor.Options{State: opt.State, HubKey: cfg.Control.HubKey, Sink: sink, Spool: cfg.spoolOptions(), PolicyFile: cfg.Path(opt.State, cfg.Control.PolicyFile), Now: opt.Now, Log: opt.Log}
+	o := sensor.Options{State: opt.State, HubKey: cfg.Control.HubKey, Sink: sink, Spool: cfg.spoolOptions(), PolicyFile: cfg.Path(opt.State, cfg.Control.PolicyFile), ACME: cfg.acme(opt.State), Now: opt.Now, Log: opt.Log}
 	if cfg.Control.URL != "" {
 		if o.Control, err = cfg.control(opt.State, opt.Log); err != nil {
 			return nil, err

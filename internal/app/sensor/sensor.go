@@ -33,6 +33,7 @@ type Options struct {
 	Spool  spool.Options     // Sensor is set here
 
 	PolicyFile string   // a bundle, or a folder of bundles, that something puts there; "" for none
+	ACME       *ACME    // nil: names whose order says acme are shown self-signed certificates
 	Control    *Control // where the hub is asked for bundles; nil for none
 
 	Now func() time.Time
@@ -88,13 +89,12 @@ type Site struct {
 
 	takeMu sync.Mutex // one bundle at a time
 
-	mu        sync.Mutex
-	refused   uint64
-	refusals  []Refusal
-	lastHash  string // of the bytes refused last: the same ones are not counted at every look
-	hubAt     time.Time
-	hubFault  string
-	fileFault string
+	mu       sync.Mutex
+	refused  uint64
+	refusals []Refusal
+	lastHash string // of the bytes refused last: the same ones are not counted at every look
+	hubAt    time.Time
+	hubFault string
 }
 
 // Open opens policy and spool and binds the listeners. A policy that was
@@ -136,6 +136,12 @@ func Open(ctx context.Context, opt Options) (s *Site, err error) {
 		p = nil
 	}
 	opt.Sink.Recorder, opt.Sink.Policy, opt.Sink.Now, opt.Sink.Log = s.spool, p, opt.Now, opt.Log
+	var certs *Certs
+	if opt.ACME != nil {
+		if certs, err = OpenCerts(*opt.ACME, &opt.Sink, opt.Now, opt.Log); err != nil {
+			return s, err
+		}
+	}
 	if s.sink, err = sinkhole.New(opt.Sink); err != nil {
 		return s, err
 	}
@@ -150,6 +156,9 @@ func Open(ctx context.Context, opt Options) (s *Site, err error) {
 	}
 	if opt.Control != nil {
 		s.wg.Go(func() { s.pull(ctx) })
+	}
+	if certs != nil {
+		s.wg.Go(func() { certs.Run(ctx, s.sink) })
 	}
 	s.loop(ctx, statusEvery, s.saveStatus)
 	return s, nil
