@@ -398,7 +398,7 @@ func TestLaw1KeysSwapped(t *testing.T) {
 // No setting adds a name or takes one out of a gate's way.
 func TestLaw1Config(t *testing.T) {
 	c := newCourt(t)
-	for _, key := range []string{"names: [" + foreign.String() + "]", "sinkhole: {names: [" + foreign.String() + "]}", "sinkhole: {zones: [" + foreign.String() + "]}", "sinkhole: {policy: x}", "gates: off", "orders: []", "hub: x"} {
+	for _, key := range []string{"names: [" + foreign.String() + "]", "sinkhole: {names: [" + foreign.String() + "]}", "sinkhole: {zones: [" + foreign.String() + "]}", "sinkhole: {policy: x}", "gates: off", "orders: []", "hub: {names: [" + foreign.String() + "]}", "hub: {orders: []}"} {
 		path := filepath.Join(t.TempDir(), "evil.yaml")
 		must(t, os.WriteFile(path, []byte(key+"\n"), 0o600))
 		c.refused(t, "there is no key", "--config", path, "config", "check")

@@ -116,7 +116,6 @@ type webLoop struct {
 	mu    sync.Mutex
 	posts []func()
 	shaky int // handshakes under way
-	quit  bool
 }
 
 var loopStart = time.Now()
