@@ -190,11 +190,16 @@ func TestWithPebble(t *testing.T) {
 	var shift atomic.Int64
 	now := func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }
 	p := inForce(t, impound.CertsACME, zone)
-	var m *Manager
+	var cur atomic.Pointer[Manager] // the sinkhole asks while it is made anew
 	s, err := sinkhole.New(sinkhole.Config{
 		Sensor: "s1", Listeners: []string{"dns://127.0.0.1:0", "http://127.0.0.1:0", "https://127.0.0.1:0"}, Recorder: nothing{}, Policy: p, Now: now,
-		Challenge: func(host, token string) (string, bool) { return m.Challenge(host, token) },
-		Certs:     certsOf(func(z string, u time.Time) *tls.Certificate { return m.Certificate(z, u) }),
+		Challenge: func(host, token string) (string, bool) { return cur.Load().Challenge(host, token) },
+		Certs: certsOf(func(z string, u time.Time) *tls.Certificate {
+			if m := cur.Load(); m != nil {
+				return m.Certificate(z, u)
+			}
+			return nil
+		}),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -217,9 +222,11 @@ func TestWithPebble(t *testing.T) {
 			return x.Until(), true
 		},
 	}
-	if m, err = Open(cfg); err != nil {
+	m, err := Open(cfg)
+	if err != nil {
 		t.Fatal(err)
 	}
+	cur.Store(m)
 	issuer := func() string {
 		c, err := tls.Dial("tcp", s.Addrs()["https"][0], &tls.Config{InsecureSkipVerify: true, ServerName: zone})
 		if err != nil {
@@ -248,6 +255,7 @@ func TestWithPebble(t *testing.T) {
 	if m, err = Open(cfg); err != nil {
 		t.Fatal(err)
 	}
+	cur.Store(m)
 	if err := m.Tick(t.Context(), []string{zone}); err != nil || log.take() != nil || !strings.Contains(issuer(), "Pebble") {
 		t.Errorf("after a restart: %v, issued by %s", err, issuer())
 	}
