@@ -57,7 +57,7 @@ func newWire(t testing.TB) *wire {
 		t.Cleanup(func() { exec.Command(ip, "netns", "del", ns).Run() })
 	}
 	for _, l := range []string{
-		"-n " + w.sensor + " link add sink0 type veth peer name eth0 netns " + w.visitor,
+		"-n " + w.sensor + " link add sink0 numtxqueues 2 numrxqueues 2 type veth peer name eth0 numtxqueues 2 numrxqueues 2 netns " + w.visitor,
 		"-n " + w.sensor + " addr add " + wireSensor4 + "/24 dev sink0",
 		"-n " + w.sensor + " addr add " + wireSensor6 + "/64 dev sink0 nodad",
 		"-n " + w.visitor + " addr add " + wireVisitor4 + "/24 dev eth0",
@@ -372,6 +372,87 @@ func TestXDPFallsBackToSockets(t *testing.T) {
 				t.Errorf("%v %v", in, err)
 			}
 		})
+	}
+}
+
+// Frames longer than the driver's mode takes leave the generic one.
+func TestXDPGenericMode(t *testing.T) {
+	t.Parallel()
+	w := newWire(t)
+	for _, end := range [][]string{{w.sensor, "sink0"}, {w.visitor, "eth0"}} {
+		if out, err := exec.Command("ip", "-n", end[0], "link", "set", end[1], "mtu", "9000").CombinedOutput(); err != nil {
+			t.Fatalf("%s", out)
+		}
+	}
+	var log bytes.Buffer
+	_, rec := w.startOn(usual(t), func(c *Config) {
+		c.Listeners = []string{"dns+xdp://sink0"}
+		c.Log = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	if l := log.String(); !strings.Contains(l, "generic mode, copy") || !strings.Contains(l, "queues=2") {
+		t.Fatalf("the log says %q", l)
+	}
+	for _, host := range []string{wireSensor4, wireSensor6} {
+		for range 20 { // by both queues
+			m := new(dns.Msg)
+			m.SetQuestion("outlook-verify.net.", dns.TypeA)
+			in, _, err := (&dns.Client{Timeout: 5 * time.Second}).ExchangeWithConn(m, &dns.Conn{Conn: w.dial("udp", net.JoinHostPort(host, "53"))})
+			if err != nil || len(in.Answer) != 1 || len(rec.take()) != 1 {
+				t.Fatalf("%s: %v %v", host, in, err)
+			}
+		}
+	}
+	// Longer than a frame that is taken: it comes by the sockets, whole.
+	c := w.dial("udp", wireSensor4+":53")
+	if _, err := c.Write(make([]byte, 5000)); err != nil {
+		t.Fatal(err)
+	}
+	for len(rec.take()) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if n := w.bySockets(); n != 1 {
+		t.Errorf("%d datagrams came by sockets, not 1", n)
+	}
+}
+
+// lines is a log that may be read while it is written.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// An interface that goes away ends AF_XDP with a line in the log, and no more.
+func TestXDPInterfaceGoesAway(t *testing.T) {
+	t.Parallel()
+	w := newWire(t)
+	log := &lines{}
+	s, _ := w.startOn(usual(t), func(c *Config) {
+		c.Listeners = []string{"dns+xdp://sink0"}
+		c.Log = slog.New(slog.NewTextHandler(log, nil))
+	})
+	if out, err := exec.Command("ip", "-n", w.sensor, "link", "del", "sink0").CombinedOutput(); err != nil {
+		t.Fatalf("%s", out)
+	}
+	for i := 0; strings.Count(log.String(), "AF_XDP ended") < 2; i++ { // one for each queue
+		if i > 3000 {
+			t.Fatalf("the log says only %q", log.String())
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -218,7 +218,8 @@ func (q *Queue) kick() {
 func (q *Queue) wait() error {
 	q.kick()
 	fds := []unix.PollFd{{Fd: int32(q.event), Events: unix.POLLIN}, {Fd: int32(q.fd), Events: unix.POLLIN}}
-	timeout := 1000
+
+	timeout := 1000 // ms
 	switch {
 	case len(q.free) == 0: // questions may be there, which would not let us sleep
 		fds = fds[:1]
@@ -229,13 +230,18 @@ func (q *Queue) wait() error {
 	if q.stop.Load() {
 		timeout = 0
 	}
-	if _, err := unix.Poll(fds, timeout); err != nil && err != unix.EINTR {
+	n, err := unix.Poll(fds, timeout)
+	if err != nil && err != unix.EINTR {
 		return fmt.Errorf("couldn't wait for packets: %w", err)
 	}
-	if len(fds) > 1 && fds[1].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0 {
+	const bad = unix.POLLERR | unix.POLLHUP | unix.POLLNVAL
+	failed := len(fds) > 1 && fds[1].Revents&bad != 0
+	if failed || n == 0 { // poll does not tell that the interface is gone
 		if e, err := unix.GetsockoptInt(q.fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && e != 0 {
 			return fmt.Errorf("couldn't wait for packets: %w", unix.Errno(e))
 		}
+	}
+	if failed {
 		time.Sleep(time.Millisecond) // whatever it is, it must not make us spin
 	}
 	return nil

@@ -35,7 +35,6 @@ type Config struct {
 	Interface *net.Interface
 	Addrs     []netip.Addr // of the interface, at most MaxAddrs
 	Port      uint16
-	Generic   bool // do not try the driver's own mode: for tests
 }
 
 // Device is a program on an interface and one socket for each of its receive
@@ -88,9 +87,6 @@ func Open(cfg Config) (*Device, error) {
 		{"driver", link.XDPDriverMode, 0}, // no copy if the driver can, else a copy
 		{"driver", link.XDPDriverMode, unix.XDP_COPY},
 		{"generic", link.XDPGenericMode, unix.XDP_COPY},
-	}
-	if cfg.Generic {
-		tries = tries[2:]
 	}
 	var errs []error
 	for _, t := range tries {
