@@ -415,6 +415,38 @@ func TestXDPGenericMode(t *testing.T) {
 	}
 }
 
+// More questions than there are frames: each frame is used again, both ways.
+func TestXDPFramesGoRound(t *testing.T) {
+	t.Parallel()
+	w := newWire(t)
+	s, rec := w.startOn(usual(t), func(c *Config) { c.Listeners = []string{"dns+xdp://sink0"} })
+	m := new(dns.Msg)
+	m.SetQuestion("outlook-verify.net.", dns.TypeA)
+	q, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := w.dial("udp", wireSensor4+":53")
+	const window, rounds = 50, 200
+	buf := make([]byte, 600)
+	for i := range rounds {
+		for range window {
+			if _, err := c.Write(q); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		for k := range window {
+			if _, err := c.Read(buf); err != nil {
+				t.Fatalf("after %d answers: %v", i*window+k, err)
+			}
+		}
+	}
+	if n := len(rec.take()); n != window*rounds || s.Stats().Answered != uint64(n) {
+		t.Errorf("%d questions, %d events, %+v", window*rounds, n, s.Stats())
+	}
+}
+
 // lines is a log that may be read while it is written.
 type lines struct {
 	mu sync.Mutex

@@ -218,7 +218,6 @@ func (q *Queue) kick() {
 func (q *Queue) wait() error {
 	q.kick()
 	fds := []unix.PollFd{{Fd: int32(q.event), Events: unix.POLLIN}, {Fd: int32(q.fd), Events: unix.POLLIN}}
-
 	timeout := 1000 // ms
 	switch {
 	case len(q.free) == 0: // questions may be there, which would not let us sleep
