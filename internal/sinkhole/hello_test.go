@@ -299,12 +299,12 @@ func TestCertificatesAsTheOrderSays(t *testing.T) {
 	}
 	src := certSource{}
 	ms := append(mandates(t), mandate(t, "O-none", terms(impound.CertsNone), "no-certs.net"), mandate(t, "O-acme", terms(impound.CertsACME), "acme-certs.net", "acme-later.net"))
-	r := start(t, opened(t, t0, policyOptions(), ms...), func(c *Config) { c.Certs = src })
-	ca, err := newCerts(r.clock.now).make("from-acme.net", t0, t0.Add(time.Hour))
+	ca, err := newCerts(func() time.Time { return t0 }).make("from-acme.net", t0, t0.Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
 	src["acme-certs.net"] = ca
+	r := start(t, opened(t, t0, policyOptions(), ms...), func(c *Config) { c.Certs = src })
 	shown := func(sni string) []string {
 		c, err := tls.Dial("tcp", r.addr("https"), &tls.Config{InsecureSkipVerify: true, ServerName: sni})
 		if err != nil {
