@@ -56,6 +56,7 @@ type about struct {
 	Root    string    `json:"root"`
 	Entries int       `json:"entries"`
 	Made    time.Time `json:"made"`
+	CaseUCO bool      `json:"case_uco,omitempty"` // whether a description in CASE/UCO is there
 }
 
 // Export writes a bundle of a case to w: a zip file that verifies offline, by
@@ -93,6 +94,7 @@ func (l *Log) Export(ctx context.Context, w io.Writer, caseID string) error {
 	b := &bundleWriter{zip: zip.NewWriter(w), at: l.now().UTC().Truncate(time.Second)}
 	var entries, proofs bytes.Buffer
 	var arts []string
+	said := make([]Indexed, 0, len(picked))
 	seen := map[string]bool{}
 	for _, i := range picked {
 		line, err := l.line(i)
@@ -118,8 +120,17 @@ func (l *Log) Export(ctx context.Context, w io.Writer, caseID string) error {
 			seen[f.Artefact.Hash] = true
 			arts = append(arts, f.Artefact.Hash)
 		}
+		var e impound.Entry
+		if err := json.Unmarshal(line, &e); err != nil {
+			return l.tampered(entriesFile, err)
+		}
+		said = append(said, Indexed{i, e})
 	}
-	ab, err := json.MarshalIndent(about{format, caseID, head.Origin, head.Size, head.Root.String(), len(picked), b.at}, "", "  ")
+	graph, err := caseUCO(head.Origin, caseID, said)
+	if err != nil {
+		return err
+	}
+	ab, err := json.MarshalIndent(about{format, caseID, head.Origin, head.Size, head.Root.String(), len(picked), b.at, len(graph) <= maxBundleText}, "", "  ")
 	if err != nil {
 		return impound.Errorf(impound.KindInternal, "couldn't encode: %w", err)
 	}
@@ -135,6 +146,9 @@ func (l *Log) Export(ctx context.Context, w io.Writer, caseID string) error {
 	}
 	b.add(entriesFile, entries.Bytes())
 	b.add(proofsFile, proofs.Bytes())
+	if len(graph) <= maxBundleText { // a reader refuses a longer one
+		b.add(caseFile, graph)
+	}
 	for _, h := range arts {
 		if err := ctx.Err(); err != nil {
 			return impound.Errorf(impound.KindUnavailable, "couldn't export the case: %w", err)
@@ -348,7 +362,8 @@ func (b *bundleWriter) add(name string, body []byte) {
 }
 
 // VerifyBundle proves a bundle offline: the manifest against every file, the
-// checkpoint's signature, every entry's proof to its root, every artefact. It
+// checkpoint's signature, every entry's proof to its root, every artefact, and
+// that its description in CASE/UCO says what the entries say. It
 // can't prove that the bundle holds all entries of its case; the log can. The
 // error is for a file that is no bundle at all.
 func VerifyBundle(path string) (Report, error) { return VerifyBundleWith(path, VerifyOptions{}) }
@@ -405,15 +420,34 @@ func verifyBundle(ra io.ReaderAt, size int64, path string, o VerifyOptions) (Rep
 	if int64(a.Entries) != v.r.Entries {
 		v.r.problem(aboutFile, -1, "says %d entries, and %d are there", a.Entries, v.r.Entries)
 	}
+	v.described(a)
 	v.rest()
 	v.finish()
 	return *v.r, nil
+}
+
+// described makes the description in CASE/UCO again and compares.
+func (v *bundleReader) described(a about) {
+	if v.files[caseFile] == nil && !a.CaseUCO {
+		return // bundles of older versions, and very large ones, have none
+	}
+	b, ok := v.read(caseFile, maxBundleText)
+	if !ok {
+		return
+	}
+	want, err := caseUCO(a.Origin, a.Case, v.said)
+	if err != nil {
+		v.r.problem(caseFile, -1, "%v", err)
+	} else if !bytes.Equal(b, want) {
+		v.r.problem(caseFile, -1, "says something else than the entries")
+	}
 }
 
 // bundleReader is one verification of a bundle.
 type bundleReader struct {
 	*checker
 	files map[string]*zip.File
+	said  []Indexed // the entries that can be read
 }
 
 // read gives the content of a text file. Whatever size the zip claims, no more
@@ -477,6 +511,10 @@ func (v *bundleReader) entries(hd *Head) {
 			}
 		}
 		v.entry(i, &p.leaf, p.err)
+		var e impound.Entry
+		if json.Unmarshal(line, &e) == nil {
+			v.said = append(v.said, Indexed{i, e})
+		}
 	}
 }
 
@@ -572,7 +610,7 @@ func (v *bundleReader) file(name, sum string) {
 		return
 	}
 	switch name {
-	case howtoFile, aboutFile, vkeyFile, checkpointFile, entriesFile, proofsFile, cosignedFile, stampFile:
+	case howtoFile, aboutFile, vkeyFile, checkpointFile, entriesFile, proofsFile, caseFile, cosignedFile, stampFile:
 	default:
 		v.r.problem(name, -1, "does not belong here")
 		return

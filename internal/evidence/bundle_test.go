@@ -112,7 +112,7 @@ func TestExport(t *testing.T) {
 		}
 	}
 	slices.Sort(names)
-	want := []string{"MANIFEST", "VERIFY.txt", "artefacts/" + names[2][10:], "artefacts/" + names[3][10:], "bundle.json", "checkpoint", "entries.jsonl", "log.vkey", "proofs.txt"}
+	want := []string{"MANIFEST", "VERIFY.txt", "artefacts/" + names[2][10:], "artefacts/" + names[3][10:], "bundle.json", "case-uco.jsonld", "checkpoint", "entries.jsonl", "log.vkey", "proofs.txt"}
 	if d := cmp.Diff(want, names); d != "" {
 		t.Errorf("files (-want +got):\n%s", d)
 	}
