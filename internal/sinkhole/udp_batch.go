@@ -58,6 +58,9 @@ func (s *Sinkhole) udpBatches(c *net.UDPConn, local netip.AddrPort, wild bool) {
 	var ev impound.Event
 	var got int
 	var errno unix.Errno
+	// The system calls are raw ones, which never wait: told of a system call, the
+	// runtime would hand our processor to another thread after 20 us, and take
+	// some ten context switches for each batch.
 	receive := func(fd uintptr) bool {
 		for i := range b.in { // the kernel overwrote these
 			h := &b.in[i].hdr
@@ -69,7 +72,7 @@ func (s *Sinkhole) udpBatches(c *net.UDPConn, local netip.AddrPort, wild bool) {
 			}
 		}
 		for {
-			n, _, e := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.in[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
+			n, _, e := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.in[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
 			if e == unix.EINTR {
 				continue
 			}
@@ -80,7 +83,7 @@ func (s *Sinkhole) udpBatches(c *net.UDPConn, local netip.AddrPort, wild bool) {
 	var first, count int
 	send := func(fd uintptr) bool {
 		for first < count {
-			n, _, e := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&b.out[first])), uintptr(count-first), unix.MSG_DONTWAIT, 0, 0)
+			n, _, e := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&b.out[first])), uintptr(count-first), unix.MSG_DONTWAIT, 0, 0)
 			switch e {
 			case 0:
 				first += int(n)

@@ -205,7 +205,9 @@ func (q *Queue) reclaim() {
 // kick makes the kernel send, as far as it can now.
 func (q *Queue) kick() {
 	for left := q.tx.pending(); left > 0 && q.tx.needsWakeup(); {
-		_, _, e := unix.Syscall6(unix.SYS_SENDTO, uintptr(q.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
+		// A raw call, since it never waits: the runtime would otherwise hand our
+		// processor to another thread.
+		_, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(q.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
 		now := q.tx.pending()
 		if e != unix.EINTR && now == left { // the device is busy: wait tries again
 			return
