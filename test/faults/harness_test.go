@@ -51,6 +51,8 @@ func TestMain(m *testing.M) {
 		os.Exit(cli.Main(context.Background(), os.Args[1:], cli.OS()))
 	case os.Getenv("FAULTS_CLOCK") != "":
 		os.Exit(clockChild())
+	case os.Getenv("FAULTS_ROLE") != "":
+		os.Exit(runChild(os.Getenv("FAULTS_ROLE")))
 	}
 	os.Exit(m.Run())
 }
@@ -433,4 +435,17 @@ func openFiles(t *testing.T, s *sensor) int {
 		t.Fatal(err)
 	}
 	return len(names)
+}
+
+// cpuTime is what the sensor has used of processors.
+func cpuTime(t *testing.T, s *sensor) time.Duration {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	user, _ := strconv.ParseInt(f[11], 10, 64)
+	system, _ := strconv.ParseInt(f[12], 10, 64)
+	return time.Duration(user+system) * (time.Second / 100)
 }
