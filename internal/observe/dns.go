@@ -3,6 +3,8 @@ package observe
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -41,7 +43,23 @@ type ServerView struct {
 	Validated     bool                `json:"validated,omitempty"` // the AD bit of a resolver
 	Bogus         bool                `json:"bogus,omitempty"`     // SERVFAIL, but an answer with validation off
 	Raw           [][]byte            `json:"raw,omitempty"`       // the answers as they came
+	Answers       []Answer            `json:"answers,omitempty"`   // what each of Raw is, in the same order
 	Err           string              `json:"err,omitempty"`
+}
+
+// Answer describes one answer of [ServerView.Raw].
+type Answer struct {
+	Type   string    `json:"type"` // of the question: "NS", "DS", ...
+	At     time.Time `json:"at"`
+	Size   int       `json:"size"`
+	SHA256 string    `json:"sha256"` // of the octets as they came
+}
+
+// keep takes an answer's octets.
+func (v *ServerView) keep(qtype uint16, at time.Time, raw []byte) {
+	sum := sha256.Sum256(raw)
+	v.Raw = append(v.Raw, raw)
+	v.Answers = append(v.Answers, Answer{dns.TypeToString[qtype], at, len(raw), hex.EncodeToString(sum[:])})
 }
 
 // View is what a set of servers say of one name: the parent's, the name's own,
@@ -327,7 +345,8 @@ func (c *Observer) recurse(ctx context.Context, qname string, qtype uint16) (*dn
 }
 
 // ask sends one query over UDP, again over TCP when the answer is cut, and
-// refuses an answer to another question. The raw answer is given back packed.
+// refuses an answer to another question. The octets of the answer are given
+// back as they came.
 func (c *Observer) ask(ctx context.Context, addr, qname string, qtype uint16, recursive, noCheck bool) (*dns.Msg, []byte, error) {
 	q := new(dns.Msg)
 	q.SetQuestion(qname, qtype)
@@ -336,9 +355,9 @@ func (c *Observer) ask(ctx context.Context, addr, qname string, qtype uint16, re
 	to, _ := c.route(addr)
 	var err error
 	for _, network := range []string{"udp", "udp", "tcp"} {
-		cl := &dns.Client{Net: network, Timeout: c.cfg.Timeout, UDPSize: 1232}
 		var m *dns.Msg
-		if m, _, err = cl.ExchangeContext(ctx, q, to); err != nil {
+		var raw []byte
+		if m, raw, err = c.exchange(ctx, network, to, q); err != nil {
 			if ctx.Err() != nil {
 				break
 			}
@@ -350,13 +369,51 @@ func (c *Observer) ask(ctx context.Context, addr, qname string, qtype uint16, re
 		if m.Truncated && network == "udp" {
 			continue
 		}
-		raw, perr := m.Pack()
-		if perr != nil {
-			return nil, nil, fmt.Errorf("the answer of %s can't be kept: %w", addr, perr)
-		}
 		return m, raw, nil
 	}
 	return nil, nil, fmt.Errorf("no answer from %s: %w", addr, err)
+}
+
+// exchange is one query and its answer. Datagrams with another id are passed
+// over: they are somebody's attempt, or late.
+func (c *Observer) exchange(ctx context.Context, network, to string, q *dns.Msg) (*dns.Msg, []byte, error) {
+	cl := &dns.Client{Net: network, Timeout: c.cfg.Timeout, UDPSize: 1232}
+	co, err := cl.DialContext(ctx, to)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer co.Close()
+	// The system's clock, not ours: sockets know no other.
+	until := time.Now().Add(c.cfg.Timeout)
+	if d, ok := ctx.Deadline(); ok && d.Before(until) {
+		until = d
+	}
+	stop := context.AfterFunc(ctx, func() { _ = co.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if err := co.SetDeadline(until); err != nil {
+		return nil, nil, err
+	}
+	co.UDPSize = 1232
+	if err := co.WriteMsg(q); err != nil {
+		return nil, nil, err
+	}
+	for range 16 {
+		raw, err := co.ReadMsgHeader(nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		m := new(dns.Msg)
+		if err := m.Unpack(raw); err != nil {
+			if network == "udp" && m.Id != q.Id {
+				continue
+			}
+			return nil, nil, fmt.Errorf("the answer can't be read: %w", err)
+		}
+		if m.Id == q.Id && m.Response {
+			return m, raw, nil
+		}
+	}
+	return nil, nil, errors.New("too many answers to questions that were not asked")
 }
 
 // askParent reads one parent server's referral (RFC 1034 4.3.2 step 3b) and DS.
@@ -371,7 +428,7 @@ func (c *Observer) askParent(ctx context.Context, s server, zone string, name im
 		v.Err = err.Error()
 		return v
 	}
-	v.Raw = append(v.Raw, raw)
+	v.keep(dns.TypeNS, c.now(), raw)
 	v.RCode, v.Authoritative = rcode(m), m.Authoritative
 	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
 		v.Err = s.addr + " answers " + v.RCode
@@ -422,7 +479,7 @@ func (c *Observer) askParent(ctx context.Context, s server, zone string, name im
 		v.Err = "DS: " + err.Error()
 		return v
 	}
-	v.Raw = append(v.Raw, raw)
+	v.keep(dns.TypeDS, c.now(), raw)
 	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
 		v.Err = s.addr + " answers " + rcode(m) + " when asked for the DS"
 		return v
@@ -446,7 +503,7 @@ func (c *Observer) askAll(ctx context.Context, s server, name impound.Name, recu
 	for i, t := range []uint16{dns.TypeNS, dns.TypeA, dns.TypeAAAA, dns.TypeMX, dns.TypeTXT, dns.TypeSOA} {
 		m, raw, err := c.ask(ctx, s.addr, name.FQDN(), t, recursive, false)
 		if i == 0 && err == nil && recursive && m.Rcode == dns.RcodeServerFailure {
-			v.Raw = append(v.Raw, raw)
+			v.keep(t, c.now(), raw)
 			if m2, raw2, err2 := c.ask(ctx, s.addr, name.FQDN(), t, recursive, true); err2 == nil && m2.Rcode == dns.RcodeSuccess {
 				v.Bogus = true
 				m, raw = m2, raw2
@@ -459,7 +516,7 @@ func (c *Observer) askAll(ctx context.Context, s server, name impound.Name, recu
 			}
 			continue // one type that gets no answer does not spoil the others
 		}
-		v.Raw = append(v.Raw, raw)
+		v.keep(t, c.now(), raw)
 		if i == 0 {
 			v.RCode, v.Authoritative, v.Validated = rcode(m), m.Authoritative, m.AuthenticatedData && recursive
 			if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {

@@ -156,6 +156,18 @@ func (c *Observer) All(ctx context.Context, name impound.Name) []Observation {
 
 func (c *Observer) now() time.Time { return c.cfg.Now().UTC() }
 
+// Lookup gives the addresses of host by the configured resolvers, IPv4 first,
+// none where there are none.
+func (c *Observer) Lookup(ctx context.Context, host string) []netip.Addr { return c.lookup(ctx, host) }
+
+// Route gives where a connection to addr ("ip:port" or "host:port") is sent
+// instead, and whether one is configured.
+func (c *Observer) Route(addr string) (string, bool) { return c.route(addr) }
+
+// Public says whether a is an address on the Internet: no loopback, private,
+// link-local, shared, multicast or otherwise special one (RFC 6890).
+func Public(a netip.Addr) bool { return public(a) }
+
 // route gives where a connection to addr really goes.
 func (c *Observer) route(addr string) (string, bool) {
 	if to, ok := c.cfg.Routes[addr]; ok {
