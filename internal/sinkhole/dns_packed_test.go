@@ -26,7 +26,7 @@ func answerers(t testing.TB) (list []*packedAnswerer, p *policy.Policy) {
 	for _, cfg := range []Config{
 		{Contact: `CSIRT +1 555 0199 \ "desk"`, CAIssuer: "ca.example; account=1", NSID: "s1"},
 		{A: []netip.Addr{sinkV4, netip.MustParseAddr("192.0.2.81")}, AAAA: []netip.Addr{six}, Hostmaster: "host.master@sink.outlook-verify.net", NSID: strings.Repeat("x", 60)},
-		{AAAA: []netip.Addr{six}, NS: []impound.Name{impound.MustName("a.ns.net"), impound.MustName("b.ns.net"), impound.MustName("net.example")}, Hostmaster: "hm@ns.net"},
+		{AAAA: []netip.Addr{six}, NS: []impound.Name{impound.MustName("a.ns.net"), impound.MustName("b.ns.net"), impound.MustName("net.example")}, Hostmaster: "hm.ns.net"},
 	} {
 		list = append(list, newPackedAnswerer(&cfg))
 	}

@@ -310,12 +310,18 @@ func (c *Config) answer(env *dnsEnv) (a, aaaa []netip.Addr, ns []impound.Name, h
 	return a, aaaa, ns, mailboxName(host)
 }
 
-// mailboxName turns a mailbox into the name that stands for it in an SOA (RFC
-// 1035 8), "." when there is none.
+// mailboxName turns a mailbox, or the name that stands for one, into the name
+// that an SOA tells (RFC 1035 8); "." when there is none.
 func mailboxName(m string) string {
 	local, domain, ok := strings.Cut(m, "@")
+	if !ok {
+		if n, err := impound.ParseName(m); err == nil {
+			return n.FQDN()
+		}
+		return "."
+	}
 	n, err := impound.ParseName(domain)
-	if !ok || err != nil || local == "" || len(local) > 63 || strings.ContainsAny(local, "\\\" ;()") {
+	if err != nil || local == "" || len(local) > 63 || strings.ContainsAny(local, "\\\" ;()") {
 		return "."
 	}
 	return strings.ReplaceAll(local, ".", `\.`) + "." + n.FQDN()

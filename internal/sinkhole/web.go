@@ -94,7 +94,7 @@ func (s *Sinkhole) listenHTTP(addr string, secure bool) (start func(), err error
 	s.stops = append(s.stops, func(ctx context.Context) error {
 		err := srv.Shutdown(ctx)
 		ln.Close()
-		l.cut()
+		l.conns.cutAll()
 		if ctx.Err() != nil {
 			srv.Close()
 			return nil // they had their time
@@ -126,7 +126,10 @@ func (s *Sinkhole) httpServer(secure bool) *http.Server {
 		// What it would log holds addresses, and parts of what was sent.
 		ErrorLog: log.New(io.Discard, "", 0),
 		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: 32, MaxReceiveBufferPerStream: 4 << 10, MaxReceiveBufferPerConnection: 64 << 10,
+			// A client may send 64 KiB before it hears how much it may send (RFC
+			// 9113 6.9.2): less would cut it off before its answer. A stream can't
+			// hold more than its connection.
+			MaxConcurrentStreams: 32, MaxReceiveBufferPerStream: 64 << 10, MaxReceiveBufferPerConnection: 64 << 10,
 			SendPingTimeout: lim.IdleTimeout, PingTimeout: lim.HeadTimeout, WriteByteTimeout: lim.HeadTimeout,
 		},
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
