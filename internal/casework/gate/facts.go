@@ -1,6 +1,9 @@
 package gate
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // builtInDate is when the facts below were last looked over. They are general
 // knowledge, written down by hand, not a copy of anybody's list: small on
@@ -117,3 +120,11 @@ const builtInParking = `
 	sedoparking.com parkingcrew.net bodis.com above.com parklogic.com afternic.com dan.com undeveloped.com
 	parkingpage.namecheap.com uniregistrymarket.link voodoo.com rookdns.com ztomy.com fabulous.com
 	cashparking.com namedrive.com domainsponsor.com`
+
+// sharedNets are networks where one address serves thousands of strangers
+// (Cloudflare, www.cloudflare.com/ips, the same since 2021), so that it says
+// nothing of one name that has it.
+var sharedNets = []netip.Prefix{
+	netip.MustParsePrefix("104.16.0.0/13"), netip.MustParsePrefix("104.24.0.0/14"), netip.MustParsePrefix("172.64.0.0/13"), netip.MustParsePrefix("188.114.96.0/20"),
+	netip.MustParsePrefix("162.158.0.0/15"), netip.MustParsePrefix("198.41.128.0/17"), netip.MustParsePrefix("190.93.240.0/20"), netip.MustParsePrefix("2606:4700::/32"),
+}

@@ -11,6 +11,7 @@ package gate
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -26,17 +27,19 @@ const (
 	G4  = "G4-co-tenancy"
 	G5  = "G5-already-sinkholed"
 	G6  = "G6-completeness"
+	G7  = "G7-disclosure"
 	G8  = "G8-capture-level"
 	G9  = "G9-age"
 	G10 = "G10-owner-notice"
 	G11 = "G11-custody"
 	G12 = "G12-authority"
 	G13 = "G13-contest"
+	G14 = "G14-three-views"
 	G15 = "G15-attribution"
 )
 
 // Gates lists every gate of this version, in the order in which Run answers.
-var Gates = []string{G1, G2, G3, G4, G5, G6, G8, G9, G10, G11, G12, G13, G15}
+var Gates = []string{G1, G2, G3, G4, G5, G6, G7, G8, G9, G10, G11, G12, G13, G14, G15}
 
 // mustKnow are the gates whose "unknown" keeps a name out, as a block does. On
 // the others an unknown is shown as an open question and keeps nothing out.
@@ -80,22 +83,54 @@ type Input struct {
 	CreatedAsOf       time.Time      // when RDAP was asked
 	NS                []impound.Name // name servers seen at the parent
 	NSAsOf            time.Time      // when they were asked for
+	Addrs             []netip.Addr   // addresses that it had, from resolvers
+	AddrsAsOf         time.Time      // when they were asked for
+	Exhibits          []Exhibit      // the evidence that the case holds on it, for G7
+	CaseTLP           impound.TLP    // what an exhibit without a level of its own has
+	Taken             time.Time      // when it was taken by this order; zero: not yet
+	Views             []View         // what the three views showed last, for G14
 	HTTP              *HTTPSummary   // nil: not looked at
 }
 
-// Capacity is what the sinkhole was measured to bear, in queries a second.
+// Capacity is what the sinkhole fleet bears, and what it is asked to bear, in
+// queries a second.
 type Capacity struct {
-	Measured float64   // what it answered without loss
-	Expected float64   // what all names of the order together draw
+	Measured float64   // what the fleet answers without loss, as configured
+	Expected float64   // what all names of the order, and those served already, draw together
+	Unknown  int       // names among them of which nobody knows what they draw
 	Servers  int       // machines that answer
 	At       time.Time // of the measurement
+	// Own is what this name is part of it with, in words; "" is unknown.
+	Own string
 }
 
-// Tenants is how many hosts below a name, or sites beside it, are strangers'.
+// Tenants is who else would lose something: hosts below a name, and other
+// registrable domains that hang on it or stand beside it.
 type Tenants struct {
-	Hosts  int
-	Source string // "passive DNS", "certificates"
-	At     time.Time
+	Hosts  int       // host names below it
+	Served int       // other registrable domains whose name servers, mail servers or aliases lie below it
+	Beside int       // other registrable domains at its address, or in its certificate
+	ByNS   int       // other registrable domains at its name servers
+	Source string    // "passive DNS", "certificates"
+	At     time.Time // of the newest of that data
+}
+
+// Exhibit is a piece of evidence as G7 sees it.
+type Exhibit struct {
+	Hash       string
+	TLP        impound.TLP // "": the case's
+	Originator string      // who gave it to us; "": we made it
+	Consent    string      // who allowed that it is disclosed, and when; "": nobody
+}
+
+// View is what one of the three views showed of a name after it was taken.
+type View struct {
+	View  string // "parent", "rdap", "resolver"
+	State string // "as ordered", or what it is instead
+	Why   string
+	Good  bool // it shows the order
+	Blind bool // it could not be had
+	At    time.Time
 }
 
 // HTTPSummary is what an HTTP observation showed, header names in lower case.
@@ -116,8 +151,8 @@ func Run(_ context.Context, in Input, l *Lists) []impound.GateVerdict {
 		l = BuiltIn()
 	}
 	return []impound.GateVerdict{
-		sharedSuffix(in, l), providerFirst(in), capacity(in), tenancy(in), alreadySinkholed(in, l), completeness(in), captureLevel(in),
-		age(in), ownerNotice(in), custody(in), authority(in), Contested(in), Attribution(in),
+		sharedSuffix(in, l), providerFirst(in), capacity(in), tenancy(in), alreadySinkholed(in, l), completeness(in), disclosure(in), captureLevel(in),
+		age(in), ownerNotice(in), custody(in), authority(in), Contested(in), threeViews(in), Attribution(in),
 	}
 }
 
@@ -178,6 +213,9 @@ func sharedSuffix(in Input, l *Lists) impound.GateVerdict {
 	if s := l.suffixBelow[n.String()]; s != "" {
 		return verdict(G1, impound.GateBlock, l.asOf, "public suffix list, private section: "+s, "strangers hold names below it, such as below %s", strings.ReplaceAll(s, ".", "[.]"))
 	}
+	if r, ok := l.Rank(n); ok && r.Place > 0 {
+		return verdict(G1, impound.GateWarn, r.AsOf, fmt.Sprintf("%s, number %d of %d", r.Source, r.Place, r.Of), "it is number %d among the most used names: few actors' names are; look whether it was broken into", r.Place)
+	}
 	return verdict(G1, impound.GatePass, l.asOf, l.describe(), "no shared suffix, no service that strangers depend on")
 }
 
@@ -200,6 +238,14 @@ func alreadySinkholed(in Input, l *Lists) impound.GateVerdict {
 			return verdict(G5, impound.GateBlock, in.NSAsOf, f.source, "its name server %s is a known sinkhole's (%s): somebody has it already; agree with them first", ns.Defanged(), z)
 		}
 	}
+	for _, a := range in.Addrs {
+		if f, ok := lookUpAddr(l.sinkholeNets, a); ok {
+			if slices.ContainsFunc(sharedNets, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) }) {
+				return verdict(G5, impound.GateWarn, in.AddrsAsOf, f.source, "its address %s was a sinkhole's, but strangers share it: look whether this name is sinkholed", a)
+			}
+			return verdict(G5, impound.GateBlock, in.AddrsAsOf, f.source, "its address %s is a known sinkhole's: somebody has it already; agree with them first", a)
+		}
+	}
 	if h := in.HTTP; h != nil {
 		if why := sinkholeHeader(h); why != "" {
 			return verdict(G5, impound.GateBlock, h.At, "http", "its web server says that it is a sinkhole (%s): agree with its owner first", why)
@@ -211,6 +257,11 @@ func alreadySinkholed(in Input, l *Lists) impound.GateVerdict {
 	for _, ns := range in.NS {
 		if z, ok := l.parkedAt(ns); ok {
 			return verdict(G5, impound.GateWarn, in.NSAsOf, "", "its name server %s belongs to the parking service %s: look whether the actor still holds it", ns.Defanged(), z)
+		}
+	}
+	for _, a := range in.Addrs {
+		if _, ok := lookUpAddr(l.parkingNets, a); ok {
+			return verdict(G5, impound.GateWarn, in.AddrsAsOf, "", "its address %s belongs to a parking service: look whether the actor still holds it", a)
 		}
 	}
 	return verdict(G5, impound.GatePass, in.NSAsOf, "", "no sign of another's sinkhole")
@@ -341,34 +392,123 @@ func capacity(in Input) impound.GateVerdict {
 	}
 	c := in.Capacity
 	if c == nil || c.Measured <= 0 {
-		return verdict(G3, impound.GateUnknown, in.Now, "", "nobody measured what the sinkhole bears")
+		return verdict(G3, impound.GateUnknown, in.Now, "", "nobody says what the sinkhole bears: give sinkhole: capacity: in the configuration")
 	}
-	data := fmt.Sprintf("%.0f queries a second measured, %.0f expected, %d servers", c.Measured, c.Expected, c.Servers)
+	data := fmt.Sprintf("%.0f queries a second borne by %d servers, %.0f expected", c.Measured, c.Servers, c.Expected)
+	if c.Unknown > 0 {
+		data += fmt.Sprintf(" of those names that are known (%d are not)", c.Unknown)
+	}
+	if c.Own != "" {
+		data += "; " + c.Own
+	}
 	switch {
 	case c.Measured < headroom*c.Expected:
 		return verdict(G3, impound.GateBlock, c.At, data, "the sinkhole bears less than twice what is expected: real users would lose their service")
-	case c.Expected <= 0:
-		return verdict(G3, impound.GateUnknown, c.At, data, "nobody measured what the names draw")
+	case c.Expected <= 0 || c.Unknown > 0 && c.Own == "":
+		return verdict(G3, impound.GateUnknown, c.At, data, "nobody knows what the names draw: no popularity list, no passive DNS")
 	case c.Servers < 2:
 		return verdict(G3, impound.GateWarn, c.At, data, "one server answers for all names: it is a single point of failure")
+	case c.Unknown > 0:
+		return verdict(G3, impound.GateWarn, c.At, data, "the sinkhole bears more than twice what is known, and of %d names nobody knows what they draw", c.Unknown)
 	}
 	return verdict(G3, impound.GatePass, c.At, data, "the sinkhole bears more than twice what is expected")
 }
 
 // tenancy is G4 (3FN 2009: more than 15,000 sites went dark with one provider).
+// What stands beside a name at its address keeps its own name, so it warns:
+// whoever acts on the host, or writes to its provider, must know. What hangs on
+// the name goes down with it, and blocks.
 func tenancy(in Input) impound.GateVerdict {
 	t := in.Tenants
 	if t == nil {
-		return verdict(G4, impound.GateUnknown, in.Now, "", "nobody counted the hosts below it")
+		return verdict(G4, impound.GateUnknown, in.Now, "", "nobody counted who else uses it: no passive DNS, no certificates")
 	}
-	data := fmt.Sprintf("%d hosts by %s", t.Hosts, t.Source)
+	data := fmt.Sprintf("%d hosts below it, %d domains served by it, %d beside it, %d at its name servers, by %s", t.Hosts, t.Served, t.Beside, t.ByNS, t.Source)
 	switch {
 	case t.Hosts > manyTenants:
 		return verdict(G4, impound.GateBlock, t.At, data, "%d hosts live below it: more likely strangers' than the actor's", t.Hosts)
+	case t.Served > fewTenants:
+		return verdict(G4, impound.GateBlock, t.At, data, "%d other domains have their name servers, mail or aliases below it: they would go down with it", t.Served)
+	case t.Served > 0:
+		return verdict(G4, impound.GateWarn, t.At, data, "%d other domains have their name servers, mail or aliases below it: look whose they are", t.Served)
 	case t.Hosts > fewTenants:
 		return verdict(G4, impound.GateWarn, t.At, data, "%d hosts live below it: look whose they are", t.Hosts)
+	case t.Beside > manyTenants:
+		return verdict(G4, impound.GateWarn, t.At, data, "%d other domains share its address or certificate: it lies on shared hosting, so act on the name alone, never on the host", t.Beside)
 	}
-	return verdict(G4, impound.GatePass, t.At, data, "%d hosts live below it", t.Hosts)
+	return verdict(G4, impound.GatePass, t.At, data, "%d hosts live below it, no other domain hangs on it", t.Hosts)
+}
+
+// disclosure is G7 (ZeuS 2012: data that others had given in confidence was
+// published, and their investigations burned). An order's appendix and exhibits
+// reach the recipient, the court and the defendants.
+func disclosure(in Input) impound.GateVerdict {
+	switch {
+	case in.Order == nil:
+		return verdict(G7, impound.GateUnknown, in.Now, "", "no order yet")
+	case len(in.Exhibits) == 0 && in.Evidence == 0:
+		return verdict(G7, impound.GatePass, in.Now, "", "the case holds no evidence on it that could be disclosed")
+	case len(in.Exhibits) < in.Evidence:
+		return verdict(G7, impound.GateUnknown, in.Now, "", "the log says nothing of the level of %d of its %d artefacts", in.Evidence-len(in.Exhibits), in.Evidence)
+	case !in.Order.TLP.Valid():
+		return verdict(G7, impound.GateUnknown, in.Now, in.Order.ID, "the order doesn't say up to which TLP its recipients may see evidence: write tlp: in it")
+	}
+	open, consents := 0, 0
+	for _, x := range in.Exhibits {
+		level := x.TLP
+		if level == "" {
+			level = in.CaseTLP
+		}
+		short := x.Hash[:min(len(x.Hash), 19)]
+		switch {
+		case x.Consent != "":
+			consents++
+		case x.Originator != "":
+			return verdict(G7, impound.GateBlock, in.Now, x.Hash, "its evidence %s came from %s, and nobody recorded that they allow its disclosure: impound case consent %s", short, x.Originator, in.Name.Defanged())
+		case level == "":
+			open++
+		case !level.Within(in.Order.TLP):
+			return verdict(G7, impound.GateBlock, in.Now, x.Hash, "its evidence %s is TLP:%s, and the order goes to people cleared for TLP:%s: leave it out, or record its originator's consent: impound case consent %s", short, strings.ToUpper(string(level)), strings.ToUpper(string(in.Order.TLP)), in.Name.Defanged())
+		}
+	}
+	if open > 0 {
+		return verdict(G7, impound.GateUnknown, in.Now, "", "%d of its %d artefacts have no TLP level, and the case has none", open, len(in.Exhibits))
+	}
+	return verdict(G7, impound.GatePass, in.Now, "", "%d artefacts within TLP:%s, %d by consent", len(in.Exhibits)-consents, strings.ToUpper(string(in.Order.TLP)), consents)
+}
+
+// threeViews is G14 (easyDNS 2013: the zone had changed while WHOIS showed the
+// old owner): nothing is done before parent zone, RDAP and resolvers all show
+// the order. It never keeps a name out of effect: a name that has drifted must be
+// mended.
+func threeViews(in Input) impound.GateVerdict {
+	if in.Taken.IsZero() {
+		return verdict(G14, impound.GatePass, in.Now, "", "nothing was done to it yet; it counts as done when parent zone, RDAP and resolvers show the order")
+	}
+	good, at := 0, time.Time{}
+	var off, blind []string
+	for _, v := range in.Views {
+		if at.IsZero() || v.At.Before(at) {
+			at = v.At
+		}
+		switch {
+		case v.Good:
+			good++
+		case v.Blind:
+			blind = append(blind, v.View+": "+v.Why)
+		default:
+			off = append(off, v.View+": "+v.Why)
+		}
+	}
+	switch {
+	case len(off) > 0:
+		return verdict(G14, impound.GateWarn, at, strings.Join(off, "; "), "taken on %s, but not every view shows the order: it is not done", in.Taken.UTC().Format(time.DateOnly))
+	case len(blind) > 0:
+		return verdict(G14, impound.GateUnknown, at, strings.Join(blind, "; "), "taken on %s, but not every view could be had: nobody knows whether it is done", in.Taken.UTC().Format(time.DateOnly))
+	case good < 3:
+		return verdict(G14, impound.GateUnknown, in.Taken, "", "taken on %s, and %d of the three views were looked at since: impound seize verify", in.Taken.UTC().Format(time.DateOnly), good)
+	}
+	return verdict(G14, impound.GatePass, at, "", "parent zone, RDAP and resolvers show the order")
 }
 
 // ownerNotice is G10 (Avalanche 2019: the owner learned of it after three days,

@@ -181,7 +181,7 @@ func TestLoadLists(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"dynamic-dns.json", "my-hosting.txt", "sinkhole-names.list"}, l.Files()); diff != "" {
+	if diff := cmp.Diff([]string{"dynamic-dns.json", "my-hosting.txt", "sinkhole-names.list", "sinkholes.json"}, l.Files()); diff != "" {
 		t.Error(diff)
 	}
 	for n, want := range map[string]impound.Outcome{

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -30,8 +32,63 @@ type Lists struct {
 	sinkholes   map[string]fact // G5: domains of sinkholes and their name servers
 	parking     map[string]fact // G5: name servers of parking services
 	suffixBelow map[string]string
+	// Addresses are looked up by walking these: there are a hundred.
+	sinkholeNets []netFact
+	parkingNets  []netFact
+	ranks        []ranking
 	files       []string
 	infos       []ListInfo
+}
+
+type netFact struct {
+	net netip.Prefix
+	fact
+}
+
+func lookUpAddr(nets []netFact, a netip.Addr) (fact, bool) {
+	a = a.Unmap()
+	for _, n := range nets {
+		if n.net.Contains(a) {
+			return n.fact, true
+		}
+	}
+	return fact{}, false
+}
+
+// ranking is a list that says which names are used most, in order.
+type ranking struct {
+	source string
+	asOf   time.Time
+	place  map[string]int32
+	of     int
+}
+
+// Rank is a name's place in a popularity list.
+type Rank struct {
+	Place  int // 0: it is not in the list
+	Of     int // how many names the list has
+	Source string
+	AsOf   time.Time
+}
+
+// Rank gives the best place of n, or of the registrable domain that it lies
+// below, in the lists that rank names; false when there is no such list.
+func (l *Lists) Rank(n impound.Name) (Rank, bool) {
+	var best Rank
+	r, err := n.RegistryDomain()
+	if err != nil {
+		r = n
+	}
+	for _, k := range l.ranks {
+		p := int(k.place[r.String()])
+		if p == 0 {
+			p = int(k.place[n.String()])
+		}
+		if best.Source == "" || p > 0 && (best.Place == 0 || p < best.Place) || p == 0 && best.Place == 0 && k.of > best.Of {
+			best = Rank{p, k.of, k.source, k.asOf}
+		}
+	}
+	return best, best.Source != ""
 }
 
 // Len gives how many names G1 knows, apart from the public suffix list.
@@ -121,11 +178,11 @@ func BuiltIn() *Lists { return builtIn() }
 // maxListFile bounds one list file (octets).
 const maxListFile = 64 << 20
 
-// LoadLists reads every *.json (MISP warning list) and *.txt or *.list (a name a
-// line, # comments) in dir on top of the built-in facts. What a list is good for
+// LoadLists reads every *.json (MISP warning list), *.txt or *.list (a name a
+// line, # comments) and *.csv (rank,name a line, the most used first) in dir on top of the built-in facts. What a list is good for
 // is told from its name: sinkhole, parking, dynamic, hosting or LOTS, shortener,
-// bio, top or tranco. Lists of addresses and lists of no use to a gate are
-// passed over. An error of KindInvalid names the file; nothing is half loaded.
+// bio, top or tranco. Lists of addresses count for sinkholes and parking; lists of
+// no use to a gate are passed over. An error of KindInvalid names the file; nothing is half loaded.
 func LoadLists(dir string) (*Lists, error) {
 	b := BuiltIn()
 	l := &Lists{asOf: b.asOf, shared: clone(b.shared), sinkholes: clone(b.sinkholes), parking: clone(b.parking), suffixBelow: b.suffixBelow}
@@ -135,7 +192,7 @@ func LoadLists(dir string) (*Lists, error) {
 	}
 	for _, e := range ents {
 		ext := filepath.Ext(e.Name())
-		if e.IsDir() || ext != ".json" && ext != ".txt" && ext != ".list" {
+		if e.IsDir() || strings.HasPrefix(e.Name(), ".") || !slices.Contains(Extensions, ext) {
 			continue
 		}
 		if err := l.load(filepath.Join(dir, e.Name()), e); err != nil {
@@ -170,6 +227,8 @@ var kinds = []struct {
 	{"top", "among the most used names of the world"},
 	{"popular", "among the most used names of the world"},
 	{"security-provider", "a security provider's or news site"},
+	{"malware-analysis", "a security provider's or news site"},
+	{"whats-my-ip", "a service that tells visitors their address"},
 	{"false-positive", "a well-known name that ends up in reports by mistake"},
 }
 
@@ -180,26 +239,52 @@ type ListInfo struct {
 	Kind    string    `json:"kind"`            // what a name in it is; "" when no gate can use the list
 	AsOf    time.Time `json:"as_of"`           // its version's date, or the file's
 	Entries int       `json:"entries"`
-	Names   int       `json:"names"` // entries that are names
+	Names   int       `json:"names"` // entries that are names, or addresses where these count
 	Hash    string    `json:"hash"`  // of the file
 }
 
 // Infos gives what was read on top of the built-in facts, by file name.
 func (l *Lists) Infos() []ListInfo { return slices.Clone(l.infos) }
 
-// ParseList reads one list file: MISP warning-list JSON when its name ends in
-// .json, else a name a line with # comments. What the list is good for is told
-// from its file name and title. modified dates a list that carries no date. The
-// error is of KindInvalid and names the file. Entries that are no names are
-// passed over and counted.
+// Extensions are the endings of list files.
+var Extensions = []string{".json", ".txt", ".list", ".csv"}
+
+// topShared is up to which place a ranked name counts as one that the world
+// depends on; maxRanked is how many are read.
+const (
+	topShared = 10_000
+	maxRanked = 1_000_000
+)
+
+// Parsed is what one list file holds.
+type Parsed struct {
+	ListInfo
+	List   []impound.Name
+	Nets   []netip.Prefix // of sinkholes and parking
+	Ranked bool           // List is in the order of use, the most used first
+}
+
+// ParseList is [ReadList] for callers that want the names alone.
 func ParseList(file string, data []byte, modified time.Time) (ListInfo, []impound.Name, error) {
-	info := ListInfo{File: filepath.Base(file), AsOf: modified.UTC(), Hash: impound.HashBytes(data)}
+	p, err := ReadList(file, data, modified)
+	return p.ListInfo, p.List, err
+}
+
+// ReadList reads one list file: MISP warning-list JSON when its name ends in
+// .json, rank,name a line when in .csv, else a name a line with # comments. What
+// the list is good for is told from its file name and title. modified dates a
+// list that carries no date. The error is of KindInvalid and names the file.
+// Entries that are no names are passed over and counted.
+func ReadList(file string, data []byte, modified time.Time) (Parsed, error) {
+	info := Parsed{ListInfo: ListInfo{File: filepath.Base(file), AsOf: modified.UTC(), Hash: impound.HashBytes(data)}}
 	if len(data) > maxListFile {
-		return info, nil, impound.Errorf(impound.KindInvalid, "the list is longer than %d octets", maxListFile).At(file).WithCure("split it")
+		return info, impound.Errorf(impound.KindInvalid, "the list is longer than %d octets", maxListFile).At(file).WithCure("split it")
 	}
 	base := strings.ToLower(info.File)
 	var items []string
-	if filepath.Ext(base) == ".json" {
+	addresses := false
+	switch filepath.Ext(base) {
+	case ".json":
 		var d struct {
 			Name    string          `json:"name"`
 			Type    string          `json:"type"`
@@ -208,7 +293,7 @@ func ParseList(file string, data []byte, modified time.Time) (ListInfo, []impoun
 			For     []string        `json:"matching_attributes"`
 		}
 		if err := json.Unmarshal(data, &d); err != nil {
-			return info, nil, impound.Errorf(impound.KindInvalid, "is no MISP warning list: %w", err).At(file).WithCure("fetch it again, or remove it from the folder")
+			return info, impound.Errorf(impound.KindInvalid, "is no MISP warning list: %w", err).At(file).WithCure("fetch it again, or remove it from the folder")
 		}
 		info.Title, info.Entries = d.Name, len(d.List)
 		// Most lists carry their date as their version: 20250115.
@@ -216,15 +301,36 @@ func ParseList(file string, data []byte, modified time.Time) (ListInfo, []impoun
 		if t, err := time.Parse("20060102", string(d.Version)); err == nil && t.Year() >= 2000 && !t.After(modified) {
 			info.AsOf = t
 		}
-		if d.Type != "hostname" && d.Type != "string" && d.Type != "" {
-			return info, nil, nil // addresses, substrings, expressions
+		if d.Type != "hostname" && d.Type != "string" && d.Type != "substring" && d.Type != "cidr" && d.Type != "" {
+			return info, nil // expressions
 		}
 		if len(d.For) > 0 && !slices.ContainsFunc(d.For, func(a string) bool { return a == "domain" || a == "hostname" || a == "domain|ip" }) {
-			return info, nil, nil // hashes, file names
+			return info, nil // hashes, file names
 		}
+		addresses = d.Type == "cidr"
 		items = d.List
 		base += " " + strings.ToLower(d.Name)
-	} else {
+	case ".csv":
+		info.Ranked = true
+		for line := range strings.Lines(string(data)) {
+			if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+				continue
+			}
+			if info.Entries++; len(items) == maxRanked {
+				continue
+			}
+			// A line that is not "place,name" in rising order is no entry.
+			place, n, ok := strings.Cut(line, ",")
+			if p, err := strconv.Atoi(place); !ok || err != nil || p <= len(items) || p > len(items)+maxRanked {
+				if info.Entries == 1 {
+					info.Entries = 0 // the head of the table
+				}
+				continue
+			}
+			items = append(items, n)
+		}
+		info.Entries = min(info.Entries, maxRanked)
+	default:
 		for line := range strings.Lines(string(data)) {
 			line, _, _ = strings.Cut(line, "#")
 			if line = strings.TrimSpace(line); line != "" {
@@ -234,30 +340,58 @@ func ParseList(file string, data []byte, modified time.Time) (ListInfo, []impoun
 		info.Entries = len(items)
 	}
 	i := slices.IndexFunc(kinds, func(k struct{ word, kind string }) bool { return strings.Contains(base, k.word) })
+	if i >= 0 && kinds[i].kind == "" && addresses { // parking-domain.json holds the addresses of parking services
+		i = slices.IndexFunc(kinds, func(k struct{ word, kind string }) bool { return k.kind == "parking" })
+	}
 	if i < 0 || kinds[i].kind == "" {
-		return info, nil, nil
+		return info, nil
 	}
-	switch info.Kind = kinds[i].kind; info.Kind {
+	kind := kinds[i].kind
+	switch kind {
 	case "sinkhole":
-		info.Kind = kindSinkhole
+		kind = kindSinkhole
 	case "parking":
-		info.Kind = kindParking
+		kind = kindParking
 	}
-	var names []impound.Name
+	if info.Ranked && kind != kindPopular || addresses && kind != kindSinkhole && kind != kindParking {
+		info.Ranked = false
+		return info, nil
+	}
+	info.Kind = kind
 	for _, s := range items {
+		if kind == kindSinkhole || kind == kindParking {
+			if p, ok := prefixOf(s); ok {
+				info.Nets = append(info.Nets, p)
+				continue
+			}
+		}
 		n, err := impound.ParseName(strings.TrimPrefix(s, "."))
 		if err != nil || n.Labels() < 2 {
 			continue // warning lists hold addresses and typing errors too
 		}
-		names = append(names, n)
+		info.List = append(info.List, n)
 	}
-	info.Names = len(names)
-	return info, names, nil
+	info.Names = len(info.List) + len(info.Nets)
+	return info, nil
+}
+
+// prefixOf reads an address or a network; one so wide that it holds half the
+// world is none.
+func prefixOf(s string) (netip.Prefix, bool) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()), true
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil || p.Addr().Is4() && p.Bits() < 12 || p.Addr().Is6() && p.Bits() < 24 {
+		return netip.Prefix{}, false
+	}
+	return p.Masked(), true
 }
 
 const (
 	kindSinkhole = "a sinkhole"
 	kindParking  = "a parking service"
+	kindPopular  = "among the most used names of the world"
 )
 
 func (l *Lists) load(path string, e fs.DirEntry) error {
@@ -272,19 +406,31 @@ func (l *Lists) load(path string, e fs.DirEntry) error {
 	if err != nil {
 		return impound.Errorf(impound.KindInvalid, "couldn't read the list: %w", err).At(path)
 	}
-	info, names, err := ParseList(path, b, fi.ModTime())
+	info, err := ReadList(path, b, fi.ModTime())
 	if err != nil {
 		return err
 	}
 	if info.Kind == "" {
 		return nil
 	}
-	into := l.shared
+	into, nets := l.shared, &l.sinkholeNets
 	switch info.Kind {
 	case kindSinkhole:
 		into = l.sinkholes
 	case kindParking:
-		into = l.parking
+		into, nets = l.parking, &l.parkingNets
+	}
+	for _, p := range info.Nets {
+		*nets = append(*nets, netFact{p, fact{info.Kind, info.File, info.AsOf}})
+	}
+	names := info.List
+	if info.Ranked {
+		place := make(map[string]int32, len(names))
+		for i, n := range names {
+			place[n.String()] = int32(i + 1)
+		}
+		l.ranks = append(l.ranks, ranking{info.File, info.AsOf, place, len(names)})
+		names = names[:min(len(names), topShared)]
 	}
 	for _, n := range names {
 		if _, ok := into[n.String()]; !ok {
@@ -296,7 +442,7 @@ func (l *Lists) load(path string, e fs.DirEntry) error {
 	}
 	l.files = append(l.files, info.File)
 	slices.Sort(l.files)
-	l.infos = append(l.infos, info)
+	l.infos = append(l.infos, info.ListInfo)
 	slices.SortFunc(l.infos, func(a, b ListInfo) int { return strings.Compare(a.File, b.File) })
 	return nil
 }

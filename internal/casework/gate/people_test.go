@@ -17,16 +17,16 @@ func TestGatesOfHarm(t *testing.T) {
 		want   impound.Outcome
 		words  string
 	}{
-		{"no-ip: nobody measured", func(*Input) {}, G3, impound.GateUnknown, "nobody measured"},
+		{"no-ip: nobody measured", func(*Input) {}, G3, impound.GateUnknown, "nobody says"},
 		{"held, not sinkholed", func(in *Input) { in.Order.Acts = impound.Acts{Hold: true} }, G3, impound.GatePass, "not sent to us"},
 		{"no-ip: too many for it", func(in *Input) { in.Capacity = &Capacity{Measured: 199, Expected: 100, Servers: 2, At: t0} }, G3, impound.GateBlock, "lose their service"},
 		{"enough", func(in *Input) { in.Capacity = &Capacity{Measured: 200, Expected: 100, Servers: 2, At: t0} }, G3, impound.GatePass, "more than twice"},
 		{"seizedservers: one server", func(in *Input) { in.Capacity = &Capacity{Measured: 900, Expected: 100, Servers: 1, At: t0} }, G3, impound.GateWarn, "single point"},
 		{"demand unknown", func(in *Input) { in.Capacity = &Capacity{Measured: 900, Servers: 2, At: t0} }, G3, impound.GateUnknown, "what the names draw"},
 		{"3fn: nobody counted", func(*Input) {}, G4, impound.GateUnknown, "nobody counted"},
-		{"3fn: thousands", func(in *Input) { in.Tenants = &Tenants{15000, "passive DNS", t0} }, G4, impound.GateBlock, "15000 hosts"},
-		{"a hundred", func(in *Input) { in.Tenants = &Tenants{100, "passive DNS", t0} }, G4, impound.GateWarn, "whose"},
-		{"few", func(in *Input) { in.Tenants = &Tenants{10, "passive DNS", t0} }, G4, impound.GatePass, ""},
+		{"3fn: thousands", func(in *Input) { in.Tenants = &Tenants{Hosts: 15000, Source: "passive DNS", At: t0} }, G4, impound.GateBlock, "15000 hosts"},
+		{"a hundred", func(in *Input) { in.Tenants = &Tenants{Hosts: 100, Source: "passive DNS", At: t0} }, G4, impound.GateWarn, "whose"},
+		{"few", func(in *Input) { in.Tenants = &Tenants{Hosts: 10, Source: "passive DNS", At: t0} }, G4, impound.GatePass, ""},
 		{"avalanche: owner not told", func(in *Input) { in.Order.AtEnd = "restore" }, G10, impound.GateWarn, "impound case notice"},
 		{"no way back", func(in *Input) { in.OwnerTold, in.Order.AtEnd = t0, "release" }, G10, impound.GateWarn, "doesn't say that it is restored"},
 		{"neither", func(in *Input) { in.Order.AtEnd = "release" }, G10, impound.GateWarn, "no record"},
