@@ -42,7 +42,10 @@ type webServer struct {
 	tls   *tlsSide // nil without TLS
 
 	loops  []*webLoop
-	open   atomic.Int64
+	room   *roomMember
+	handed ages         // to net/http
+	toShed atomic.Int64 // connections to let go of
+	turn   atomic.Int64 // of the loops, in that
 	held   atomic.Int64
 	ending atomic.Bool
 	cut    atomic.Bool
@@ -155,6 +158,7 @@ func (s *Sinkhole) listenWeb(addr string, secure bool) (start func(), err error)
 		scheme, w.proto = "https", impound.ProtoTLS
 		w.tls = newTLSSide(w)
 	}
+	w.room = s.room.join(s.cfg.Limits.Conns, w.shed)
 	for range max(1, min(runtime.GOMAXPROCS(0), 16)) {
 		l, err := newWebLoop(w)
 		if err != nil {
@@ -375,6 +379,9 @@ func (l *webLoop) run() {
 			}
 		}
 		l.expire()
+		for l.w.toShed.Load() > 0 && l.w.toShed.Add(-1) >= 0 {
+			l.shedOne()
+		}
 		if ended {
 			left := false
 			for _, c := range l.socks {
@@ -424,6 +431,8 @@ func (l *webLoop) accept() {
 		case unix.EINTR, unix.ECONNABORTED:
 			continue
 		case unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ENOBUFS:
+			l.w.s.n.connsCut.Add(1)
+			l.w.shed()
 			time.Sleep(time.Millisecond) // or it would spin
 			return
 		default:
@@ -435,9 +444,7 @@ func (l *webLoop) accept() {
 			l.refuse(fd)
 			continue
 		}
-		lim := l.w.s.cfg.Limits.Conns
-		if n := l.w.open.Add(1); lim >= 0 && n > int64(lim) {
-			l.w.open.Add(-1)
+		if !l.w.room.take() {
 			l.w.s.conns.give(src.Addr())
 			l.refuse(fd)
 			continue
@@ -519,6 +526,48 @@ func (l *webLoop) unclock(c *sock) {
 	c.next, c.prv, c.list = nil, nil, listNone
 }
 
+// shed has the connection let go of that was silent for longest, of one of the
+// loops or of net/http.
+func (w *webServer) shed() {
+	w.handed.mu.Lock()
+	away := w.handed.n
+	w.handed.mu.Unlock()
+	if int64(away)*2 > w.room.open.Load() {
+		w.handed.cutOldest()
+		return
+	}
+	if w.toShed.Add(1) > 1024 { // it is behind; they will ask again
+		w.toShed.Add(-1)
+	}
+	w.loops[int(uint64(w.turn.Add(1))%uint64(len(w.loops)))].rouse()
+}
+
+// shedOne lets go of one: of those who had their answers the oldest, or else of
+// the others.
+func (l *webLoop) shedOne() {
+	var who *sock
+	var since int64
+	for _, list := range [...]int{listLinger, listIdle} {
+		if c := l.lists[list].first; c != nil {
+			l.drop(c)
+			return
+		}
+	}
+	for _, list := range [...]int{listHead, listWrite} {
+		if c := l.lists[list].first; c != nil && (who == nil || c.due-l.lists[list].after < since) {
+			who, since = c, c.due-l.lists[list].after
+		}
+	}
+	switch {
+	case who == nil:
+	case who.state == stShake:
+		l.unclock(who)
+		who.secure.expire()
+	default:
+		l.drop(who)
+	}
+}
+
 func (l *webLoop) expire() {
 	for i := range l.lists {
 		for {
@@ -549,7 +598,7 @@ func (l *webLoop) forget(c *sock) {
 	l.hold(c, -len(c.in)-len(c.out))
 	clear(c.in)
 	if c.state != stGone {
-		l.w.open.Add(-1)
+		l.w.room.give()
 		l.w.s.conns.give(c.src.Addr())
 	}
 	reuse := c.secure == nil // a handshake's goroutine may still look at it
@@ -688,10 +737,13 @@ func (l *webLoop) answer(c *sock, b []byte) bool {
 	old := len(c.in)
 	if len(b) > 0 || old > 0 {
 		clear(c.in)
-		if len(b) == 0 {
+		switch {
+		case len(b) == 0:
 			c.in = nil
-		} else {
-			c.in = append(make([]byte, 0, len(b)+256), b...)
+		case len(b) <= cap(c.in): // one who speaks octet by octet costs no memory each time
+			c.in = append(c.in[:0], b...)
+		default:
+			c.in = append(make([]byte, 0, len(b)+len(b)/4+256), b...)
 		}
 		if !l.hold(c, len(c.in)-old) {
 			l.w.s.n.connsRefused.Add(1)

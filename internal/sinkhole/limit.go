@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // rateLimit counts answers per source network and second, in a table of fixed
@@ -103,25 +105,218 @@ func (c *connLimit) give(a netip.Addr) {
 	}
 }
 
+// room bounds what is open of all listeners together, and of each. When little
+// is left, the listener that has most lets go of those who have been silent for
+// longest: whoever comes now is let in.
+type room struct {
+	total bound
+	cut   *atomic.Uint64 // counts those let go of
+
+	mu      sync.Mutex
+	members []*roomMember
+}
+
+// bound is a number of connections; 0 for none.
+type bound struct{ max, soft int64 }
+
+// newBound leaves a little between where connections are let go of, which takes
+// a moment, and where no more are taken in.
+func newBound(n int) bound {
+	if n < 0 {
+		return bound{}
+	}
+	return bound{int64(n), int64(n) - min(int64(n)/16, 256)}
+}
+
+func (b bound) over(n int64) bool { return b.max > 0 && n > b.max }
+func (b bound) near(n int64) bool { return b.max > 0 && n > b.soft }
+
+// roomMember is one listener's part.
+type roomMember struct {
+	r    *room
+	own  bound
+	open atomic.Int64
+	shed func() // lets go of one, now or soon
+}
+
+// filesFor is how many connections the limit of open files leaves: the rest is
+// for the spool, the policy and whatever else this process has open.
+func filesFor() int {
+	var lim unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
+		return 512
+	}
+	n := min(lim.Cur, 1<<20)
+	return int(n - max(n/16, min(128, n/2)))
+}
+
+func (r *room) join(own int, shed func()) *roomMember {
+	m := &roomMember{r: r, own: newBound(own), shed: shed}
+	r.mu.Lock()
+	r.members = append(r.members, m)
+	r.mu.Unlock()
+	return m
+}
+
+// all is how many are open.
+func (r *room) all() (n int64) {
+	for _, m := range r.members { // which are all there before the first connection
+		n += m.open.Load()
+	}
+	return n
+}
+
+// take counts one more; false when there is no room for it.
+func (m *roomMember) take() bool {
+	mine, all := m.open.Add(1), int64(0)
+	if m.r.total.max > 0 {
+		all = m.r.all()
+	}
+	if !m.own.near(mine) && !m.r.total.near(all) {
+		return true
+	}
+	who := m
+	if !m.own.near(mine) {
+		for _, x := range m.r.members {
+			if x.open.Load() > who.open.Load() {
+				who = x
+			}
+		}
+	}
+	m.r.cut.Add(1)
+	who.shed()
+	if m.own.over(mine) || m.r.total.over(all) {
+		m.open.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (m *roomMember) give() { m.open.Add(-1) }
+
+// ages has connections in the order in which they were last heard.
+type ages struct {
+	mu     sync.Mutex
+	oldest *aged
+	newest *aged
+	n      int
+	closed bool
+}
+
+type aged struct {
+	prv, next *aged
+	in        bool
+	cut       func()
+	hurry     func() // what it still says must come soon
+}
+
+// add takes a in as the newest; false when all were cut.
+func (l *ages) add(a *aged) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	l.push(a)
+	return true
+}
+
+func (l *ages) push(a *aged) {
+	a.in, a.prv, a.next = true, l.newest, nil
+	if l.newest != nil {
+		l.newest.next = a
+	} else {
+		l.oldest = a
+	}
+	l.newest = a
+	l.n++
+}
+
+func (l *ages) pull(a *aged) {
+	if a.prv != nil {
+		a.prv.next = a.next
+	} else {
+		l.oldest = a.next
+	}
+	if a.next != nil {
+		a.next.prv = a.prv
+	} else {
+		l.newest = a.prv
+	}
+	a.in, a.prv, a.next = false, nil, nil
+	l.n--
+}
+
+// heard makes a the newest.
+func (l *ages) heard(a *aged) {
+	l.mu.Lock()
+	if a.in && l.newest != a {
+		l.pull(a)
+		l.push(a)
+	}
+	l.mu.Unlock()
+}
+
+func (l *ages) remove(a *aged) {
+	l.mu.Lock()
+	if a.in {
+		l.pull(a)
+	}
+	l.mu.Unlock()
+}
+
+// cutOldest cuts the one that was silent for longest.
+func (l *ages) cutOldest() bool {
+	l.mu.Lock()
+	a := l.oldest
+	if a != nil {
+		l.pull(a)
+	}
+	l.mu.Unlock()
+	if a != nil {
+		a.cut()
+	}
+	return a != nil
+}
+
+// cutAll cuts all that are in, and whoever would come.
+func (l *ages) cutAll() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	for l.cutOldest() {
+	}
+}
+
+func (l *ages) each(f func(*aged)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for a := l.oldest; a != nil; a = a.next {
+		f(a)
+	}
+}
+
 // tracker is a listener whose connections are bounded and can be cut.
 type tracker struct {
 	net.Listener
-	s  *Sinkhole
-	mu sync.Mutex
-	// conns are those that are open; nil after close.
-	conns  map[*tracked]struct{}
+	s      *Sinkhole
+	room   *roomMember
+	conns  ages
 	served chan struct{} // closed when serve has ended; nil when it never began
 	ending atomic.Bool   // whoever is silent now is let go
 }
 
 type tracked struct {
+	aged
 	net.Conn
 	t    *tracker
 	once sync.Once
 }
 
 func (s *Sinkhole) newTracker(ln net.Listener) *tracker {
-	return &tracker{Listener: ln, s: s, conns: map[*tracked]struct{}{}}
+	t := &tracker{Listener: ln, s: s}
+	t.room = s.room.join(s.cfg.Limits.Conns, func() { t.conns.cutOldest() })
+	return t
 }
 
 // Accept gives the next connection within the bounds; those beyond them are
@@ -138,13 +333,14 @@ func (t *tracker) Accept() (net.Conn, error) {
 			reset(c)
 			continue
 		}
+		ok := t.room.take()
 		tc := &tracked{Conn: c, t: t}
-		t.mu.Lock()
-		ok := t.conns != nil && (t.s.cfg.Limits.Conns < 0 || len(t.conns) < t.s.cfg.Limits.Conns)
-		if ok {
-			t.conns[tc] = struct{}{}
+		tc.cut = func() { c.Close() } // whoever serves it sees that, and gives back its room
+		tc.hurry = func() { c.SetReadDeadline(time.Now().Add(grace)) }
+		if ok && !t.conns.add(&tc.aged) {
+			t.room.give()
+			ok = false
 		}
-		t.mu.Unlock()
 		if !ok {
 			t.s.conns.give(src)
 			t.s.n.connsRefused.Add(1)
@@ -181,13 +377,20 @@ func (c *tracked) SetReadDeadline(at time.Time) error {
 	return c.Conn.SetReadDeadline(at)
 }
 
+func (c *tracked) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.t.conns.heard(&c.aged)
+	}
+	return n, err
+}
+
 func (c *tracked) Close() error {
 	err := c.Conn.Close()
 	c.once.Do(func() {
 		c.t.s.conns.give(addrPort(c.RemoteAddr()).Addr())
-		c.t.mu.Lock()
-		delete(c.t.conns, c)
-		c.t.mu.Unlock()
+		c.t.room.give()
+		c.t.conns.remove(&c.aged)
 	})
 	return err
 }
@@ -220,29 +423,12 @@ func (t *tracker) close(ctx context.Context) error {
 		return err
 	}
 	t.ending.Store(true)
-	t.mu.Lock()
-	for c := range t.conns {
-		c.SetReadDeadline(time.Now().Add(grace))
-	}
-	t.mu.Unlock()
+	t.conns.each(func(a *aged) { a.hurry() })
 	select {
 	case <-t.served:
 	case <-ctx.Done():
 	}
-	t.cut()
+	t.conns.cutAll()
 	<-t.served
 	return err
-}
-
-func (t *tracker) cut() {
-	t.mu.Lock()
-	var open []*tracked
-	for c := range t.conns {
-		open = append(open, c)
-	}
-	t.conns = nil
-	t.mu.Unlock()
-	for _, c := range open {
-		c.Close()
-	}
 }

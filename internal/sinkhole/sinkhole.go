@@ -74,6 +74,7 @@ type Limits struct {
 	DNSPerSecond   int           // UDP answers per second and network (/24, /56); 1000
 	ConnsPerSource int           // open connections per address (IPv6: per /64); 256
 	Conns          int           // open connections per listener; 20,000
+	AllConns       int           // open connections of all listeners; what the limit of open files leaves
 	HeadTimeout    time.Duration // for a request head, a handshake, a line of SMTP; 10 s
 	IdleTimeout    time.Duration // between requests; 60 s
 	SealPerSecond  int           // lure tokens sealed per second; 200
@@ -88,6 +89,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.DNSPerSecond, 1000)
 	def(&l.ConnsPerSource, 256)
 	def(&l.Conns, 20_000)
+	def(&l.AllConns, filesFor())
 	def(&l.SealPerSecond, 200)
 	if l.HeadTimeout == 0 {
 		l.HeadTimeout = 10 * time.Second
@@ -105,6 +107,7 @@ type Stats struct {
 	Malformed, Limited                  uint64
 	RecordFailed                        uint64 // the answer left all the same
 	ConnsRefused                        uint64 // closed because of a bound
+	ConnsCut                            uint64 // silent ones let go of to make room for others
 	TLSHellos                           uint64
 	BadFrames                           uint64 // dropped from AF_XDP as the kernel would have: damaged, or from nobody
 }
@@ -114,7 +117,7 @@ type counters struct {
 	answered, refused                   atomic.Uint64
 	malformed, limited                  atomic.Uint64
 	recordFailed, connsRefused, hellos  atomic.Uint64
-	badFrames                           atomic.Uint64
+	badFrames, connsCut                 atomic.Uint64
 }
 
 // Sinkhole is a set of listeners. All methods are safe for concurrent use.
@@ -128,6 +131,7 @@ type Sinkhole struct {
 	lures  *sealer
 	rrl    *rateLimit
 	conns  *connLimit
+	room   *room
 
 	failedAt atomic.Int64 // when a failure to record was last logged
 
@@ -202,6 +206,7 @@ func New(cfg Config) (*Sinkhole, error) {
 	s.certs = newCerts(cfg.Now)
 	s.lures = &sealer{key: cfg.LureKey, to: cfg.Recipients, perSecond: cfg.Limits.SealPerSecond}
 	s.rrl = newRateLimit(cfg.Limits.DNSPerSecond)
+	s.room = &room{total: newBound(cfg.Limits.AllConns), cut: &s.n.connsCut}
 	s.conns = &connLimit{perSource: cfg.Limits.ConnsPerSource, open: map[netip.Addr]int{}}
 	if err := s.SetPolicy(cfg.Policy); err != nil {
 		return nil, err
@@ -341,7 +346,7 @@ func (s *Sinkhole) Stats() Stats {
 		DNS: n.dns.Load(), DNSTCP: n.dnsTCP.Load(), HTTP: n.http.Load(), HTTPS: n.https.Load(), SMTP: n.smtp.Load(), TCP: n.tcp.Load(),
 		Answered: n.answered.Load(), Refused: n.refused.Load(), Malformed: n.malformed.Load(), Limited: n.limited.Load(),
 		RecordFailed: n.recordFailed.Load(), ConnsRefused: n.connsRefused.Load(), TLSHellos: n.hellos.Load(),
-		BadFrames: n.badFrames.Load(),
+		BadFrames: n.badFrames.Load(), ConnsCut: n.connsCut.Load(),
 	}
 }
 

@@ -147,12 +147,18 @@ func (l *webLoop) give(sc *secureConn) {
 	l.forget(c)
 	f.Close()
 	w := l.w
-	back := func() { w.open.Add(-1); w.s.conns.give(src) }
+	back := func() { w.room.give(); w.s.conns.give(src) }
 	if err != nil {
 		back()
 		return
 	}
-	sc.given = &handedConn{Conn: nc, back: back}
+	h := &handedConn{Conn: nc, w: w, back: back}
+	h.aged.cut = func() { h.Close() }
+	sc.given = h
+	if !w.handed.add(&h.aged) {
+		h.Close()
+		return
+	}
 	go func() {
 		select {
 		case w.tls.ln.ch <- sc.tls:
@@ -163,15 +169,28 @@ func (l *webLoop) give(sc *secureConn) {
 }
 
 type handedConn struct {
+	aged
 	net.Conn
+	w    *webServer
 	once sync.Once
 	back func()
 }
 
 func (h *handedConn) Close() error {
 	err := h.Conn.Close()
-	h.once.Do(h.back)
+	h.once.Do(func() {
+		h.w.handed.remove(&h.aged)
+		h.back()
+	})
 	return err
+}
+
+func (h *handedConn) Read(b []byte) (int, error) {
+	n, err := h.Conn.Read(b)
+	if n > 0 {
+		h.w.handed.heard(&h.aged)
+	}
+	return n, err
 }
 
 func (h *handedConn) CloseWrite() error { return h.Conn.(*net.TCPConn).CloseWrite() }
