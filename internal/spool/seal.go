@@ -118,72 +118,37 @@ func encodeParquet(rows []row) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// packer makes the same of the records of a journal as encodeParquet of its rows,
-// without ever holding more than a few hundred of these: it sorts what the order
-// is made of, and reads each record again when its turn comes. It can be used
-// again, for one journal at a time.
-type packer struct {
-	keys []packKey
-	rows []row
-	buf  bytes.Buffer
-	w    *parquet.GenericWriter[row]
-	in   interner
+// sealer makes Parquet of the records of one journal after the other: begin, add
+// for each in the order of their numbers, finish. What finish gives is good until
+// the next begin. A record that add refuses leaves no trace.
+type sealer interface {
+	begin(sensor string)
+	add(seq uint64, body []byte) (at int64, err error)
+	finish() ([]byte, error)
 }
 
-type packKey struct {
-	zone    string
-	at      int64
-	seq     uint64
-	off, ln int
+// plainSealer is the sealer that says what is right: through [impound.Event] and
+// the library. The one that is used is columns.
+type plainSealer struct {
+	sensor string
+	rows   []row
+	in     interner
 }
 
-func newPacker() *packer {
-	return &packer{rows: make([]row, 0, 256), w: parquet.NewGenericWriter[row](nil,
-		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault}),
-		parquet.SortingWriterConfig(parquet.SortingColumns(parquet.Ascending("zone"), parquet.Ascending("at"), parquet.Ascending("seq"))),
-		parquet.CreatedBy("impound", "1", "spool"),
-	)}
+func (p *plainSealer) begin(sensor string) { p.sensor, p.rows = sensor, p.rows[:0] }
+
+func (p *plainSealer) add(seq uint64, body []byte) (int64, error) {
+	e := impound.Event{Seq: seq, Sensor: p.sensor}
+	if err := decode(body, &e, &p.in); err != nil {
+		return 0, err
+	}
+	p.rows = append(p.rows, toRow(&e))
+	return e.At.UnixMicro(), nil
 }
 
-var packers = sync.Pool{New: func() any { return newPacker() }}
+func (p *plainSealer) finish() ([]byte, error) { return encodeParquet(p.rows) }
 
-// pack encodes the records that keys name, of the journal data. The result is
-// good until the next call.
-func (p *packer) pack(data []byte, sensor string) ([]byte, error) {
-	slices.SortFunc(p.keys, func(a, b packKey) int {
-		if a.zone != b.zone {
-			return cmp.Compare(a.zone, b.zone)
-		}
-		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.seq, b.seq))
-	})
-	p.buf.Reset()
-	p.w.Reset(&p.buf)
-	p.rows = p.rows[:0]
-	flush := func() error {
-		_, err := p.w.Write(p.rows)
-		p.rows = p.rows[:0]
-		return err
-	}
-	for i := range p.keys {
-		k := &p.keys[i]
-		e := impound.Event{Seq: k.seq, Sensor: sensor}
-		if err := decode(data[k.off:k.off+k.ln], &e, &p.in); err != nil {
-			return nil, err
-		}
-		if p.rows = append(p.rows, toRow(&e)); len(p.rows) == cap(p.rows) {
-			if err := flush(); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if err := flush(); err != nil {
-		return nil, err
-	}
-	if err := p.w.Close(); err != nil {
-		return nil, err
-	}
-	return p.buf.Bytes(), nil
-}
+var sealers = sync.Pool{New: func() any { return newColumns() }}
 
 // decodeParquet gives the events in the order of their numbers.
 func decodeParquet(data []byte) (events []impound.Event, err error) {
@@ -276,37 +241,33 @@ func (s *Spool) sealOne(g segment) error {
 	if err != nil {
 		sensor = s.opt.Sensor
 	}
-	p := packers.Get().(*packer)
-	defer packers.Put(p)
-	p.keys = p.keys[:0]
+	p := sealers.Get().(*columns)
+	defer sealers.Put(p)
+	p.begin(sensor)
 	var last uint64
-	var newest time.Time
+	count, newest := 0, int64(0)
 	sc := scanner{data: j.data, last: g.first - 1}
 	for {
 		seq, body, ok := sc.next()
 		if !ok {
 			break
 		}
-		e := impound.Event{Seq: seq, Sensor: sensor}
-		if err := decode(body, &e, &p.in); err != nil {
+		at, err := p.add(seq, body)
+		if err != nil {
 			sc.bad++
 			continue
 		}
-		p.keys = append(p.keys, packKey{e.Zone, e.At.UnixMicro(), seq, sc.at - recSize(len(body)) + recHead, len(body)})
-		last = seq
-		if e.At.After(newest) {
-			newest = e.At
-		}
+		count, last, newest = count+1, seq, max(newest, at)
 	}
 	if sc.bad > 0 || sc.tail() > 0 {
 		damaged = errors.Join(damaged, fmt.Errorf("%d damaged stretches; %d octets at its end can't be read", sc.bad, sc.tail()))
 	}
-	if len(p.keys) > 0 {
-		data, err := p.pack(j.data, sensor)
+	if count > 0 {
+		data, err := p.finish()
 		if err != nil {
 			return err
 		}
-		name := sealedName(g.first, last, len(p.keys), newest, crc32.Checksum(data, castagnoli))
+		name := sealedName(g.first, last, count, time.UnixMicro(newest), crc32.Checksum(data, castagnoli))
 		if err := writeAtomic(s.dir, name, data); err != nil {
 			return err
 		}
