@@ -14,6 +14,10 @@ type Artefact struct {
 	Tool   string    `json:"tool"`   // what captured them, with version
 	By     string    `json:"by"`     // person, or "system"
 	At     time.Time `json:"at"`
+	// TLP is who may see it; empty: the case's level. Originator is who gave
+	// it to us, and must allow that it is disclosed; empty: we made it.
+	TLP        TLP    `json:"tlp,omitempty"`
+	Originator string `json:"originator,omitempty"`
 }
 
 // EntryType is what a line of the evidence log speaks of.
