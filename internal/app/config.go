@@ -112,7 +112,8 @@ type SinkholeConfig struct {
 	Listen []string `yaml:"listen,omitempty" json:"listen,omitempty"`
 	// Answer holds the addresses given for A and AAAA of seized names.
 	Answer []netip.Addr `yaml:"answer,omitempty" json:"answer,omitempty"`
-	// NS holds the names given for NS; they should be the orders' name servers.
+	// NS holds the names given for NS; they should be the orders' name servers,
+	// which are given when it is empty.
 	NS []impound.Name `yaml:"ns,omitempty" json:"ns,omitempty"`
 	// Hostmaster is the mailbox of SOA records, as a name: hostmaster.unit.example
 	Hostmaster impound.Name `yaml:"hostmaster,omitempty" json:"hostmaster,omitzero"`

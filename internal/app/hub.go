@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"math/big"
 	"net"
@@ -546,6 +547,9 @@ func (s *System) makeBundle(ctx context.Context, kept *policy.Kept, name string,
 	if serial == math.MaxUint64 {
 		return nil, "", impound.Errorf(impound.KindRefused, "the highest serial seen is the highest there is: somebody wrote it there, and no bundle could follow").At(s.path("policy")).WithCure("look who had access, then move that folder away: the policy is made anew from the evidence log")
 	}
+	if len(answer.NS) == 0 {
+		answer.NS = orderedNS(ms, now)
+	}
 	opt.Serial, opt.Now, opt.Valid, opt.Sensor, opt.Answer = serial+1, now, s.cfg.policyValid(), name, answer
 	bundle, err := policy.Build(ms, opt)
 	if err != nil {
@@ -560,6 +564,27 @@ func (s *System) makeBundle(ctx context.Context, kept *policy.Kept, name string,
 		return nil, "", fmt.Errorf("couldn't record the policy, so it is not put in force: %w", err)
 	}
 	return bundle, id, nil
+}
+
+// orderedNS gives the name servers that the orders in force delegate to: what the
+// DNS tells where the configuration names none, so that parent and child agree.
+// More than 13 nobody needs.
+func orderedNS(ms []*impound.Mandate, now time.Time) []impound.Name {
+	seen := map[impound.Name]bool{}
+	for _, m := range ms {
+		if !m.InForce(now) {
+			continue
+		}
+		for _, n := range m.Names() {
+			if acts, ok := m.Acts(n); ok && acts.Sinkhole {
+				for _, ns := range acts.Nameservers {
+					seen[ns] = true
+				}
+			}
+		}
+	}
+	out := slices.SortedFunc(maps.Keys(seen), func(a, b impound.Name) int { return strings.Compare(a.String(), b.String()) })
+	return out[:min(len(out), 13)]
 }
 
 // ExportPolicy makes the bundle for an enrolled sensor that can't reach the hub:
