@@ -83,7 +83,15 @@ type Actor struct {
 	ID      string   `json:"id"`
 	Names   []string `json:"names"` // the first is shown
 	Sources []string `json:"sources,omitempty"`
-	Brands  []string `json:"brands,omitempty"` // whom it imitates
+	Brands  []string `json:"brands,omitempty"`  // whom it imitates
+	Aliases []Alias  `json:"aliases,omitempty"` // who says which of the names
+}
+
+// Alias is one source's word that an actor goes by a name.
+type Alias struct {
+	Name       string `json:"name"`
+	Source     string `json:"source"`
+	Confidence int    `json:"confidence,omitempty"` // of the source in its attribution, 1 to 100; 0 is not said
 }
 
 // Reason is one part of a score or a verdict, in words a person can check.

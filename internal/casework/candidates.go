@@ -24,6 +24,9 @@ const (
 // reasons stays, and the earlier sighting; what a person decided stays too. It
 // records nothing in the evidence log: a candidate is a machine's guess.
 func (s *Service) SaveCandidates(ctx context.Context, cands []impound.Candidate) (added int, err error) {
+	if _, err := s.act(ctx, "SaveCandidates", ""); err != nil {
+		return 0, err
+	}
 	// In portions, so that a person who decides something waits for one only.
 	for part := range slices.Chunk(cands, 500) {
 		n := 0
@@ -83,15 +86,22 @@ type CandidateFilter struct {
 // Candidates gives those that f selects, the highest score first.
 func (s *Service) Candidates(ctx context.Context, f CandidateFilter) ([]impound.Candidate, error) {
 	var out []impound.Candidate
-	err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
+	x, err := s.Sight(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = s.cfg.Store.View(ctx, func(tx store.Tx) error {
 		q := store.Query{Kind: kindCandidate}
 		switch {
-		case f.Status != "":
+		case f.Status != "" && len(x.Hidden()) == 0: // else what is promoted may be shown as open
 			q.Field, q.Value = "status", f.Status
 		case f.Brand != "":
 			q.Field, q.Value = "brand", f.Brand
 		}
 		cs, err := store.Values[impound.Candidate](tx, q)
+		for i := range cs {
+			cs[i] = x.candidate(cs[i])
+		}
 		out = cs
 		return err
 	})
@@ -113,34 +123,39 @@ func (s *Service) Candidates(ctx context.Context, f CandidateFilter) ([]impound.
 // Candidate gives one candidate, or KindNotFound.
 func (s *Service) Candidate(ctx context.Context, n impound.Name) (impound.Candidate, error) {
 	var c impound.Candidate
-	err := s.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
-		c, _, err = getCandidate(tx, n)
+	x, err := s.Sight(ctx)
+	if err != nil {
+		return c, err
+	}
+	err = s.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
+		c, _, err = getCandidate(tx, x, n)
 		return err
 	})
 	return c, err
 }
 
-func getCandidate(tx store.Tx, n impound.Name) (impound.Candidate, int64, error) {
+func getCandidate(tx store.Tx, x Sight, n impound.Name) (impound.Candidate, int64, error) {
 	c, rev, err := store.Get[impound.Candidate](tx, kindCandidate, n.String())
 	if impound.KindOf(err) == impound.KindNotFound {
 		return c, 0, impound.Errorf(impound.KindNotFound, "%s is no candidate", n.Defanged()).WithCure("impound watch candidates lists them; impound case add takes any name")
 	}
-	return c, rev, err
+	return x.candidate(c), rev, err
 }
 
 // Promote puts a candidate into a case, with its reasons and its sighting, and
 // closes it. Promoting it again into the same case changes nothing; into another
 // one is KindConflict. Role: analyst.
 func (s *Service) Promote(ctx context.Context, by string, n impound.Name, caseID string) error {
-	if _, err := s.who(ctx, by, impound.RoleAnalyst); err != nil {
+	x, err := s.act(ctx, "Promote", by)
+	if err != nil {
 		return err
 	}
 	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		c, rev, err := getCandidate(tx, n)
+		c, rev, err := getCandidate(tx, x, n)
 		if err != nil {
 			return err
 		}
-		if _, err := getCase(tx, caseID); err != nil {
+		if _, err := getCase(tx, x, caseID); err != nil {
 			return err
 		}
 		if c.Status == CandidatePromoted {
@@ -165,11 +180,12 @@ func (s *Service) Promote(ctx context.Context, by string, n impound.Name, caseID
 // Dismiss closes a candidate with why. Dismissing it again changes nothing; one
 // that was promoted is KindConflict. Role: analyst.
 func (s *Service) Dismiss(ctx context.Context, by string, n impound.Name, why string) error {
-	if _, err := s.who(ctx, by, impound.RoleAnalyst); err != nil {
+	x, err := s.act(ctx, "Dismiss", by)
+	if err != nil {
 		return err
 	}
 	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		c, rev, err := getCandidate(tx, n)
+		c, rev, err := getCandidate(tx, x, n)
 		if err != nil {
 			return err
 		}
@@ -191,7 +207,7 @@ func (s *Service) Dismiss(ctx context.Context, by string, n impound.Name, why st
 // too (alias as given, ids of the others): that is common, and an analyst should
 // know. Saving the same again changes nothing. Role: analyst.
 func (s *Service) SaveActor(ctx context.Context, by string, a impound.Actor) (shared map[string][]string, err error) {
-	if _, err := s.who(ctx, by, impound.RoleAnalyst); err != nil {
+	if _, err := s.act(ctx, "SaveActor", by); err != nil {
 		return nil, err
 	}
 	if err := checkID("actor", a.ID); err != nil {
@@ -226,7 +242,7 @@ func (s *Service) SaveActor(ctx context.Context, by string, a impound.Actor) (sh
 		if err != nil && impound.KindOf(err) != impound.KindNotFound {
 			return err
 		}
-		if rev > 0 && slices.Equal(old.Names, a.Names) && slices.Equal(old.Sources, a.Sources) && slices.Equal(old.Brands, a.Brands) {
+		if rev > 0 && slices.Equal(old.Names, a.Names) && slices.Equal(old.Sources, a.Sources) && slices.Equal(old.Brands, a.Brands) && slices.Equal(old.Aliases, a.Aliases) {
 			return nil
 		}
 		if _, err := store.Put(tx, kindActor, a.ID, rev, a, nil); err != nil {
@@ -239,6 +255,61 @@ func (s *Service) SaveActor(ctx context.Context, by string, a impound.Actor) (sh
 		return nil, err
 	}
 	return shared, nil
+}
+
+// ImportActors keeps actors from a list of others' making beside what is there:
+// an actor of the same id gains names, aliases and sources and loses nothing.
+// shared says which names then stand in more than one actor (alias, ids, sorted):
+// they are never merged by themselves. Role: analyst.
+func (s *Service) ImportActors(ctx context.Context, by string, list []impound.Actor) (saved int, shared map[string][]string, err error) {
+	if _, err := s.act(ctx, "ImportActors", by); err != nil {
+		return 0, nil, err
+	}
+	have, err := s.Actors(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	byID := map[string]impound.Actor{}
+	for _, a := range have {
+		byID[a.ID] = a
+	}
+	shared = map[string][]string{}
+	for _, in := range list {
+		a := in
+		if old, ok := byID[in.ID]; ok {
+			a = old
+			a.Names = union(old.Names, in.Names)
+			a.Sources = union(old.Sources, in.Sources)
+			a.Brands = union(old.Brands, in.Brands)
+			a.Aliases = union(old.Aliases, in.Aliases)
+			if slices.Equal(a.Names, old.Names) && slices.Equal(a.Sources, old.Sources) && slices.Equal(a.Brands, old.Brands) && slices.Equal(a.Aliases, old.Aliases) {
+				continue
+			}
+		}
+		also, err := s.SaveActor(ctx, by, a)
+		if err != nil {
+			return saved, shared, err
+		}
+		byID[a.ID] = a
+		saved++
+		for alias, ids := range also {
+			ids = append(ids, a.ID)
+			shared[alias] = union(shared[alias], ids)
+			slices.Sort(shared[alias])
+		}
+	}
+	return saved, shared, nil
+}
+
+// union gives a and what b has beside it, in order.
+func union[T comparable](a, b []T) []T {
+	out := slices.Clone(a)
+	for _, x := range b {
+		if !slices.Contains(out, x) {
+			out = append(out, x)
+		}
+	}
+	return out
 }
 
 // Actors gives every actor, by id.

@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/app"
 	"github.com/impound/impound/internal/casework"
+	"github.com/impound/impound/internal/casework/galaxy"
 	"github.com/impound/impound/internal/watch/match"
 )
 
@@ -227,6 +230,19 @@ func (e *env) matchCmd() *cobra.Command {
 	return c
 }
 
+// actors prints actors; the JSON has who says which name, too.
+func (e *env) actors(list []impound.Actor) error {
+	if e.asJSON {
+		return e.json(list)
+	}
+	var rows [][]string
+	for _, a := range list {
+		rows = append(rows, []string{a.ID, strings.Join(a.Names, ", "), strings.Join(a.Brands, ", ")})
+	}
+	e.table([]string{"id", "names", "imitates"}, rows)
+	return nil
+}
+
 func (e *env) actorCmd() *cobra.Command {
 	var names, brands []string
 	add := verb("add ID", "keep an actor and its names", `  impound actor add APT35 --alias "Charming Kitten" --alias Phosphorus --as ada`, cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
@@ -257,18 +273,56 @@ func (e *env) actorCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if e.asJSON {
-				return e.json(actors)
-			}
-			var rows [][]string
-			for _, a := range actors {
-				rows = append(rows, []string{a.ID, strings.Join(a.Names, ", "), strings.Join(a.Brands, ", ")})
-			}
-			e.table([]string{"id", "names", "imitates"}, rows)
-			return nil
+			return e.actors(actors)
 		})
 	})
-	return group("actor", "whom the names belong to", "  impound actor add APT35 --alias \"Charming Kitten\"\n  impound actor list\n  impound actor rank APT35 < new-names.txt", add, list, e.rankCmd())
+	var only []string
+	var dry bool
+	imp := verb("import FILE|-", "take actors and their names from a MISP galaxy or MITRE ATT&CK file", `  impound actor import threat-actor.json --only APT35 --as ada
+  impound actor import enterprise-attack.json --dry-run`, cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		f, name, err := e.input(args[0])
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		list, problems, err := galaxy.Read(f, name)
+		if err != nil {
+			return err
+		}
+		for _, p := range problems {
+			fmt.Fprintf(e.Err, "note: record %d %q %s\n", p.Record, p.Name, p.Text)
+		}
+		if len(only) > 0 {
+			list = slices.DeleteFunc(list, func(a impound.Actor) bool {
+				return !slices.ContainsFunc(a.Names, func(n string) bool {
+					return slices.ContainsFunc(only, func(o string) bool { return strings.EqualFold(n, o) })
+				})
+			})
+			if len(list) == 0 {
+				return impound.Errorf(impound.KindNotFound, "no actor of the file goes by %s", strings.Join(only, " or ")).At(name)
+			}
+		}
+		if dry {
+			return e.actors(list)
+		}
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			me, err := e.me(s)
+			if err != nil {
+				return err
+			}
+			saved, shared, err := s.Casework.ImportActors(ctx, me.ID, list)
+			for _, alias := range slices.Sorted(maps.Keys(shared)) {
+				fmt.Fprintf(e.Err, "note: %q is a name of %s\n", alias, strings.Join(shared[alias], ", "))
+			}
+			if err == nil {
+				fmt.Fprintf(e.Err, "%d actors read, %d new or changed\n", len(list), saved)
+			}
+			return err
+		})
+	})
+	imp.Flags().StringArrayVar(&only, "only", nil, "take the actors alone that go by this name; may be given again")
+	imp.Flags().BoolVar(&dry, "dry-run", false, "show what the file holds, keep nothing")
+	return group("actor", "whom the names belong to", "  impound actor add APT35 --alias \"Charming Kitten\"\n  impound actor list\n  impound actor rank APT35 < new-names.txt", add, imp, list, e.rankCmd())
 }
 
 func (e *env) caseCmd() *cobra.Command {
