@@ -4,7 +4,7 @@ export CGO_ENABLED ?= 0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/impound/impound/internal/cli.version=$(VERSION)
 
-.PHONY: run build test race lint fuzz faults bench bench-sinkhole eval-watch clean
+.PHONY: run build test race lint fuzz faults bench bench-sinkhole eval-watch eval-gates clean
 
 build: bin/impound bin/testregistry
 
@@ -56,6 +56,11 @@ bench-sinkhole:
 # split by time. make eval-watch DATA=folder
 eval-watch:
 	$(GO) run ./cmd/evalwatch -data $(DATA)
+
+# The safety gates on names that actors used: rates per actor, 50 reasons.
+# make eval-gates DATA=folder
+eval-gates:
+	$(GO) run ./cmd/evalgates -data $(DATA) $(EVAL_FLAGS)
 
 clean:
 	rm -rf bin impound-demo

@@ -44,6 +44,8 @@ var builtInShared = map[string]string{
 		myds.me i234.me ddns.me asuscomm.com tplinkdns.com dyndns.dk 3322.org 3322.net f3322.net f3322.org 8866.org 7766.org 8800.org 9966.org 2288.org 6600.org
 		vicp.net vicp.cc oicp.net gicp.net xicp.net imwork.net eicp.net wicp.net uicp.cn 51vip.biz iok.la
 		cloudns.cc cloudns.cl cloudns.nz cloudns.org cloudns.ph cloudns.be cloudns.asia cloudns.info cloudns.pro cloudns.pw cloudns.us
+		25u.com 2waky.com 3-a.net 4dq.com 4pu.com dhcp.biz jungleheart.com justdied.com lflinkup.org mynetav.com mynetav.net mynetav.org ninth.biz ns3.name serverpit.com www1.biz youdontcare.net
+		linkpc.net publicvm.com work.gd run.place line.pm info.gf wiki.gd soon.it fortiddns.com myddns.rocks tftpd.net
 		nip.io sslip.io xip.io traefik.me localtest.me lvh.me`,
 	"a hosting service's zone": `
 		github.io gitlab.io bitbucket.io githubusercontent.com netlify.app netlify.com vercel.app now.sh herokuapp.com herokussl.com onrender.com render.com
@@ -60,6 +62,7 @@ var builtInShared = map[string]string{
 		core.windows.net sharepoint.com onmicrosoft.com onedrive.com live.com dynamics.com powerappsportals.com microsoftonline.com
 		amazonaws.com awsapps.com elasticbeanstalk.com cloudfront.net amplifyapp.com awsstatic.com s3.amazonaws.com lightsail.aws
 		digitaloceanspaces.com ondigitalocean.app linodeobjects.com linode.com vultrobjects.com backblazeb2.com wasabisys.com ovh.net ovh.com your-server.de contabo.net contabo.host
+		xsph.ru mybluehost.me b-cdn.net egnyte.com xsrv.jp cafe24.com contaboserver.net myftpupload.com app.link screenconnect.com
 		cprapid.com myhuaweicloud.com aliyuncs.com myqcloud.com tencentcs.com bcebos.com
 		ngrok.io ngrok.app ngrok-free.app ngrok-free.dev ngrok.dev loca.lt localtunnel.me serveo.net localhost.run lhr.life lhr.rocks pinggy.link pagekite.me portmap.io portmap.host ply.gg playit.gg devtunnels.ms
 		bubbleapps.io retool.com softr.app notion.site notion.so typeform.com jotform.com formstack.com google.co gitbook.io readthedocs.io
@@ -128,3 +131,11 @@ var sharedNets = []netip.Prefix{
 	netip.MustParsePrefix("104.16.0.0/13"), netip.MustParsePrefix("104.24.0.0/14"), netip.MustParsePrefix("172.64.0.0/13"), netip.MustParsePrefix("188.114.96.0/20"),
 	netip.MustParsePrefix("162.158.0.0/15"), netip.MustParsePrefix("198.41.128.0/17"), netip.MustParsePrefix("190.93.240.0/20"), netip.MustParsePrefix("2606:4700::/32"),
 }
+
+// sellers are private suffixes whose company sells the names below as a registry
+// does, with WHOIS or RDAP and a register of its own (CentralNic's and others',
+// public suffix list of 2026): an order can be served on it, not on the registry
+// of the top-level domain.
+const sellers = `
+	ae.org br.com cn.com com.de com.se de.com eu.com gb.com gb.net gr.com hu.com hu.net in.net jp.net jpn.com kr.com mex.com no.com qc.com ru.com
+	sa.com se.com se.net uk.com uk.net us.com us.org uy.com za.bz za.com co.com co.nl co.no com.ru net.ru org.ru pp.ru msk.ru spb.ru msk.su spb.su eu.org`

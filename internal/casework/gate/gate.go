@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/impound/impound"
@@ -199,6 +200,9 @@ func sharedSuffix(in Input, l *Lists) impound.GateVerdict {
 	if suffix == n {
 		return verdict(G1, impound.GateBlock, l.asOf, "public suffix list", "strangers register names directly below it: acting on it would hit all of them")
 	}
+	if private && slices.Contains(sellerZones(), suffix.String()) {
+		return verdict(G1, impound.GateBlock, l.asOf, "public suffix list, private section", "it lies below %s, where a company sells names as a registry does: serve the order on that company, and have two approvers let the name through", suffix.Defanged())
+	}
 	if private {
 		return verdict(G1, impound.GateBlock, l.asOf, "public suffix list, private section", "it lies below %s, which a company lets to strangers: ask that company to remove the host", suffix.Defanged())
 	}
@@ -218,6 +222,8 @@ func sharedSuffix(in Input, l *Lists) impound.GateVerdict {
 	}
 	return verdict(G1, impound.GatePass, l.asOf, l.describe(), "no shared suffix, no service that strangers depend on")
 }
+
+var sellerZones = sync.OnceValue(func() []string { return strings.Fields(sellers) })
 
 // providerFirst is G2 (No-IP 2014: the provider was never asked).
 func providerFirst(in Input) impound.GateVerdict {
