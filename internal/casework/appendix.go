@@ -39,6 +39,7 @@ type Appendix struct {
 	Groups    []AppendixGroup    `json:"groups"`
 	Missing   []Missing          `json:"missing,omitempty"` // what the recipient will ask for
 	Sinkhole  *impound.SinkTerms `json:"sinkhole,omitempty"`
+	Exhibits  []Exhibit          `json:"exhibits,omitempty"` // see WithExhibits
 }
 
 // AppendixGroup is the names that one registrar holds under one registry.

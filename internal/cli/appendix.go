@@ -2,10 +2,14 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -33,38 +37,76 @@ func (e *env) orderDocument(ctx context.Context, s *app.System, arg string) (dat
 }
 
 func (e *env) appendixCmd() *cobra.Command {
-	var format string
+	var format, out string
 	c := verb("appendix FILE|ORDER-ID", "the names as a registry works through them: grouped, with acts, exhibits and what was seen of each", `  impound order appendix O-2026-1                       # for people
   impound order appendix order.yaml --format csv > appendix.csv
+  impound order appendix O-2026-1 --out appendix.pdf    # PDF/A-2b for filing; .docx for counsel
   impound order appendix O-2026-1 --format json`, cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		if e.asJSON && format == "text" {
 			format = "json"
 		}
+		if !c.Flags().Changed("format") && out != "" && out != "-" {
+			format = strings.TrimPrefix(strings.ToLower(filepath.Ext(out)), ".")
+		}
 		switch format {
-		case "csv", "json", "text":
+		case "csv", "json", "text", "pdf", "docx":
 		default:
-			return usageError{impound.Errorf(impound.KindInvalid, "%q is no format of an appendix", format).WithCure("use csv, json or text")}
+			return usageError{impound.Errorf(impound.KindInvalid, "%q is no format of an appendix", format).WithCure("use --format csv, json, text, pdf or docx")}
 		}
 		return e.with(c, func(ctx context.Context, s *app.System) error {
 			data, label, err := e.orderDocument(ctx, s, args[0])
 			if err != nil {
 				return err
 			}
-			a, err := s.Casework.Appendix(ctx, label, data)
+			a, err := s.Appendix(ctx, label, data)
 			if err != nil {
 				return err
 			}
-			switch format {
-			case "csv":
-				return a.CSV(e.Out)
-			case "json":
-				return e.json(a)
-			}
-			return a.Text(e.Out)
+			return e.paper(out, format, func(w io.Writer) error {
+				switch format {
+				case "csv":
+					return a.CSV(w)
+				case "json":
+					j := json.NewEncoder(w)
+					j.SetIndent("", "  ")
+					return j.Encode(a)
+				case "pdf":
+					return a.PDF(w)
+				case "docx":
+					return a.DOCX(w)
+				}
+				return a.Text(w)
+			})
 		})
 	})
-	c.Flags().StringVar(&format, "format", "text", "csv, json or text")
+	c.Flags().StringVar(&format, "format", "text", "csv, json, text, pdf or docx; else as the ending of --out says")
+	c.Flags().StringVar(&out, "out", "", "file to write (default standard output)")
 	return c
+}
+
+// paper writes a document to out, or to standard output when that is no
+// terminal or the document is text. A file that is there stays.
+func (e *env) paper(out, format string, write func(io.Writer) error) error {
+	if out == "" || out == "-" {
+		if e.Tty && (format == "pdf" || format == "docx") {
+			return impound.Errorf(impound.KindInvalid, "a %s is not for a terminal", strings.ToUpper(format)).WithCure("give a file with --out")
+		}
+		return write(e.Out)
+	}
+	f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return impound.Errorf(impound.KindConflict, "couldn't write the document: %w", err).WithCure("choose another file with --out")
+	}
+	if err := write(f); err != nil {
+		f.Close()
+		os.Remove(out)
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return impound.Errorf(impound.KindUnavailable, "couldn't write the document: %w", err)
+	}
+	fmt.Fprintf(e.Err, "wrote %s\n", out)
+	return nil
 }
 
 // differs is how diff --exit-code ends when the two differ: no message, as the
