@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -34,6 +35,13 @@ func sealedName(first, last uint64, count int, newest time.Time, crc uint32) str
 	return fmt.Sprintf("seg-%020d-%020d-%d-%d-%08x.parquet", first, last, count, newest.UnixMicro(), crc)
 }
 
+func scanSealed(name string) (g segment, ok bool) {
+	var newest int64
+	_, err := fmt.Sscanf(name, "seg-%020d-%020d-%d-%d-%08x.parquet", &g.first, &g.last, &g.count, &newest, &g.crc)
+	g.newest, g.sealed = time.UnixMicro(newest).UTC(), true
+	return g, err == nil
+}
+
 // list gives the segments in the order of their numbers. Where a journal was
 // just sealed, only the sealed one is given.
 func list(dir string) ([]segment, error) {
@@ -50,11 +58,12 @@ func list(dir string) ([]segment, error) {
 				continue
 			}
 		case strings.HasPrefix(name, "seg-") && strings.HasSuffix(name, ".parquet"):
-			var newest int64
-			if _, err := fmt.Sscanf(name, "seg-%020d-%020d-%d-%d-%08x.parquet", &g.first, &g.last, &g.count, &newest, &g.crc); err != nil {
+			var ok bool
+			path := g.path
+			if g, ok = scanSealed(name); !ok {
 				continue
 			}
-			g.newest, g.sealed = time.UnixMicro(newest).UTC(), true
+			g.path = path
 		default:
 			continue
 		}
@@ -71,7 +80,7 @@ func list(dir string) ([]segment, error) {
 			}
 			return 1
 		case a.sealed == b.sealed:
-			return 0
+			return cmp.Compare(a.count, b.count) // what was expired counts
 		case a.sealed:
 			return -1
 		}
