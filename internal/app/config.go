@@ -49,6 +49,8 @@ type Config struct {
 	Lists string `yaml:"lists,omitempty" json:"lists,omitempty"`
 	// Report says who writes to network owners.
 	Report ReportConfig `yaml:"report,omitempty" json:"report"`
+	// Access says who may do what without a name.
+	Access AccessConfig `yaml:"access,omitempty" json:"access"`
 	// Role is what impound serve does: "all" (the default) is everything in one
 	// process; "hub" is everything but the listeners; "sensor" is the listeners
 	// alone, on a machine of their own, without a database.
@@ -61,10 +63,28 @@ type Config struct {
 	// every order, for as long as the order lives and after: "6h", the default,
 	// or longer or shorter, but no shorter than "1m"; "off" never looks.
 	CustodyEvery string `yaml:"custody_every,omitempty" json:"custody_every,omitempty"`
+	// Seal says who attests the evidence log, and how often.
+	Seal SealConfig `yaml:"seal,omitempty" json:"seal"`
 	// Routes sends connections meant for one address ("192.0.2.1:53") to
 	// another ("127.0.0.1:5300"). It exists for practice, where name servers
 	// can't sit on port 53; targets off loopback are refused.
 	Routes map[string]string `yaml:"routes,omitempty" json:"routes,omitempty"`
+}
+
+// SealConfig is who attests the evidence log as it stands: only the log's name,
+// size and root go to them. impound evidence seal asks them too, when it is not
+// told whom to ask.
+type SealConfig struct {
+	// Witnesses are C2SP tlog-witnesses: "https://witness.example=NAME+HASH+KEY".
+	Witnesses []string `yaml:"witnesses,omitempty" json:"witnesses,omitempty"`
+	// TSAs are timestamp authorities (RFC 3161): "https://tsa.example/tsr".
+	TSAs []string `yaml:"tsas,omitempty" json:"tsas,omitempty"`
+	// TSACA is a PEM file with the roots that their certificates must lead to.
+	// Empty: their signatures are proven, not whose they are.
+	TSACA string `yaml:"tsa_ca,omitempty" json:"tsa_ca,omitempty"`
+	// Every is how often a serving process asks them: "24h", the default, no
+	// shorter than "1m"; "off" leaves it to impound evidence seal.
+	Every string `yaml:"every,omitempty" json:"every,omitempty"`
 }
 
 // HubConfig is how sensors reach their hub.
@@ -100,6 +120,29 @@ type ControlConfig struct {
 	// PolicyFile is a bundle, or a folder of *.policy files, that something else
 	// puts there.
 	PolicyFile string `yaml:"policy_file,omitempty" json:"policy_file,omitempty"`
+}
+
+// AccessConfig says who may do what without a name.
+type AccessConfig struct {
+	// Local are the roles of whoever runs commands on this machine without
+	// --as: analyst, counsel, approver, operator, notifier, auditor, admin, or
+	// none. Left out: all. It is for screening names and the like; whatever is
+	// signed takes a person's key, and a sealed case takes a party to it.
+	Local []string `yaml:"local,omitempty" json:"local,omitempty"`
+}
+
+// LocalRoles are the roles of whoever runs a command without a name.
+func (c Config) LocalRoles() []impound.Role {
+	if len(c.Access.Local) == 0 {
+		return impound.Roles
+	}
+	var out []impound.Role
+	for _, r := range c.Access.Local {
+		if r != "none" {
+			out = append(out, impound.Role(r))
+		}
+	}
+	return out
 }
 
 // SinkholeConfig is how this sensor answers.
@@ -279,6 +322,11 @@ func (c *Config) Check(state string) impound.Problems {
 			bad("web", "listen on 127.0.0.1 and reach it through ssh -L, or a proxy that knows who may look", "the pages have no login yet, so %s is refused", c.Web)
 		}
 	}
+	for i, r := range c.Access.Local {
+		if !slices.Contains(impound.Roles, impound.Role(r)) && (r != "none" || len(c.Access.Local) > 1) {
+			bad(fmt.Sprintf("access.local[%d]", i), "write analyst, counsel, approver, operator, notifier, auditor or admin; or none, alone", "%q is no role", r)
+		}
+	}
 	for i, l := range c.Sinkhole.Listen {
 		if err := sinkhole.CheckListener(l); err != nil {
 			e := impound.Errorf(impound.KindInvalid, "%q is no listener: %w", l, err)
@@ -309,6 +357,12 @@ func (c *Config) Check(state string) impound.Problems {
 	}
 	if _, err := c.custodyEvery(); err != nil {
 		bad("custody_every", `write "6h", "30m", or "off"`, "%v", err)
+	}
+	if _, err := every(c.Seal.Every, 24*time.Hour); err != nil {
+		bad("seal.every", `write "24h", "1h", or "off"`, "%v", err)
+	}
+	if _, err := c.sealers(state); err != nil {
+		bad("seal", "write witnesses as URL=KEY, authorities as https:// URLs, and tsa_ca as a PEM file", "%v", err)
 	}
 	seen := map[string]string{}
 	for i, r := range c.Registries {
@@ -454,19 +508,22 @@ func (c *Config) checkSensor() impound.Problems {
 }
 
 // custodyEvery reads CustodyEvery; 0 is off.
-func (c *Config) custodyEvery() (time.Duration, error) {
-	switch c.CustodyEvery {
+func (c *Config) custodyEvery() (time.Duration, error) { return every(c.CustodyEvery, 6*time.Hour) }
+
+// every reads how often something is done; 0 is never.
+func every(text string, usual time.Duration) (time.Duration, error) {
+	switch text {
 	case "":
-		return 6 * time.Hour, nil
+		return usual, nil
 	case "off", "0":
 		return 0, nil
 	}
-	d, err := time.ParseDuration(c.CustodyEvery)
+	d, err := time.ParseDuration(text)
 	if err != nil {
-		return 0, fmt.Errorf("%q is no time span", c.CustodyEvery)
+		return 0, fmt.Errorf("%q is no time span", text)
 	}
 	if d < time.Minute {
-		return 0, fmt.Errorf("%s is too often: registries and name servers are asked about every name", d)
+		return 0, fmt.Errorf("%s is too often: others are asked each time", d)
 	}
 	return d, nil
 }

@@ -29,7 +29,8 @@ const (
 // role analyst. TLP is amber when empty, the owner is by. Names come with
 // [Service.AddNames].
 func (s *Service) OpenCase(ctx context.Context, by string, c impound.Case) error {
-	if _, err := s.who(ctx, by, impound.RoleAnalyst); err != nil {
+	x, err := s.act(ctx, "OpenCase", by)
+	if err != nil {
 		return err
 	}
 	if err := checkID("case", c.ID); err != nil {
@@ -57,6 +58,9 @@ func (s *Service) OpenCase(ctx context.Context, by string, c impound.Case) error
 	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		old, _, err := store.Get[impound.Case](tx, kindCase, c.ID)
 		switch {
+		case err == nil && !x.Case(c.ID):
+			// Somebody else's id. The words say no more than that.
+			return impound.Errorf(impound.KindConflict, "the id %q can't be had", c.ID).WithCure("choose another id")
 		case err == nil && old.Title == c.Title && old.Actor == c.Actor && old.TLP == c.TLP:
 			return nil
 		case err == nil:
@@ -75,9 +79,13 @@ func (s *Service) OpenCase(ctx context.Context, by string, c impound.Case) error
 // Case gives a case with its names, in the order of their A-labels.
 func (s *Service) Case(ctx context.Context, id string) (impound.Case, error) {
 	var c impound.Case
-	err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
+	x, err := s.Sight(ctx)
+	if err != nil {
+		return c, err
+	}
+	err = s.cfg.Store.View(ctx, func(tx store.Tx) error {
 		var err error
-		if c, err = getCase(tx, id); err != nil {
+		if c, err = getCase(tx, x, id); err != nil {
 			return err
 		}
 		c.Domains, err = store.Values[impound.CaseDomain](tx, store.Query{Kind: kindDomain, Field: "case", Value: id})
@@ -88,12 +96,16 @@ func (s *Service) Case(ctx context.Context, id string) (impound.Case, error) {
 
 // Cases gives every case without its names, by id.
 func (s *Service) Cases(ctx context.Context) ([]impound.Case, error) {
+	x, err := s.Sight(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var cs []impound.Case
-	err := s.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
+	err = s.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
 		cs, err = store.Values[impound.Case](tx, store.Query{Kind: kindCase})
 		return err
 	})
-	return cs, err
+	return slices.DeleteFunc(cs, func(c impound.Case) bool { return !x.Case(c.ID) }), err
 }
 
 // CountNames counts the names of a case by state.
@@ -109,20 +121,22 @@ func (s *Service) CountNames(ctx context.Context, caseID string) (map[impound.Do
 	return out, nil
 }
 
-func getCase(tx store.Tx, id string) (impound.Case, error) {
+// getCase gives the case when x holds it. One that is sealed to x and one that is
+// not there have the same answer, for the same work.
+func getCase(tx store.Tx, x Sight, id string) (impound.Case, error) {
 	c, _, err := store.Get[impound.Case](tx, kindCase, id)
-	if impound.KindOf(err) == impound.KindNotFound {
-		return c, impound.Errorf(impound.KindNotFound, "there is no case %.64q", id).WithCure("impound case list shows them; impound case open makes one")
+	if impound.KindOf(err) == impound.KindNotFound || err == nil && !x.Case(id) {
+		return impound.Case{}, noCase(id)
 	}
 	return c, err
 }
 
 func domainID(caseID string, n impound.Name) string { return caseID + "/" + n.String() }
 
-func getDomain(tx store.Tx, caseID string, n impound.Name) (impound.CaseDomain, int64, error) {
+func getDomain(tx store.Tx, x Sight, caseID string, n impound.Name) (impound.CaseDomain, int64, error) {
 	d, rev, err := store.Get[impound.CaseDomain](tx, kindDomain, domainID(caseID, n))
-	if impound.KindOf(err) == impound.KindNotFound {
-		return d, 0, impound.Errorf(impound.KindNotFound, "%s is not in case %s", n.Defanged(), caseID).WithCure("add it with: impound case add " + caseID + " " + n.Defanged())
+	if impound.KindOf(err) == impound.KindNotFound || err == nil && !x.Case(caseID) {
+		return impound.CaseDomain{}, 0, impound.Errorf(impound.KindNotFound, "%s is not in case %s", n.Defanged(), caseID).WithCure("add it with: impound case add " + caseID + " " + n.Defanged())
 	}
 	return d, rev, err
 }
@@ -143,7 +157,8 @@ type AddName struct {
 // name that is there already keeps its state; its reasons are joined and its
 // first sighting becomes the earlier of the two. Role: analyst.
 func (s *Service) AddNames(ctx context.Context, by, caseID string, names []AddName) (added int, err error) {
-	if _, err := s.who(ctx, by, impound.RoleAnalyst); err != nil {
+	x, err := s.act(ctx, "AddNames", by)
+	if err != nil {
 		return 0, err
 	}
 	for _, a := range names {
@@ -153,7 +168,7 @@ func (s *Service) AddNames(ctx context.Context, by, caseID string, names []AddNa
 	}
 	err = s.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		added = 0
-		if _, err := getCase(tx, caseID); err != nil {
+		if _, err := getCase(tx, x, caseID); err != nil {
 			return err
 		}
 		return s.addNames(ctx, tx, by, caseID, names, &added)
@@ -213,7 +228,7 @@ func (s *Service) addNames(ctx context.Context, tx store.Tx, by, caseID string, 
 		for i, p := range part {
 			names[i], _, _ = strings.Cut(p, " ")
 		}
-		e := impound.Entry{ID: entryID("case.names", append([]string{caseID}, part...)...), By: by, At: now, What: "case.names", Case: caseID,
+		e := impound.Entry{ID: entryID(whatCaseNames, append([]string{caseID}, part...)...), By: by, At: now, What: whatCaseNames, Case: caseID,
 			Detail: map[string]string{"count": fmt.Sprint(len(part)), "names": strings.Join(names, " ")}}
 		var dates []string
 		for _, n := range names {
@@ -335,7 +350,7 @@ type AddReport struct {
 // the rest is added all the same, and the error is of KindPartial (KindInvalid
 // when no line was good). Role: analyst.
 func (s *Service) AddNamesFrom(ctx context.Context, by, caseID, filename string, r io.Reader) (AddReport, error) {
-	if _, err := s.who(ctx, by, impound.RoleAnalyst); err != nil {
+	if _, err := s.act(ctx, "AddNamesFrom", by); err != nil {
 		return AddReport{}, err
 	}
 	names, ps := ReadNames(filename, r)
@@ -385,11 +400,17 @@ var outcomes = []impound.DomainState{impound.StateSeized, impound.StateSinkholed
 // are set by an operator or [System], everything else by an analyst; ordered is
 // set by filing an order alone. A step that is not on the way is KindRefused.
 func (s *Service) SetState(ctx context.Context, by, caseID string, n impound.Name, state impound.DomainState, why string) error {
-	if err := s.mayOutcome(ctx, by, slices.Contains(outcomes, state)); err != nil {
+	x, err := s.act(ctx, "SetState", by)
+	if err != nil {
 		return err
 	}
+	if !slices.Contains(outcomes, state) {
+		if err := s.May(ctx, by, impound.RoleAnalyst); err != nil {
+			return err
+		}
+	}
 	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		d, rev, err := getDomain(tx, caseID, n)
+		d, rev, err := getDomain(tx, x, caseID, n)
 		if err != nil {
 			return err
 		}
@@ -409,19 +430,6 @@ func (s *Service) SetState(ctx context.Context, by, caseID string, n impound.Nam
 		}
 		return s.step(ctx, tx, by, caseID, rev, d, state, why, true)
 	})
-}
-
-// mayOutcome checks who may note an outcome or, otherwise, do case work.
-func (s *Service) mayOutcome(ctx context.Context, by string, outcome bool) error {
-	if by == System && outcome {
-		return nil
-	}
-	roles := []impound.Role{impound.RoleAnalyst}
-	if outcome {
-		roles = []impound.Role{impound.RoleOperator, impound.RoleAnalyst}
-	}
-	_, err := s.who(ctx, by, roles...)
-	return err
 }
 
 // step writes one state change; log says whether it gets an entry of its own.
@@ -446,21 +454,24 @@ var hashRule = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 // candidate becomes evidenced by it. An artefact that the log doesn't hold is
 // refused. Role: analyst, or [System].
 func (s *Service) AttachEvidence(ctx context.Context, by, caseID string, n impound.Name, hashes ...string) error {
-	if by != System {
-		if _, err := s.who(ctx, by, impound.RoleAnalyst); err != nil {
-			return err
-		}
+	x, err := s.act(ctx, "AttachEvidence", by)
+	if err != nil {
+		return err
 	}
 	for _, h := range hashes {
 		if !hashRule.MatchString(h) {
 			return impound.Errorf(impound.KindInvalid, "%.80q is no hash of an artefact", h).WithCure("give sha256: and 64 hexadecimal digits")
 		}
-		if _, err := s.cfg.Evidence.Read(h); err != nil {
+		_, err := s.cfg.Evidence.Read(h)
+		if err == nil && s.cfg.SeesArtefact != nil {
+			err = s.cfg.SeesArtefact(ctx, x, h)
+		}
+		if err != nil {
 			return impound.Errorf(impound.KindOf(err), "the evidence log holds no sound artefact %s: %w", h, err)
 		}
 	}
 	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		d, rev, err := getDomain(tx, caseID, n)
+		d, rev, err := getDomain(tx, x, caseID, n)
 		if err != nil {
 			return err
 		}

@@ -402,7 +402,7 @@ func TestCandidatesAndActors(t *testing.T) {
 	cand := func(n string, score float64) impound.Candidate {
 		return impound.Candidate{Name: impound.MustName(n), Source: "nrd", Seen: t0, Score: score, Brand: "outlook", Status: "promoted", Case: "C-9", Reasons: []impound.Reason{{Code: "brand", Text: fmt.Sprint(score)}}}
 	}
-	n, err := d.SaveCandidates(ctx, []impound.Candidate{cand("a-verify.com", .5), cand("b-verify.com", .9), cand("c-verify.com", .1)})
+	n, err := d.SaveCandidates(impound.AsSystem(ctx), []impound.Candidate{cand("a-verify.com", .5), cand("b-verify.com", .9), cand("c-verify.com", .1)})
 	d.ok(err)
 	if n != 3 {
 		t.Errorf("new: %d", n)
@@ -421,7 +421,7 @@ func TestCandidatesAndActors(t *testing.T) {
 	d.ok(d.Dismiss(ctx, "ann", b, "a customer's own"))
 	d.refuses(d.Dismiss(ctx, "ann", a, "x"), impound.KindConflict)
 	// What a person decided survives the next finding.
-	n, err = d.SaveCandidates(ctx, []impound.Candidate{cand("a-verify.com", .99), cand("b-verify.com", .1)})
+	n, err = d.SaveCandidates(impound.AsSystem(ctx), []impound.Candidate{cand("a-verify.com", .99), cand("b-verify.com", .1)})
 	d.ok(err)
 	c, err := d.Candidate(ctx, a)
 	d.ok(err)

@@ -21,7 +21,10 @@ const (
 	WhatProviderAsked = "case.provider-asked" // its provider was asked first: G2. Role: analyst, counsel, operator
 )
 
-const whatCaseOpen = "case.open"
+const (
+	whatCaseOpen  = "case.open"
+	whatCaseNames = "case.names"
+)
 
 var decisionRoles = map[string][]impound.Role{
 	WhatAttribute:     {impound.RoleAnalyst},
@@ -127,6 +130,10 @@ func (s *Service) Decide(ctx context.Context, d Decision) error {
 		return err
 	}
 	by := d.Signature.Person
+	if p := impound.PrincipalOf(ctx); p.ID != "" && p.ID != by {
+		return impound.Errorf(impound.KindAuth, "%.64q asks in the name of %.64q", p.ID, by)
+	}
+	sees := s.sight(view, by)
 	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		cases, err := store.Values[impound.Case](tx, store.Query{Kind: kindCase})
 		if err != nil {
@@ -139,7 +146,7 @@ func (s *Service) Decide(ctx context.Context, d Decision) error {
 		}
 		var in []held
 		for _, c := range cases {
-			x, rev, err := getDomain(tx, c.ID, d.Name)
+			x, rev, err := getDomain(tx, Sight{all: true}, c.ID, d.Name)
 			if impound.KindOf(err) == impound.KindNotFound {
 				continue
 			} else if err != nil {
@@ -147,14 +154,17 @@ func (s *Service) Decide(ctx context.Context, d Decision) error {
 			}
 			in = append(in, held{c, x, rev})
 		}
-		if len(in) == 0 {
+		if !slices.ContainsFunc(in, func(h held) bool { return sees.Case(h.c.ID) }) {
 			return impound.Errorf(impound.KindNotFound, "no case holds %s", d.Name.Defanged()).WithCure("add it to a case first: impound case add CASE FILE")
 		}
 		switch d.What {
 		case WhatAttribute:
-			if !slices.ContainsFunc(in, func(h held) bool { return h.c.Actor == d.Actor }) {
+			if !slices.ContainsFunc(in, func(h held) bool { return sees.Case(h.c.ID) && h.c.Actor == d.Actor }) {
 				var who []string
 				for _, h := range in {
+					if !sees.Case(h.c.ID) {
+						continue
+					}
 					who = append(who, h.c.ID+" for "+orNobody(h.c.Actor))
 				}
 				return impound.Errorf(impound.KindInvalid, "no case claims %s for %s: it is in %s", d.Name.Defanged(), d.Actor, strings.Join(who, ", ")).WithCure("name the actor of one of these cases")
@@ -197,6 +207,9 @@ func (s *Service) Decisions(ctx context.Context, n impound.Name) ([]Decision, er
 	view, err := s.ledger.sync(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if !s.sightFor(view, ctx).Name(n) {
+		return nil, nil
 	}
 	return slices.Clone(view.decisions[n]), nil
 }

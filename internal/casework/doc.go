@@ -21,8 +21,6 @@ import (
 	"encoding/hex"
 	"log/slog"
 	"regexp"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -85,6 +83,9 @@ type Config struct {
 	Facts func(ctx context.Context, n impound.Name) (Facts, error)
 	Log   *slog.Logger // nil: discarded
 	Tool  string       // named in artefacts; "" is "impound"
+	// SeesArtefact says KindNotFound, in the log's own words, of an artefact that
+	// x may not see; nil: every artefact that is there may be attached.
+	SeesArtefact func(ctx context.Context, x Sight, hash string) error
 }
 
 // Service is the casework desk. It is safe for concurrent use, and several
@@ -94,9 +95,10 @@ type Service struct {
 	ledger *ledger
 	filing sync.Mutex // one order is filed at a time in this process
 
-	mu    sync.Mutex
-	cache map[string]*impound.Mandate // proven orders; key: document and keyring
-	docs  map[string]*filedOrder      // by the hashes of their artefacts
+	mu     sync.Mutex
+	cache  map[string]*impound.Mandate // proven orders; key: document and keyring
+	docs   map[string]*filedOrder      // by the hashes of their artefacts
+	sights map[string]*keptSight       // hidden names by person
 }
 
 // New makes a Service. It reads nothing yet.
@@ -128,26 +130,6 @@ func checkID(what, id string) error {
 		return impound.Errorf(impound.KindInvalid, "%.80q is no id for a %s", id, what).WithCure("use 1 to 64 letters, digits, dots, hyphens or underscores, such as PHOS-2019")
 	}
 	return nil
-}
-
-// who gives the person by when he holds one of roles.
-func (s *Service) who(ctx context.Context, by string, roles ...impound.Role) (impound.Person, error) {
-	ring, err := s.Keyring(ctx)
-	if err != nil {
-		return impound.Person{}, err
-	}
-	p, ok := ring.Person(by)
-	if !ok {
-		return impound.Person{}, impound.Errorf(impound.KindAuth, "%.64q is not enrolled here", by).WithCure("have an admin run: impound people add " + by + " --role " + string(roles[0]))
-	}
-	if !slices.ContainsFunc(roles, p.Has) {
-		names := make([]string, len(roles))
-		for i, r := range roles {
-			names[i] = string(r)
-		}
-		return impound.Person{}, impound.Errorf(impound.KindAuth, "%s may not do this: it takes the role %s", by, strings.Join(names, " or ")).WithCure("ask somebody who holds it, or have an admin add the role")
-	}
-	return p, nil
 }
 
 // entryID makes an id that is the same when the same decision is recorded again,

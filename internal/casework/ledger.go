@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/impound/impound"
@@ -35,6 +36,10 @@ type ledgerView struct {
 	overrides map[impound.Name][]impound.Override
 	decisions map[impound.Name][]Decision // proven, in the order of the log
 	actors    map[string]string           // case -> actor, as the case was opened
+	names     map[string][]impound.Name   // case -> what was added to it
+	seals     map[string]Seal             // case -> the newest
+	sealed    []string                    // hashes of the seals that counted
+	next      int64                       // index of the first entry that is not in it
 	bad       []string                    // entries that prove nothing, with why
 }
 
@@ -48,7 +53,7 @@ type filing struct {
 }
 
 func newLedger(ev Evidence) *ledger {
-	return &ledger{ev: ev, view: ledgerView{ring: &Ring{people: map[string]impound.Person{}}, orders: map[string]filing{}, overrides: map[impound.Name][]impound.Override{}, decisions: map[impound.Name][]Decision{}, actors: map[string]string{}}}
+	return &ledger{ev: ev, view: ledgerView{ring: &Ring{people: map[string]impound.Person{}}, orders: map[string]filing{}, overrides: map[impound.Name][]impound.Override{}, decisions: map[impound.Name][]Decision{}, actors: map[string]string{}, names: map[string][]impound.Name{}, seals: map[string]Seal{}}}
 }
 
 // sync reads what the log has gained and gives the state of belief. The maps of
@@ -65,6 +70,7 @@ func (l *ledger) sync(ctx context.Context) (ledgerView, error) {
 		copied = true
 		v.orders, v.overrides = cloneMap(v.orders), cloneMap(v.overrides)
 		v.decisions, v.actors = cloneMap(v.decisions), cloneMap(v.actors)
+		v.names, v.seals, v.sealed = cloneMap(v.names), cloneMap(v.seals), slices.Clone(v.sealed)
 		v.orderIDs, v.bad = slices.Clone(v.orderIDs), slices.Clone(v.bad)
 	}
 	next := l.next
@@ -104,6 +110,24 @@ func (l *ledger) sync(ctx context.Context) (ledgerView, error) {
 				own()
 				v.actors[e.Case] = e.Detail["actor"]
 			}
+		case whatCaseNames:
+			own()
+			for _, f := range strings.Fields(e.Detail["names"]) {
+				if n, err := impound.ParseName(f); err == nil {
+					v.names[e.Case] = append(v.names[e.Case], n)
+				}
+			}
+		case WhatSeal:
+			own()
+			z, err := sealOf(e)
+			if err == nil {
+				err = v.admit(z)
+			}
+			if err != nil {
+				v.bad = append(v.bad, fmt.Sprintf("entry %d (%s): %v", i, e.What, err))
+				return nil
+			}
+			v.seals[z.Case], v.sealed = z, append(v.sealed, z.Hash())
 		case WhatAttribute, WhatContest, WhatContestEnd, WhatOwnerNotice, WhatProviderAsked:
 			own()
 			d, err := decisionOf(e)
@@ -125,6 +149,7 @@ func (l *ledger) sync(ctx context.Context) (ledgerView, error) {
 	if err != nil {
 		return ledgerView{}, impound.Errorf(impound.KindOf(err), "couldn't replay the evidence log: %w", err)
 	}
+	v.next = next
 	l.view, l.next = v, next
 	return v, nil
 }

@@ -86,11 +86,11 @@ func (s *Service) CheckOrder(ctx context.Context, filename string, data []byte) 
 	if err != nil {
 		return OrderReport{}, err
 	}
-	rep, _, err := s.check(ctx, view, filename, data)
+	rep, _, err := s.check(ctx, view, s.sightFor(view, ctx), filename, data)
 	return rep, err
 }
 
-func (s *Service) check(ctx context.Context, view ledgerView, filename string, data []byte) (OrderReport, *orderdoc.Document, error) {
+func (s *Service) check(ctx context.Context, view ledgerView, x Sight, filename string, data []byte) (OrderReport, *orderdoc.Document, error) {
 	rep := OrderReport{File: filename}
 	doc, ps := orderdoc.Read(filename, data)
 	if rep.Problems = ps; len(ps) > 0 {
@@ -102,14 +102,15 @@ func (s *Service) check(ctx context.Context, view ledgerView, filename string, d
 		rep.Problems = append(rep.Problems, located(err, doc.Where("id")))
 	}
 	rep.Signers, rep.Unsigned = orderdoc.CheckSignatures(doc, view.ring)
-	if f, ok := view.orders[o.ID]; ok {
+	// An order that can't be seen is none here; filing says that its id is taken.
+	if f, ok := view.orders[o.ID]; ok && x.Order(o.ID) {
 		if rep.Filed = f.hash == rep.Hash; !rep.Filed {
 			rep.Problems = append(rep.Problems, changed(o.ID, f, doc))
 		}
 	}
 	from, until := o.From, o.Until
 	if o.Parent != nil {
-		parent, err := s.mandate(view, o.Parent.ID, 0)
+		parent, err := s.seen(view, x, o.Parent.ID)
 		switch {
 		case err != nil:
 			rep.Problems = append(rep.Problems, impound.Errorf(impound.KindInvalid, "the parent order %.64q is not proven here: %w", o.Parent.ID, err).At(doc.Where("parent.id")).WithCure("file the parent first"))
@@ -129,7 +130,7 @@ func (s *Service) check(ctx context.Context, view ledgerView, filename string, d
 	claims := map[impound.Name][]string{}
 	err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
 		var err error
-		if c, err = getCase(tx, o.Case); impound.KindOf(err) == impound.KindNotFound {
+		if c, err = getCase(tx, x, o.Case); impound.KindOf(err) == impound.KindNotFound {
 			rep.Problems = append(rep.Problems, located(err, doc.Where("case")))
 			return nil
 		} else if err != nil {
@@ -138,7 +139,7 @@ func (s *Service) check(ctx context.Context, view ledgerView, filename string, d
 		if c.Domains, err = store.Values[impound.CaseDomain](tx, store.Query{Kind: kindDomain, Field: "case", Value: o.Case}); err != nil {
 			return err
 		}
-		return s.claims(tx, c, o, claims)
+		return s.claims(tx, x, c, o, claims)
 	})
 	if err != nil {
 		return rep, doc, err
@@ -165,14 +166,28 @@ func changed(id string, f filing, doc *orderdoc.Document) *impound.Error {
 		At(doc.Where("id")).WithCure("a filed order is not changed: file a supplement under an id of its own, with parent: id, hash and clause")
 }
 
-// claims finds the actors of other cases that claim names of o.
-func (s *Service) claims(tx store.Tx, c impound.Case, o *impound.Order, out map[impound.Name][]string) error {
+// seen gives the mandate of an order that x holds.
+func (s *Service) seen(view ledgerView, x Sight, id string) (*impound.Mandate, error) {
+	if !x.Order(id) {
+		return nil, noOrder(id)
+	}
+	return s.mandate(view, id, 0)
+}
+
+func noOrder(id string) error {
+	return impound.Errorf(impound.KindNotFound, "no order %.64q is filed", id)
+}
+
+// claims finds the actors of other cases that claim names of o. A sealed case
+// claims nothing towards those who are no party to it, the house included: its
+// words are kept and shown with the order.
+func (s *Service) claims(tx store.Tx, x Sight, c impound.Case, o *impound.Order, out map[impound.Name][]string) error {
 	cases, err := store.Values[impound.Case](tx, store.Query{Kind: kindCase})
 	if err != nil {
 		return err
 	}
 	for _, other := range cases {
-		if other.ID == c.ID || other.Actor == c.Actor || other.Actor == "" {
+		if other.ID == c.ID || other.Actor == c.Actor || other.Actor == "" || len(x.view.seals[other.ID].Parties) > 0 && !slices.Contains(x.view.seals[other.ID].Parties, x.id) {
 			continue
 		}
 		ds, err := store.Values[impound.CaseDomain](tx, store.Query{Kind: kindDomain, Field: "case", Value: other.ID})
@@ -316,7 +331,7 @@ type gateReportRow struct {
 // when FileOrder returns. Role: analyst or counsel. The report is given with an
 // error too.
 func (s *Service) FileOrder(ctx context.Context, by, filename string, data []byte) (OrderReport, error) {
-	if _, err := s.who(ctx, by, impound.RoleAnalyst, impound.RoleCounsel); err != nil {
+	if _, err := s.act(ctx, "FileOrder", by); err != nil {
 		return OrderReport{File: filename}, err
 	}
 	s.filing.Lock()
@@ -325,7 +340,8 @@ func (s *Service) FileOrder(ctx context.Context, by, filename string, data []byt
 	if err != nil {
 		return OrderReport{File: filename}, err
 	}
-	rep, doc, err := s.check(ctx, view, filename, data)
+	x := s.sight(view, by)
+	rep, doc, err := s.check(ctx, view, x, filename, data)
 	if err != nil {
 		return rep, err
 	}
@@ -337,6 +353,9 @@ func (s *Service) FileOrder(ctx context.Context, by, filename string, data []byt
 		return rep, err
 	}
 	o := rep.Order
+	if !x.Order(o.ID) {
+		return rep, impound.Errorf(impound.KindConflict, "the id %q can't be had", o.ID).At(doc.Where("id")).WithCure("choose another id")
+	}
 	if !rep.Filed {
 		if err := s.record(ctx, by, view, rep, doc, data); err != nil {
 			return rep, err
@@ -488,7 +507,11 @@ func (s *Service) Orders(ctx context.Context) ([]OrderRow, error) {
 		return nil, err
 	}
 	var out []OrderRow
+	x := s.sightFor(view, ctx)
 	for _, id := range view.orderIDs {
+		if !x.Order(id) {
+			continue
+		}
 		row, _, _, err := s.order(view, id)
 		if err != nil {
 			s.cfg.Log.Error("an order can't be proven and is not listed", "order", id, "err", err)
@@ -505,13 +528,20 @@ func (s *Service) Order(ctx context.Context, id string) (OrderRow, *impound.Orde
 	if err != nil {
 		return OrderRow{}, nil, nil, err
 	}
+	if !s.sightFor(view, ctx).Order(id) {
+		return OrderRow{}, nil, nil, unfiled(id)
+	}
 	return s.order(view, id)
+}
+
+func unfiled(id string) error {
+	return impound.Errorf(impound.KindNotFound, "no order %.64q is filed", id).WithCure("impound order list shows those that are")
 }
 
 func (s *Service) order(view ledgerView, id string) (OrderRow, *impound.Order, []byte, error) {
 	f, ok := view.orders[id]
 	if !ok {
-		return OrderRow{}, nil, nil, impound.Errorf(impound.KindNotFound, "no order %.64q is filed", id).WithCure("impound order list shows those that are")
+		return OrderRow{}, nil, nil, unfiled(id)
 	}
 	d, err := s.filed(f)
 	if err != nil {
@@ -651,7 +681,11 @@ func (s *Service) Mandates(ctx context.Context) ([]*impound.Mandate, error) {
 	}
 	var out []*impound.Mandate
 	var bad []string
+	x := s.sightFor(view, ctx)
 	for _, id := range view.orderIDs {
+		if !x.Order(id) {
+			continue
+		}
 		m, err := s.mandate(view, id, 0)
 		if err != nil {
 			bad = append(bad, fmt.Sprintf("order %s is out of effect: %v", id, err))
@@ -669,7 +703,7 @@ func (s *Service) Mandates(ctx context.Context) ([]*impound.Mandate, error) {
 		}
 		out = append(out, m.Without(names...))
 	}
-	bad = append(bad, s.differences(ctx, view)...)
+	bad = append(bad, s.differences(ctx, view, x)...)
 	if len(bad) > 0 {
 		for _, b := range bad {
 			s.cfg.Log.Error("order", "problem", b)
@@ -683,7 +717,7 @@ func (s *Service) Mandates(ctx context.Context) ([]*impound.Mandate, error) {
 func (s *Service) mandate(view ledgerView, id string, depth int) (*impound.Mandate, error) {
 	f, ok := view.orders[id]
 	if !ok {
-		return nil, impound.Errorf(impound.KindNotFound, "no order %.64q is filed", id)
+		return nil, noOrder(id)
 	}
 	if depth > 16 {
 		return nil, impound.Errorf(impound.KindRefused, "supplements of supplements, more than 16 deep").At(id)
@@ -728,7 +762,7 @@ func (s *Service) Blocked(ctx context.Context, m *impound.Mandate) (map[impound.
 		return nil, err
 	}
 	f, ok := view.orders[m.ID()]
-	if !ok || f.hash != m.Hash() {
+	if !ok || f.hash != m.Hash() || !s.sightFor(view, ctx).Order(m.ID()) {
 		return nil, impound.Errorf(impound.KindNotFound, "no such order is filed").At(m.ID())
 	}
 	d, err := s.filed(f)
@@ -740,7 +774,7 @@ func (s *Service) Blocked(ctx context.Context, m *impound.Mandate) (map[impound.
 
 // differences says where the store's rows of orders tell another story than the
 // log.
-func (s *Service) differences(ctx context.Context, view ledgerView) []string {
+func (s *Service) differences(ctx context.Context, view ledgerView, x Sight) []string {
 	var bad []string
 	err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
 		rows, err := tx.List(store.Query{Kind: kindOrder})
@@ -750,6 +784,9 @@ func (s *Service) differences(ctx context.Context, view ledgerView) []string {
 		for _, d := range rows {
 			var row OrderRow
 			f, ok := view.orders[d.ID]
+			if !x.Order(d.ID) {
+				continue
+			}
 			switch err := json.Unmarshal(d.Body, &row); {
 			case err != nil:
 				bad = append(bad, fmt.Sprintf("the database's row of order %.64q can't be read: %v", d.ID, err))
@@ -772,7 +809,7 @@ func (s *Service) differences(ctx context.Context, view ledgerView) []string {
 // be overridden. Recording the same again changes nothing. Role of by, who hands
 // it in: analyst, counsel or approver.
 func (s *Service) Override(ctx context.Context, by string, o impound.Override) error {
-	if _, err := s.who(ctx, by, impound.RoleAnalyst, impound.RoleCounsel, impound.RoleApprover); err != nil {
+	if _, err := s.act(ctx, "Override", by); err != nil {
 		return err
 	}
 	ring, err := s.Keyring(ctx)

@@ -51,10 +51,11 @@ func (s *Service) Supplement(ctx context.Context, parentID, clause, caseID, id s
 	if err != nil {
 		return out, err
 	}
-	if _, taken := view.orders[id]; taken {
+	x := s.sightFor(view, ctx)
+	if _, taken := view.orders[id]; taken && x.Order(id) {
 		return out, impound.Errorf(impound.KindConflict, "an order %s is filed already", id).WithCure("choose another id")
 	}
-	parent, err := s.mandate(view, parentID, 0)
+	parent, err := s.seen(view, x, parentID)
 	if err != nil {
 		return out, err
 	}

@@ -27,7 +27,7 @@ func TestSupplementFromCandidate(t *testing.T) {
 	d.refuses(err, impound.KindNotFound, "no name that order O-1", "impound watch promote")
 
 	fresh := impound.MustName("outlook-verify2.com")
-	_, err = d.SaveCandidates(ctx, []impound.Candidate{{Name: fresh, Source: "ct", Seen: t0, Score: 0.9, Reasons: []impound.Reason{{Code: "brand", Text: "outlook"}}}})
+	_, err = d.SaveCandidates(impound.AsSystem(ctx), []impound.Candidate{{Name: fresh, Source: "ct", Seen: t0, Score: 0.9, Reasons: []impound.Reason{{Code: "brand", Text: "outlook"}}}})
 	d.ok(err)
 	d.ok(d.Promote(ctx, "ann", fresh, "C-1"))
 	_, err = d.AddNames(ctx, "ann", "C-1", add("gone-verify.net", "host.below-verify.net"))

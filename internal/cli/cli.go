@@ -193,7 +193,26 @@ func (e *env) with(c *cobra.Command, fn func(ctx context.Context, s *app.System)
 			err = cerr
 		}
 	}()
-	return fn(c.Context(), s)
+	ctx, err := e.inNameOf(c.Context(), s)
+	if err != nil {
+		return err
+	}
+	return fn(ctx, s)
+}
+
+// inNameOf says in whose name a command reads: the person of --as, when his key
+// is at hand, else whoever sits at the machine. A key that can't be had is no
+// error here: what takes a person says so itself.
+func (e *env) inNameOf(ctx context.Context, s *app.System) (context.Context, error) {
+	p := impound.Principal{Local: s.Config().LocalRoles()}
+	if e.as != "" || e.Getenv("IMPOUND_AS") != "" {
+		if me, err := e.me(s); err == nil {
+			p = impound.Principal{ID: me.ID}
+		} else {
+			e.logger().Info("reading in nobody's name", "err", err)
+		}
+	}
+	return impound.WithPrincipal(ctx, p), nil
 }
 
 // me gives the person who runs the command, proven by having the private key

@@ -337,7 +337,11 @@ func (e *env) seizeCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		res, err := s.Apply(c.Context(), me, args[0])
+		ctx, err := e.inNameOf(c.Context(), s)
+		if err != nil {
+			return err
+		}
+		res, err := s.Apply(ctx, me, args[0])
 		if e.asJSON {
 			return errors.Join(e.json(res), err)
 		}

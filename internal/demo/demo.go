@@ -51,6 +51,7 @@ type tour struct {
 // Run walks the whole way, and then serves until ctx ends. On a folder where a
 // run was stopped or killed it goes on from there; nothing is done twice.
 func Run(ctx context.Context, opt Options) error {
+	ctx = impound.WithPrincipal(ctx, impound.Principal{Local: impound.Roles})
 	t := &tour{opt: opt, t0: time.Now()}
 	if t.opt.Log == nil {
 		t.opt.Log = slog.New(slog.DiscardHandler)
