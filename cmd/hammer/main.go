@@ -24,9 +24,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 	"unsafe"
 
@@ -106,30 +107,14 @@ func (h *hammer) run(addr, names, pids string, asJSON bool) error {
 	}
 	begin := time.Now()
 	end := begin.Add(h.length)
-	results := make([]report, h.sockets)
-	errs := make([]error, h.sockets)
-	var wg sync.WaitGroup
-	for i := range h.sockets {
-		switch {
-		case h.rate > 0 && i == 0:
-			wg.Go(func() { errs[i] = h.paced(to, end, &results[i]) })
-		case h.rate == 0:
-			wg.Go(func() { errs[i] = h.socket(to, end, uint64(i), &results[i]) })
-		}
-	}
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
 	var r report
-	for _, x := range results {
-		r.Sent += x.Sent
-		r.Answered += x.Answered
-		r.NoError += x.NoError
-		r.Truncated += x.Truncated
-		r.Lost += x.Lost
-		r.P50, r.P99 = max(r.P50, x.P50), max(r.P99, x.P99)
-		r.labels = append(r.labels, x.labels...)
+	if h.rate > 0 {
+		err = h.paced(to, end, &r)
+	} else {
+		err = h.flood(to, end, &r)
+	}
+	if err != nil {
+		return err
 	}
 	if h.record != "" {
 		if err := os.WriteFile(h.record, []byte(strings.Join(r.labels, "\n")), 0o600); err != nil {
@@ -230,135 +215,207 @@ type mmsghdr struct {
 
 const batch = 64
 
-// socket keeps the window of one socket full.
-func (h *hammer) socket(to netip.AddrPort, end time.Time, seed uint64, out *report) error {
+// flow is one socket and what flies over it.
+type flow struct {
+	h        *hammer
+	f        *os.File
+	fd       uintptr
+	tx, rx   [batch]mmsghdr
+	txv, rxv [batch]unix.Iovec
+	out, in  [batch][512]byte
+	seed     uint64
+	at       int
+	id       uint16
+	flying   int
+	heard    time.Time // when the last answer came
+	own      [][]byte  // -record: packets whose first label is replaced
+	done     []uint64  // bitmap over n
+	n        uint64
+	gone     bool // -record: the server went away
+	report
+}
+
+func (h *hammer) flow(to netip.AddrPort, seed uint64) (*flow, error) {
 	c, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(to))
 	if err != nil {
-		return fmt.Errorf("couldn't open a socket: %w", err)
+		return nil, fmt.Errorf("couldn't open a socket: %w", err)
 	}
 	defer c.Close()
-	f, err := c.File() // blocking, and ours alone
+	f, err := c.File()
 	if err != nil {
-		return fmt.Errorf("couldn't open a socket: %w", err)
+		return nil, fmt.Errorf("couldn't open a socket: %w", err)
 	}
-	defer f.Close()
-	fd := int(f.Fd())
-	if err := unix.SetNonblock(fd, false); err != nil {
-		return err
-	}
-	tv := unix.NsecToTimeval((200 * time.Millisecond).Nanoseconds())
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv); err != nil {
-		return err
-	}
-	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 4<<20)
-	var tx, rx [batch]mmsghdr
-	var txv, rxv [batch]unix.Iovec
-	var head [batch][512]byte
+	l := &flow{h: h, f: f, fd: f.Fd(), seed: seed, heard: time.Now()}
+	unix.SetsockoptInt(int(l.fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 4<<20)
 	for i := range batch {
-		txv[i].Base, rxv[i].Base = &head[i][0], &head[i][0]
-		tx[i].hdr.Iov, rx[i].hdr.Iov = &txv[i], &rxv[i]
-		tx[i].hdr.SetIovlen(1)
-		rx[i].hdr.SetIovlen(1)
+		l.txv[i].Base, l.rxv[i].Base = &l.out[i][0], &l.in[i][0]
+		l.rxv[i].SetLen(512)
+		l.tx[i].hdr.Iov, l.rx[i].hdr.Iov = &l.txv[i], &l.rxv[i]
+		l.tx[i].hdr.SetIovlen(1)
+		l.rx[i].hdr.SetIovlen(1)
 	}
-	r := rand.New(rand.NewPCG(seed, 3))
-	at, id, flying := r.IntN(len(h.packets)), uint16(0), 0
-	var own [][]byte  // -record: packets whose first label is replaced
-	var done []uint64 // bitmap over n
-	n64 := uint64(0)
+	l.at = rand.New(rand.NewPCG(seed, 3)).IntN(len(h.packets))
 	if h.record != "" {
 		for _, name := range h.list[:min(len(h.list), 1000)] {
 			p, err := question(fmt.Sprintf("q%02x%08x.%s", seed, 0, name), 1)
 			if err != nil {
+				return nil, err
+			}
+			l.own = append(l.own, p)
+		}
+	}
+	return l, nil
+}
+
+// send asks up to a batch of questions, if the window has room for half of one:
+// smaller ones would cost the server time that it has not with more clients.
+func (l *flow) send() error {
+	n := min(batch, l.h.window-l.flying)
+	if n < min(batch/2, l.h.window) {
+		return nil
+	}
+	at, id, n64 := l.at, l.id, l.n
+	for i := range n {
+		p := l.h.packets[at&(len(l.h.packets)-1)]
+		at++
+		id++
+		if l.own != nil {
+			p = l.own[at%len(l.own)]
+			n64++
+			id = uint16(n64)
+		}
+		b := &l.out[i]
+		binary.BigEndian.PutUint16(b[:], id)
+		copy(b[2:], p[2:])
+		if l.own != nil {
+			hex8(b[16:24], uint32(n64))
+		}
+		l.txv[i].SetLen(len(p))
+	}
+	got, _, e := unix.RawSyscall6(unix.SYS_SENDMMSG, l.fd, uintptr(unsafe.Pointer(&l.tx[0])), uintptr(n), unix.MSG_DONTWAIT, 0, 0)
+	switch e {
+	case 0:
+	case unix.EINTR, unix.EAGAIN:
+		return nil
+	case unix.ECONNREFUSED:
+		return l.refused()
+	default:
+		return fmt.Errorf("couldn't send: %w", e)
+	}
+	l.at += int(got)
+	l.id += uint16(got)
+	if l.own != nil {
+		l.n += uint64(got)
+	}
+	l.flying += int(got)
+	l.Sent += uint64(got)
+	return nil
+}
+
+func (l *flow) refused() error {
+	if l.own == nil {
+		return errors.New("nobody listens there")
+	}
+	l.gone = true // what it answered before may wait here
+	return nil
+}
+
+// receive takes the answers that are there, and says how many.
+func (l *flow) receive(now time.Time) (int, error) {
+	got, _, e := unix.RawSyscall6(unix.SYS_RECVMMSG, l.fd, uintptr(unsafe.Pointer(&l.rx[0])), batch, unix.MSG_DONTWAIT, 0, 0)
+	switch e {
+	case 0:
+	case unix.EINTR:
+		return 0, nil
+	case unix.EAGAIN:
+		if now.Sub(l.heard) > 200*time.Millisecond { // silence: what flies is lost
+			l.Lost += uint64(l.flying)
+			l.flying = 0
+			l.heard = now
+		}
+		return 0, nil
+	case unix.ECONNREFUSED:
+		return 0, l.refused()
+	default:
+		return 0, fmt.Errorf("couldn't receive: %w", e)
+	}
+	l.heard = now
+	for i := range int(got) {
+		if l.rx[i].n < 12 {
+			continue
+		}
+		head := &l.in[i]
+		l.Answered++
+		if head[3]&15 == 0 {
+			l.NoError++
+		}
+		if head[2]&2 != 0 {
+			l.Truncated++
+		}
+		if l.own != nil && head[3]&15 == 0 {
+			n := l.n&^0xffff | uint64(binary.BigEndian.Uint16(head[:]))
+			if n > l.n {
+				n -= 1 << 16
+			}
+			for uint64(len(l.done)) <= n/64 {
+				l.done = append(l.done, 0)
+			}
+			l.done[n/64] |= 1 << (n % 64)
+		}
+	}
+	l.flying = max(0, l.flying-int(got))
+	return int(got), nil
+}
+
+// flood keeps the windows of all sockets full. It never sleeps: a server that
+// has to wake its clients, each with an interrupt of their core, would be
+// measured by that, which no client on another machine asks of it.
+func (h *hammer) flood(to netip.AddrPort, end time.Time, out *report) error {
+	runtime.LockOSThread()
+	var flows []*flow
+	defer func() {
+		for _, l := range flows {
+			l.f.Close()
+		}
+	}()
+	for i := range h.sockets {
+		l, err := h.flow(to, uint64(i))
+		if err != nil {
+			return err
+		}
+		flows = append(flows, l)
+	}
+	for going := true; going; {
+		now := time.Now()
+		going = false
+		for _, l := range flows {
+			if now.Before(end) && !l.gone {
+				if err := l.send(); err != nil {
+					return err
+				}
+			}
+			n, err := l.receive(now)
+			if err != nil {
 				return err
 			}
-			own = append(own, p)
-		}
-		defer func() {
-			for n := range n64 + 1 {
-				if n/64 < uint64(len(done)) && done[n/64]&(1<<(n%64)) != 0 {
-					out.labels = append(out.labels, fmt.Sprintf("q%02x%08x", seed, n))
-				}
+			if l.gone && n == 0 {
+				l.flying = 0
 			}
-		}()
+			going = going || l.flying > 0
+		}
+		going = going || now.Before(end) && slices.ContainsFunc(flows, func(l *flow) bool { return !l.gone })
 	}
-	for time.Now().Before(end) || flying > 0 {
-		for flying < h.window && time.Now().Before(end) {
-			n := min(batch, h.window-flying)
-			for i := range n {
-				p := h.packets[at&(len(h.packets)-1)]
-				at++
-				id++
-				if own != nil {
-					p = own[at%len(own)]
-					n64++
-					id = uint16(n64)
-				}
-				binary.BigEndian.PutUint16(head[i][:], id)
-				copy(head[i][2:], p[2:])
-				if own != nil {
-					hex8(head[i][16:24], uint32(n64))
-				}
-				txv[i].SetLen(len(p))
-			}
-			got, _, e := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&tx[0])), uintptr(n), 0, 0, 0)
-			if e == unix.ECONNREFUSED && own != nil { // what it answered before may wait here
-				end = time.Time{}
-				break
-			}
-			if e == unix.ECONNREFUSED {
-				return errors.New("nobody listens there")
-			}
-			if e != 0 && e != unix.EINTR {
-				return fmt.Errorf("couldn't send: %w", e)
-			}
-			if e == 0 {
-				flying += int(got)
-				out.Sent += uint64(got)
+	for _, l := range flows {
+		out.Sent += l.Sent
+		out.Answered += l.Answered
+		out.NoError += l.NoError
+		out.Truncated += l.Truncated
+		out.Lost += l.Lost
+		for n := range l.n + 1 {
+			if n/64 < uint64(len(l.done)) && l.done[n/64]&(1<<(n%64)) != 0 {
+				out.labels = append(out.labels, fmt.Sprintf("q%02x%08x", l.seed, n))
 			}
 		}
-		for i := range batch {
-			rxv[i].SetLen(512)
-		}
-		got, _, e := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&rx[0])), batch, unix.MSG_WAITFORONE, 0, 0)
-		switch e {
-		case 0:
-		case unix.EINTR:
-			continue
-		case unix.ECONNREFUSED:
-			if own == nil {
-				return errors.New("nobody listens there")
-			}
-			end = time.Time{}
-			continue
-		case unix.EAGAIN: // silence: what flies is lost
-			out.Lost += uint64(flying)
-			flying = 0
-			continue
-		default:
-			return fmt.Errorf("couldn't receive: %w", e)
-		}
-		for i := range int(got) {
-			if rx[i].n >= 12 {
-				out.Answered++
-				if head[i][3]&15 == 0 {
-					out.NoError++
-				}
-				if head[i][2]&2 != 0 {
-					out.Truncated++
-				}
-				if own != nil && head[i][3]&15 == 0 {
-					n := n64&^0xffff | uint64(binary.BigEndian.Uint16(head[i][:]))
-					if n > n64 {
-						n -= 1 << 16
-					}
-					for uint64(len(done)) <= n/64 {
-						done = append(done, 0)
-					}
-					done[n/64] |= 1 << (n % 64)
-				}
-			}
-		}
-		flying = max(0, flying-int(got))
 	}
 	return nil
 }
