@@ -262,7 +262,7 @@ func (a Appendix) Paper() *document.Doc {
 	}
 
 	items := 0
-	tab := document.Table{Head: []string{"Exhibit", "Domain name", "Entry", "What", "SHA-256"}, Widths: []float64{0.8, 2.2, 0.7, 3, 2.9}}
+	tab := document.Table{Head: []string{"Exhibit", "Domain name", "Entry", "What", "SHA-256"}, Widths: []float64{0.8, 2, 0.65, 2.6, 3.5}}
 	for _, x := range a.Exhibits {
 		for i, it := range x.Items {
 			items++
@@ -282,7 +282,7 @@ func (a Appendix) Paper() *document.Doc {
 		add(document.Heading{Level: 1, Text: "Checks against harm to others"},
 			t("Each name was checked before this paper was made. A name that is marked blocked stays out of effect, whatever is ordered, until that is resolved; the others are listed where a check found something, or could not be made. Names stand by their number above."), checks)
 	}
-	if len(a.Missing) > 0 {
+	if len(a.Missing) > 0 && len(a.Signers) < impound.MinSigners { // a note to those who draft it
 		add(document.Heading{Level: 1, Text: "Not in the order, and asked for by recipients"})
 		for _, x := range a.Missing {
 			add(document.Para{Number: "–", Runs: text(x.Field + ": " + x.Why)})

@@ -58,10 +58,26 @@ type Para struct {
 	Centre bool
 }
 
-// Heading is one of three levels; 0 is the paper's title.
+// Heading is one of three levels; 0 is the paper's title. Runs, when there are
+// any, stand for Text where a part is left to fill in.
 type Heading struct {
 	Level int
 	Text  string
+	Runs  []Run
+}
+
+// runs gives the heading's runs in style st, blanks apart.
+func (h Heading) runs(st Style) []Run {
+	if len(h.Runs) == 0 {
+		return []Run{{h.Text, st}}
+	}
+	out := make([]Run, len(h.Runs))
+	for i, r := range h.Runs {
+		if out[i] = r; r.Style != Blank {
+			out[i].Style = st
+		}
+	}
+	return out
 }
 
 // Fields are labels with values, below each other.

@@ -27,9 +27,9 @@ func paper(rows int) *Doc {
 	}
 	return &Doc{Title: "Appendix A – names", Author: "Digital Crimes Unit", Subject: "Order O-1", Created: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), Tool: "impound test",
 		Left: "Appendix to order O-1 · 1:19-cv-00716", Right: "TLP:AMBER+STRICT", Note: "DRAFT: it orders nothing", Foot: "order sha256:" + strings.Repeat("0123456789abcdef", 4),
-		Blocks: []Block{Heading{0, "APPENDIX A"}, Para{Centre: true, Runs: []Run{{"to the order of the District Court", Regular}}},
+		Blocks: []Block{Heading{Level: 0, Text: "APPENDIX A"}, Para{Centre: true, Runs: []Run{{"to the order of the District Court", Regular}}},
 			Fields{{"Docket", []Run{{"1:19-cv-00716", Mono}}}, {"Court", []Run{{"United States District Court for the District of Columbia " + strings.Repeat("and more ", 30), Regular}}}},
-			Heading{1, "Names"}, t,
+			Heading{Level: 1, Text: "Names"}, t,
 			Para{Number: "1.", Runs: []Run{{"I am ", Regular}, {"[name of the declarant]", Blank}, {" and I saw ", Regular}, {strings.Repeat("a", 300), Mono}, {" with \u202e tricks, 中文 and Ελληνικά, кириллица.", Regular}}}}}
 }
 
@@ -190,13 +190,13 @@ func TestMarkdown(t *testing.T) {
 	in := "# Title\n\nSome **bold** and `fixed`\ntext [[who you are]].\n\n1. first " + Escape(evil) + "\n2. second\n\n| a | b |\n|---|------|\n| x\\|y | `z` |\n\n---\n## Next\n- item"
 	got := Markdown(in)
 	want := []Block{
-		Heading{0, "Title"},
+		Heading{Text: "Title"},
 		Para{Runs: []Run{{"Some ", Regular}, {"bold", Bold}, {" and ", Regular}, {"fixed", Mono}, {" text ", Regular}, {"[who you are]", Blank}, {".", Regular}}},
 		Para{Number: "1.", Runs: []Run{{"first # **x** | `y` [[z]] - \\ <b>", Regular}}},
 		Para{Number: "2.", Runs: []Run{{"second", Regular}}},
 		Table{Head: []string{"a", "b"}, Widths: []float64{3, 6}, Rows: [][]Cell{{{Para{Runs: []Run{{"x|y", Regular}}}}, {Para{Runs: []Run{{"z", Mono}}}}}}},
 		Break{},
-		Heading{1, "Next"},
+		Heading{Level: 1, Text: "Next"},
 		Para{Number: "–", Runs: []Run{{"item", Regular}}},
 	}
 	if d := cmp.Diff(want, got); d != "" {
@@ -224,7 +224,7 @@ func FuzzPaper(f *testing.F) {
 				}
 			}
 		}
-		d := &Doc{Title: s, Author: s, Subject: s, Left: s, Right: "TLP:RED", Note: s, Foot: s, Blocks: append(Markdown(s), Heading{1, s}, T(s), Fields{{s, []Run{{s, Mono}}}}, Table{Caption: s, Head: []string{s, "b"}, Rows: [][]Cell{{C(M(s)), C(T(s), B(s))}}})}
+		d := &Doc{Title: s, Author: s, Subject: s, Left: s, Right: "TLP:RED", Note: s, Foot: s, Blocks: append(Markdown(s), Heading{Level: 1, Text: s}, T(s), Fields{{s, []Run{{s, Mono}}}}, Table{Caption: s, Head: []string{s, "b"}, Rows: [][]Cell{{C(M(s)), C(T(s), B(s))}}})}
 		if err := d.PDF(io.Discard); err != nil {
 			t.Fatal(err)
 		}

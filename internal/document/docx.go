@@ -135,7 +135,11 @@ func docxBlock(b *bytes.Buffer, block Block) {
 		if x.Level > 0 {
 			style = fmt.Sprintf("Heading%d", min(x.Level, 3))
 		}
-		b.WriteString(`<w:p><w:pPr><w:pStyle w:val="` + style + `"/></w:pPr>` + docxRun(Run{x.Text, Regular}, 0) + `</w:p>`)
+		b.WriteString(`<w:p><w:pPr><w:pStyle w:val="` + style + `"/></w:pPr>`)
+		for _, r := range x.runs(Regular) {
+			b.WriteString(docxRun(r, 0))
+		}
+		b.WriteString(`</w:p>`)
 	case Para:
 		docxPara(b, x, "", 0)
 	case Fields:

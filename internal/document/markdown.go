@@ -59,7 +59,11 @@ func Markdown(s string) []Block {
 		case strings.HasPrefix(t, "# "), strings.HasPrefix(t, "## "), strings.HasPrefix(t, "### "):
 			flush()
 			h, text, _ := strings.Cut(t, " ")
-			out = append(out, Heading{Level: len(h) - 1, Text: plain(inline(text))})
+			x := Heading{Level: len(h) - 1, Text: plain(inline(text))}
+			if rs := inline(text); Blanks([]Block{Para{Runs: rs}}) > 0 {
+				x.Runs = rs
+			}
+			out = append(out, x)
 		default:
 			if m := itemRule.FindStringSubmatch(t); m != nil {
 				flush()
@@ -172,4 +176,37 @@ func Escape(s string) string {
 		b.WriteByte(s[i])
 	}
 	return b.String()
+}
+
+// Blanks counts the places that a person must fill in.
+func Blanks(bs []Block) int {
+	n := 0
+	count := func(rs []Run) {
+		for _, r := range rs {
+			if r.Style == Blank {
+				n++
+			}
+		}
+	}
+	for _, b := range bs {
+		switch b := b.(type) {
+		case Heading:
+			count(b.Runs)
+		case Para:
+			count(b.Runs)
+		case Fields:
+			for _, f := range b {
+				count(f.Value)
+			}
+		case Table:
+			for _, r := range b.Rows {
+				for _, c := range r {
+					for _, p := range c {
+						count(p.Runs)
+					}
+				}
+			}
+		}
+	}
+	return n
 }

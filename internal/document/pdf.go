@@ -221,7 +221,7 @@ func (l *layout) block(b Block) {
 		l.newPage()
 	case Heading:
 		size := headSizes[min(max(b.Level, 0), 3)]
-		lines := wrap([]Run{{b.Text, Bold}}, size, textW)
+		lines := wrap(b.runs(Bold), size, textW)
 		need := float64(len(lines))*lead(size) + 48 // and something below it
 		if l.room() < need {
 			l.newPage()
