@@ -25,8 +25,10 @@ type Retention struct {
 // many. A segment of which a part may stay is written anew, with the same
 // numbers. A journal in use that is older than Shortest is made an old one first,
 // so that few contacts are not kept longer than many. It reads segments once,
-// and again only when the next of their events is due. It is for one goroutine.
+// and again only when the next of their events is due.
 func (s *Spool) Expire(now time.Time, r Retention) (deleted int, err error) {
+	s.expireMu.Lock()
+	defer s.expireMu.Unlock()
 	s.retire(now.Add(-r.Shortest))
 	if err := s.dropTwins(); err != nil {
 		return 0, err

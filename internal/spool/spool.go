@@ -85,7 +85,8 @@ type Spool struct {
 	retired []retiree
 	tail    []byte // scratch for the checksum
 
-	due map[string]time.Time // sealed segments that Expire has read, and when it must again
+	expireMu sync.Mutex
+	due      map[string]time.Time // sealed segments that Expire has read, and when it must again
 
 	syncMu   sync.Mutex // held while the mapping is written out
 	syncedTo int        // offset in cur

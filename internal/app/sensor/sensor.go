@@ -81,6 +81,8 @@ type Site struct {
 	kept  *policy.Kept
 	spool *spool.Spool
 	sink  *sinkhole.Sinkhole
+	began time.Time // by opt.Now
+	begun time.Time // by the machine's steady clock
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -95,6 +97,7 @@ type Site struct {
 	lastHash string // of the bytes refused last: the same ones are not counted at every look
 	hubAt    time.Time
 	hubFault string
+	days     map[string]int // how long contacts of each order may be kept, also of those that ended
 }
 
 // Open opens policy and spool and binds the listeners. A policy that was
@@ -108,7 +111,7 @@ func Open(ctx context.Context, opt Options) (s *Site, err error) {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	s = &Site{opt: opt, cancel: cancel}
+	s = &Site{opt: opt, cancel: cancel, began: opt.Now(), begun: time.Now()}
 	defer func() {
 		if err != nil {
 			cancel()
@@ -122,6 +125,9 @@ func Open(ctx context.Context, opt Options) (s *Site, err error) {
 		return s, err
 	}
 	s.loadStatus()
+	if err := s.loadRetention(); err != nil {
+		return s, err
+	}
 	opt.Spool.Sensor, opt.Spool.Now, opt.Spool.Log = opt.Sink.Sensor, opt.Now, opt.Log
 	if s.spool, err = spool.Open(filepath.Join(opt.State, "spool"), opt.Spool); err != nil {
 		return s, fmt.Errorf("couldn't open the spool: %w", err)
@@ -135,6 +141,7 @@ func Open(ctx context.Context, opt Options) (s *Site, err error) {
 		s.refuse("kept", "", err)
 		p = nil
 	}
+	s.learn(p)
 	opt.Sink.Recorder, opt.Sink.Policy, opt.Sink.Now, opt.Sink.Log = s.spool, p, opt.Now, opt.Log
 	var certs *Certs
 	if opt.ACME != nil {
@@ -161,6 +168,8 @@ func Open(ctx context.Context, opt Options) (s *Site, err error) {
 		s.wg.Go(func() { certs.Run(ctx, s.sink) })
 	}
 	s.loop(ctx, statusEvery, s.saveStatus)
+	s.wg.Go(s.expire)
+	s.loop(ctx, expireEvery, s.expire)
 	return s, nil
 }
 
@@ -191,6 +200,7 @@ func (s *Site) Take(data []byte, from string) error {
 		if have := s.sink.Policy(); have != nil && have.Hash() == p.Hash() {
 			return nil
 		}
+		s.learn(p) // before anything comes that it holds for
 		err = s.sink.SetPolicy(p)
 	}
 	if err != nil {
