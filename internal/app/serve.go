@@ -451,7 +451,6 @@ func (s *System) ingest(ctx context.Context, v *serving) error {
 // in reports that were not sent, and in the spool.
 func (s *System) tryPurge(ctx context.Context, v *serving) {
 	days := map[string]int{}
-	longest := 0
 	rows, err := s.Casework.Orders(ctx)
 	if err == nil {
 		for _, r := range rows {
@@ -460,10 +459,16 @@ func (s *System) tryPurge(ctx context.Context, v *serving) {
 				break
 			}
 			days[r.ID] = o.Sinkhole.RetentionDays
-			longest = max(longest, o.Sinkhole.RetentionDays)
 		}
 	}
-	retention := func(order string) (int, bool) { d, ok := days[order]; return d, ok }
+	keep, known := sensor.Retention(days)
+	retention := func(order string) (int, bool) {
+		if order == "" && known { // who named nobody: kept as the strictest order lets
+			return int(keep.Shortest / (24 * time.Hour)), true
+		}
+		d, ok := days[order]
+		return d, ok
+	}
 	var purged int
 	if err == nil {
 		p, perr := s.Telemetry.Purge(ctx, s.now(), retention)
@@ -472,8 +477,8 @@ func (s *System) tryPurge(ctx context.Context, v *serving) {
 	if err == nil && s.Notify != nil {
 		_, err = s.Notify.Purge(ctx, s.now(), retention)
 	}
-	if err == nil && longest > 0 && v.spool != nil {
-		_, err = v.spool.Prune(s.now().AddDate(0, 0, -longest))
+	if err == nil && known && v.spool != nil {
+		_, err = v.spool.Expire(s.now(), keep)
 	}
 	if err == nil && purged > 0 {
 		_, err = s.Evidence.Append(ctx, impound.Entry{Type: impound.EntrySystem, By: "system", What: "telemetry.purge", Detail: map[string]string{"text": fmt.Sprintf("%d contacts deleted: their orders' retention has ended", purged)}})
