@@ -60,7 +60,7 @@ func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 var rooms = []string{"watch", "casework", "evidence", "seizure", "sinkhole", "spool", "telemetry", "notify", "share"}
 
 // leaves may be imported by every room, and import no room.
-var leaves = []string{"plot", "observe", "dnswire", "dnsname", "peertest", "archtest", "document"}
+var leaves = []string{"plot", "observe", "capture", "dnswire", "dnsname", "peertest", "archtest", "document"}
 
 // allowed holds the imports from room to room that are meant, each with why.
 var allowed = map[string]string{
@@ -79,6 +79,7 @@ var forbidden = []struct{ from, to, why string }{
 	{"internal/sinkhole", "modernc.org/sqlite", "a sensor holds no database"},
 	{"internal/spool", "modernc.org/sqlite", "a sensor holds no database"},
 	{"internal/sinkhole", module + "/internal/observe", "the sinkhole answers; it never asks"},
+	{"internal/sinkhole", module + "/internal/capture", "the sinkhole answers; it never asks, and runs no browser"},
 	{"internal/sinkhole", module + "/internal/seizure", "the sinkhole acts on policy, not on registries"},
 	{"internal/app/sensor", module + "/internal/store", "a sensor holds no database"},
 	{"internal/app/sensor", "modernc.org/sqlite", "a sensor holds no database"},
