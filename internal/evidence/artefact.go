@@ -61,10 +61,7 @@ func (l *Log) capture(ctx context.Context, a impound.Artefact, body []byte) (imp
 		What: "capture." + a.Kind, Case: a.Case, Name: a.Name, Artefact: &a,
 	}
 	p := &pending{entries: []impound.Entry{e}}
-	l.mu.Lock()
-	err = l.refresh()
-	_, have := l.arts[hash]
-	l.mu.Unlock()
+	_, have, err := l.find(selector{'a', hash})
 	if err != nil {
 		return a, err
 	}
@@ -144,7 +141,9 @@ func (b *batch) linkArtefacts() error {
 		} else if !errors.Is(err, fs.ErrExist) {
 			return ioError("write", dir, err)
 		}
-		if _, ok := b.l.arts[hash]; ok {
+		if _, ok, err := b.l.own(selector{'a', hash}); err != nil {
+			return err
+		} else if ok {
 			continue // another process captured it meanwhile
 		}
 		// No entry names the file, so whatever has its name is what a crash
@@ -209,7 +208,7 @@ func (l *Log) clearIncoming() error {
 		if err == nil {
 			hx, _, _ := strings.Cut(de.Name(), ".")
 			if hash := "sha256:" + hx; validHash(hash) {
-				if _, named := l.arts[hash]; !named {
+				if _, named, err := l.own(selector{'a', hash}); err == nil && !named {
 					os.Remove(l.artefactPath(hash))
 				}
 			}
@@ -223,10 +222,7 @@ func (l *Log) clearIncoming() error {
 // Read gives the bytes of an artefact that an entry names, checked against the
 // hash; KindNotFound when none does.
 func (l *Log) Read(hash string) ([]byte, error) {
-	l.mu.Lock()
-	err := l.refresh()
-	_, ok := l.arts[hash]
-	l.mu.Unlock()
+	_, ok, err := l.find(selector{'a', hash})
 	if err != nil {
 		return nil, err
 	}

@@ -103,7 +103,7 @@ func (l *Log) Export(ctx context.Context, w io.Writer, caseID string) error {
 		}
 		entries.Write(line)
 		entries.WriteByte('\n')
-		proof, err := tlog.ProveRecord(head.Size, i, treeReader(tree))
+		proof, err := tlog.ProveRecord(head.Size, i, l.tiles.reader(tree))
 		if err != nil {
 			return impound.Errorf(impound.KindInternal, "couldn't prove entry %d: %w", i, err)
 		}
@@ -316,9 +316,10 @@ func (l *Log) pick(ctx context.Context, caseID string, n int64) ([]int64, error)
 		}
 	}
 	for _, id := range intents {
-		l.mu.RLock()
-		i, ok := l.ids[id]
-		l.mu.RUnlock()
+		i, ok, err := l.find(selector{'i', id})
+		if err != nil {
+			return nil, err
+		}
 		if !ok {
 			continue
 		}

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -57,6 +58,8 @@ type Options struct {
 	KeyPath string           // private key, mode 0600; empty = ../keys/evidence.key beside the folder
 	Now     func() time.Time // nil = time.Now
 	Log     *slog.Logger     // nil = none; told of repairs
+
+	hook func(step string) error
 }
 
 // Log is an open evidence log. It is safe for concurrent use, and other
@@ -80,20 +83,24 @@ type Log struct {
 	cmu    sync.Mutex // held by the one goroutine that writes
 	broken error      // an fsync failed: what is on the disk is unknown
 
+	tiles   tiles
+	lookups atomic.Int64
+
+	rmu      sync.Mutex
+	repaired []string // faults of the hashes file that were mended since the last write, to be said in an entry
+
 	mu     sync.RWMutex // guards what follows
 	closed bool
 	busy   bool // this process is writing: nobody else can, and what it writes is not taken in from the disk
 	checkp []byte
 	head   Head
-	tree   []tlog.Hash // stored hashes, proven against the checkpoint
-	ends   []int64     // offset behind each line
-	ids    map[string]int64
-	arts   map[string]int64 // artefact hash -> first entry that names it
-	by     map[selector][]int64
+	tree   *tree      // proven against the checkpoint
+	segs   []*segment // the index of what is before the tail
+	tail   *tail
 }
 
 type selector struct {
-	field byte // c, o, n, w, t
+	field byte // c, o, n, w, t; i of an id, a of an artefact
 	value string
 }
 
@@ -104,8 +111,9 @@ type record struct {
 }
 
 // Open opens the log in dir, making it (and its key) when there is none. It
-// proves every entry against the checkpoint; a log that does not verify is not
-// opened. See the package comment for what it repairs.
+// proves the tree against the checkpoint, and the entries that the index does not
+// hold yet; every other entry is proven when it is read. A log of which that does
+// not verify is not opened. See the package comment for what it repairs.
 func Open(dir string, o Options) (_ *Log, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -127,7 +135,7 @@ func Open(dir string, o Options) (_ *Log, err error) {
 			return nil, ioError("make the folder of", d, err)
 		}
 	}
-	l := &Log{dir: dir, now: o.Now, log: o.Log, ids: map[string]int64{}, arts: map[string]int64{}, by: map[selector][]int64{}}
+	l := &Log{dir: dir, now: o.Now, log: o.Log, hook: o.hook, tail: newTail(0, 0)}
 	defer func() {
 		if err != nil {
 			l.Close()
@@ -149,25 +157,14 @@ func Open(dir string, o Options) (_ *Log, err error) {
 	if l.hashes, err = os.OpenFile(l.path(hashesFile), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 		return nil, ioError("open", l.path(hashesFile), err)
 	}
-	l.mu.Lock()
-	err = l.refresh()
-	l.mu.Unlock()
-	if err != nil {
-		return nil, err
-	}
-	repaired, err := l.repairHashes()
-	if err != nil {
+	l.tiles.f = l.hashes
+	if err := l.load(); err != nil {
 		return nil, err
 	}
 	if err := l.clearIncoming(); err != nil {
 		return nil, err
 	}
-	var first []*pending
-	if repaired != "" {
-		l.log.Warn("evidence: the hashes were damaged and were made again from the entries", "what", repaired)
-		first = append(first, &pending{entries: []impound.Entry{{Type: impound.EntrySystem, By: "system", What: "evidence.repair", Detail: map[string]string{"file": hashesFile, "fault": repaired}}}})
-	}
-	if err := l.commitLocked(first...); err != nil { // also sets torn lines aside
+	if err := l.commitLocked(); err != nil { // also sets torn lines aside
 		return nil, err
 	}
 	return l, nil
@@ -259,20 +256,6 @@ func (l *Log) openKey(o Options) error {
 
 var emptyRoot, _ = tlog.TreeHash(0, nil)
 
-// ReadHashes makes the in-memory tree a tlog.HashReader.
-type treeReader []tlog.Hash
-
-func (t treeReader) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
-	out := make([]tlog.Hash, len(indexes))
-	for i, x := range indexes {
-		if x < 0 || x >= int64(len(t)) {
-			return nil, fmt.Errorf("hash %d is beyond the tree", x)
-		}
-		out[i] = t[x]
-	}
-	return out, nil
-}
-
 // leaf is what is read of a line to find it again.
 type leaf struct {
 	ID       string            `json:"id"`
@@ -298,6 +281,69 @@ func (f *leaf) selectors() []selector {
 	return s
 }
 
+// load reads what the checkpoint covers; the flock is held, and nobody else has
+// the log yet.
+func (l *Log) load() error {
+	h, b, err := l.readHead()
+	if err != nil {
+		return err
+	}
+	rebuilt := false
+	t, err := loadTree(l.hashes, h.Size)
+	if err == nil {
+		root, rerr := t.root()
+		if err = rerr; err == nil && root != h.Root {
+			err = errors.New("its root differed from the checkpoint's")
+		}
+	}
+	for {
+		if err != nil {
+			if rebuilt {
+				return l.tampered(hashesFile, err)
+			}
+			if t, err = l.rebuildHashes(h, err); err != nil {
+				return err
+			}
+			rebuilt = true
+		}
+		segs, serr := l.loadSegments(t, nil, true)
+		var tl *tail
+		if err = serr; err == nil {
+			tl = newTail(segsEnd(segs))
+			_, err = l.scan(t, tl.from, tl.base, t.n, func(_, end int64, f *leaf) { tl.add(end, f) })
+		}
+		var he *hashesError
+		if errors.As(err, &he) && !rebuilt {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		// What a crash left behind the last hash goes without a word.
+		if st, err := l.hashes.Stat(); err == nil && st.Size() > tlog.StoredHashCount(t.n)*tlog.HashSize {
+			l.hashes.Truncate(tlog.StoredHashCount(t.n) * tlog.HashSize)
+		}
+		l.clearIndex(segs)
+		l.tree, l.segs, l.tail, l.head, l.checkp = t, segs, tl, h, b
+		return nil
+	}
+}
+
+func (l *Log) readHead() (Head, []byte, error) {
+	b, err := readSmall(l.path(checkpointFile), maxCheckpoint)
+	if err != nil {
+		return Head{}, nil, ioError("read", l.path(checkpointFile), err)
+	}
+	if bytes.Equal(b, l.checkp) {
+		return l.head, b, nil
+	}
+	h, err := parseHead(b, l.key.verifier)
+	if err != nil {
+		return h, b, l.tampered(checkpointFile, err)
+	}
+	return h, b, nil
+}
+
 // refresh takes in what other processes appended. l.mu is held for writing.
 // It needs no flock: whatever a checkpoint covers was written before it.
 func (l *Log) refresh() error {
@@ -307,76 +353,69 @@ func (l *Log) refresh() error {
 	if l.busy {
 		return nil
 	}
-	b, err := readSmall(l.path(checkpointFile), maxCheckpoint)
-	if err != nil {
-		return ioError("read", l.path(checkpointFile), err)
+	h, b, err := l.readHead()
+	if err != nil || bytes.Equal(b, l.checkp) {
+		return err
 	}
-	if bytes.Equal(b, l.checkp) {
-		return nil
-	}
-	h, err := parseHead(b, l.key.verifier)
-	if err != nil {
-		return l.tampered(checkpointFile, err)
-	}
-	have := int64(len(l.ends))
+	have := l.tree.n
 	if h.Size < have {
 		return l.tampered(checkpointFile, fmt.Errorf("it covers %d entries, and covered %d before: the folder was set back", h.Size, have))
 	}
-	tree := l.tree // what is appended lies behind what readers see
-	var start int64
-	if have > 0 {
-		start = l.ends[have-1]
-	}
+	t := *l.tree // what is appended lies behind what readers see
+	end := l.tail.end()
 	leaves := make([]leaf, 0, h.Size-have)
-	ends := l.ends
-	r := bufio.NewReaderSize(io.NewSectionReader(l.entries, start, 1<<62), MaxEntry+1)
+	ends := make([]int64, 0, h.Size-have)
+	r := bufio.NewReaderSize(io.NewSectionReader(l.entries, end, 1<<62-end), MaxEntry+1)
 	for i := have; i < h.Size; i++ {
 		line, err := r.ReadSlice('\n')
 		if err != nil {
 			return l.tampered(entriesFile, fmt.Errorf("entry %d of %d can't be read: %w", i, h.Size, err))
 		}
-		start += int64(len(line))
+		end += int64(len(line))
 		line = line[:len(line)-1]
-		hs, err := tlog.StoredHashes(i, line, treeReader(tree))
-		if err != nil {
-			return l.tampered(entriesFile, err)
-		}
-		tree = append(tree, hs...)
+		t.add(tlog.RecordHash(line))
 		var f leaf
 		if err := json.Unmarshal(line, &f); err != nil {
 			return l.tampered(entriesFile, fmt.Errorf("entry %d: %w", i, err))
 		}
-		leaves, ends = append(leaves, f), append(ends, start)
+		leaves, ends = append(leaves, f), append(ends, end)
 	}
-	root, err := tlog.TreeHash(h.Size, treeReader(tree))
+	root, err := t.root()
 	if err != nil || root != h.Root {
 		return l.tampered(entriesFile, fmt.Errorf("the entries are not those that the checkpoint was signed over"))
 	}
 	for i := range leaves {
-		l.note(have+int64(i), &leaves[i])
+		l.tail.add(ends[i], &leaves[i])
 	}
-	l.tree, l.ends, l.head, l.checkp = tree, ends, h, b
+	l.tree, l.head, l.checkp = &t, h, b
+	if len(l.tail.ends) >= 2<<segMin {
+		// Whoever wrote them wrote their index too, as a rule.
+		segs, err := l.loadSegments(l.tree, l.segs, false)
+		if from, _ := segsEnd(segs); err == nil && from > l.tail.from {
+			l.segs, l.tail = segs, l.tail.rest(from-l.tail.from)
+		}
+		l.foldTail()
+	}
 	return nil
+}
+
+// foldTail moves what it can of the tail into the index. l.mu is held for
+// writing, or nobody else has the log.
+func (l *Log) foldTail() {
+	if len(l.tail.ends) < 1<<segMin {
+		return
+	}
+	segs, tl, err := l.fold(l.tree, l.segs, l.tail)
+	if err != nil {
+		l.log.Warn("evidence: couldn't index the newest entries; they are kept in memory", "err", err)
+		return
+	}
+	l.segs, l.tail = segs, tl
 }
 
 func (l *Log) tampered(file string, err error) error {
 	return impound.Errorf(impound.KindInternal, "the evidence log does not verify: %w", err).At(l.path(file)).
 		WithCure("run: impound evidence verify; it says where. Keep the folder as it is for study, and restore a backup")
-}
-
-// note indexes an entry.
-func (l *Log) note(i int64, f *leaf) {
-	if _, ok := l.ids[f.ID]; !ok {
-		l.ids[f.ID] = i
-	}
-	if f.Artefact != nil {
-		if _, ok := l.arts[f.Artefact.Hash]; !ok {
-			l.arts[f.Artefact.Hash] = i
-		}
-	}
-	for _, s := range f.selectors() {
-		l.by[s] = append(l.by[s], i)
-	}
 }
 
 func encodeHashes(hs []tlog.Hash) []byte {
@@ -387,42 +426,82 @@ func encodeHashes(hs []tlog.Hash) []byte {
 	return b
 }
 
-// repairHashes makes the hashes file what the proven entries say. It gives what
-// was wrong with it; a file that is only too long (a crash) is cut without a
-// word.
-func (l *Log) repairHashes() (fault string, err error) {
-	st, err := l.hashes.Stat()
+// rebuildHashes makes the hashes file what the entries say, which must be what h
+// was signed over. The flock is held.
+func (l *Log) rebuildHashes(h Head, fault error) (*tree, error) {
+	t := &tree{}
+	r := bufio.NewReaderSize(io.NewSectionReader(l.entries, 0, 1<<62), 1<<20)
+	tmp, err := os.OpenFile(l.path(hashesFile+".new"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return "", ioError("read", l.path(hashesFile), err)
+		return nil, ioError("write", l.path(hashesFile), err)
 	}
-	want := encodeHashes(l.tree)
-	if st.Size() >= int64(len(want)) {
-		got := make([]byte, len(want))
-		if _, err := readFullAt(l.hashes, got, 0); err != nil {
-			return "", ioError("read", l.path(hashesFile), err)
+	defer os.Remove(tmp.Name())
+	defer tmp.Close()
+	w := bufio.NewWriterSize(tmp, 1<<20)
+	for i := range h.Size {
+		line, err := r.ReadSlice('\n')
+		if err != nil {
+			return nil, l.tampered(entriesFile, fmt.Errorf("entry %d of %d can't be read: %w", i, h.Size, err))
 		}
-		if bytes.Equal(got, want) {
-			return "", nil
-		}
-		for i := range got {
-			if got[i] != want[i] {
-				fault = fmt.Sprintf("hash %d differed", i/tlog.HashSize)
-				break
-			}
-		}
-	} else {
-		fault = fmt.Sprintf("%d octets, want %d", st.Size(), len(want))
+		w.Write(encodeHashes(t.add(tlog.RecordHash(line[:len(line)-1]))))
 	}
-	if _, err := l.hashes.WriteAt(want, 0); err != nil {
-		return "", ioError("write", l.path(hashesFile), err)
+	root, err := t.root()
+	if err != nil || root != h.Root {
+		return nil, l.tampered(entriesFile, errors.New("the entries are not those that the checkpoint was signed over"))
 	}
-	if err := l.hashes.Truncate(int64(len(want))); err != nil {
-		return "", ioError("write", l.path(hashesFile), err)
+	if err := w.Flush(); err != nil {
+		return nil, ioError("write", l.path(hashesFile), err)
+	}
+	// Into the file that others have open, not in its place.
+	if _, err := tmp.Seek(0, io.SeekStart); err != nil {
+		return nil, ioError("write", l.path(hashesFile), err)
+	}
+	if _, err := io.Copy(io.NewOffsetWriter(l.hashes, 0), tmp); err != nil {
+		return nil, ioError("write", l.path(hashesFile), err)
+	}
+	if err := l.hashes.Truncate(tlog.StoredHashCount(h.Size) * tlog.HashSize); err != nil {
+		return nil, ioError("write", l.path(hashesFile), err)
 	}
 	if err := l.hashes.Sync(); err != nil {
-		return "", ioError("write", l.path(hashesFile), err)
+		return nil, ioError("write", l.path(hashesFile), err)
 	}
-	return fault, nil
+	l.sayRepaired(fault.Error())
+	return t, nil
+}
+
+func (l *Log) sayRepaired(fault string) {
+	l.log.Warn("evidence: the hashes were damaged and were made again from the entries", "what", fault)
+	l.rmu.Lock()
+	l.repaired = append(l.repaired, fault)
+	l.rmu.Unlock()
+}
+
+// leafHash gives the proven hash of entry i, where lines of its tile can be had
+// by where. When the hashes file doesn't hold what the tree says, the tile is made
+// again from the entries.
+func (l *Log) leafHash(t *tree, i int64, where func(i int64) (from, to int64, err error)) (tlog.Hash, error) {
+	h, err := l.tiles.leaf(t, i)
+	if err == nil {
+		return h, nil
+	}
+	k := i / tileSize
+	var own tree
+	var octets []byte
+	for j := k * tileSize; j < (k+1)*tileSize; j++ {
+		line, lerr := l.lineAt(j, where)
+		if lerr != nil {
+			return h, lerr
+		}
+		octets = append(octets, encodeHashes(own.add(tlog.RecordHash(line)))...)
+	}
+	if own.high[0][0] != t.high[0][k] {
+		return h, l.tampered(entriesFile, fmt.Errorf("entries %d to %d, or their hashes, were changed: %w", k*tileSize, (k+1)*tileSize-1, err))
+	}
+	if _, werr := l.hashes.WriteAt(octets, tlog.StoredHashIndex(0, k*tileSize)*tlog.HashSize); werr != nil {
+		return h, ioError("write", l.path(hashesFile), werr)
+	}
+	l.sayRepaired(err.Error())
+	return l.tiles.leaf(t, i)
 }
 
 // pending is one caller's entries on the way.
@@ -534,6 +613,12 @@ func (l *Log) commitLocked(batch ...*pending) error {
 		defer torn.staged.remove()
 		batch = append([]*pending{torn}, batch...)
 	}
+	l.rmu.Lock()
+	repaired := l.repaired
+	l.rmu.Unlock()
+	for _, fault := range repaired {
+		batch = append([]*pending{{entries: []impound.Entry{{Type: impound.EntrySystem, By: "system", What: "evidence.repair", Detail: map[string]string{"file": hashesFile, "fault": fault}}}}}, batch...)
+	}
 	for _, p := range batch {
 		p.err = b.add(p)
 		if p == torn && p.err != nil { // it would be lost
@@ -558,6 +643,9 @@ func (l *Log) commitLocked(batch ...*pending) error {
 		}
 		return err
 	}
+	l.rmu.Lock()
+	l.repaired = l.repaired[len(repaired):]
+	l.rmu.Unlock()
 	return nil
 }
 
@@ -568,7 +656,8 @@ type batch struct {
 	end    int64 // octets of entries.jsonl before it
 	lines  []byte
 	ends   []int64
-	tree   []tlog.Hash // with those before it
+	tree   tree // with those before it
+	hashes []tlog.Hash
 	leaves []leaf
 	ids    map[string]int64
 	staged map[string]*staged
@@ -577,20 +666,25 @@ type batch struct {
 }
 
 func (l *Log) newBatch() *batch {
-	b := &batch{l: l, n: int64(len(l.ends)), tree: l.tree, ids: map[string]int64{}, staged: map[string]*staged{}}
-	if b.n > 0 {
-		b.end = l.ends[b.n-1]
-	}
-	return b
+	return &batch{l: l, n: l.tree.n, end: l.tail.end(), tree: *l.tree, ids: map[string]int64{}, staged: map[string]*staged{}}
 }
 
 // find gives the index of an entry of the log or of the batch.
-func (b *batch) find(id string) (int64, bool) {
-	if i, ok := b.l.ids[id]; ok {
-		return i, true
+func (b *batch) find(id string) (int64, bool, error) {
+	if i, ok := b.ids[id]; ok {
+		return i, true, nil
 	}
-	i, ok := b.ids[id]
-	return i, ok
+	return b.l.own(selector{'i', id})
+}
+
+// own gives the first entry that has s, of what is known. Whoever writes may call
+// it, for then nobody changes what is known.
+func (l *Log) own(s selector) (int64, bool, error) {
+	c, err := l.lookUp(s)
+	if err != nil {
+		return 0, false, err
+	}
+	return l.first(s, c, l.tail.from)
 }
 
 func (b *batch) leaf(i int64) (leaf, error) {
@@ -610,11 +704,11 @@ func (b *batch) leaf(i int64) (leaf, error) {
 
 // add adds the entries of p, all or none.
 func (b *batch) add(p *pending) (err error) {
-	lines, ends, tree, leaves := b.lines, b.ends, b.tree, b.leaves
+	lines, ends, tree, hashes, leaves := b.lines, b.ends, b.tree, b.hashes, b.leaves
 	var added []string
 	defer func() {
 		if err != nil {
-			b.lines, b.ends, b.tree, b.leaves = lines, ends, tree, leaves
+			b.lines, b.ends, b.tree, b.hashes, b.leaves = lines, ends, tree, hashes, leaves
 			for _, id := range added {
 				delete(b.ids, id)
 			}
@@ -627,7 +721,9 @@ func (b *batch) add(p *pending) (err error) {
 		if err != nil {
 			return err
 		}
-		if i, ok := b.find(e.ID); ok {
+		if i, ok, err := b.find(e.ID); err != nil {
+			return err
+		} else if ok {
 			old, err := b.leaf(i)
 			if err != nil {
 				return err
@@ -640,7 +736,10 @@ func (b *batch) add(p *pending) (err error) {
 			continue
 		}
 		if e.Type == impound.EntryResult {
-			i, ok := b.find(e.Intent)
+			i, ok, err := b.find(e.Intent)
+			if err != nil {
+				return err
+			}
 			if ok {
 				in, err := b.leaf(i)
 				if err != nil {
@@ -654,18 +753,17 @@ func (b *batch) add(p *pending) (err error) {
 			}
 		}
 		if e.Artefact != nil {
-			_, have := b.l.arts[e.Artefact.Hash]
+			_, have, err := b.l.own(selector{'a', e.Artefact.Hash})
+			if err != nil {
+				return err
+			}
 			if !have && b.staged[e.Artefact.Hash] == nil && (p.staged == nil || p.staged.hash != e.Artefact.Hash) {
 				return impound.Errorf(impound.KindInvalid, "the entry %s names the artefact %s, which was not captured", e.What, e.Artefact.Hash).At("artefact").
 					WithCure("capture the bytes first")
 			}
 		}
 		i := b.n + int64(len(b.leaves))
-		hs, err := tlog.StoredHashes(i, line, treeReader(b.tree))
-		if err != nil {
-			return impound.Errorf(impound.KindInternal, "couldn't hash: %w", err)
-		}
-		b.tree = append(b.tree, hs...)
+		b.hashes = append(b.hashes, b.tree.add(tlog.RecordHash(line))...)
 		b.lines = append(append(b.lines, line...), '\n')
 		b.ends = append(b.ends, b.end+int64(len(b.lines)))
 		b.leaves = append(b.leaves, f)
@@ -746,7 +844,7 @@ func (l *Log) encode(e *impound.Entry) ([]byte, leaf, error) {
 // entries may be in the log in spite of the error.
 func (l *Log) write(b *batch) (durable bool, err error) {
 	size := b.n + int64(len(b.leaves))
-	root, err := tlog.TreeHash(size, treeReader(b.tree))
+	root, err := b.tree.root()
 	if err != nil {
 		return false, impound.Errorf(impound.KindInternal, "couldn't hash: %w", err)
 	}
@@ -755,7 +853,7 @@ func (l *Log) write(b *batch) (durable bool, err error) {
 	if err != nil {
 		return false, impound.Errorf(impound.KindInternal, "couldn't sign the checkpoint: %w", err)
 	}
-	hashOff := int64(len(l.tree)) * tlog.HashSize
+	hashOff := tlog.StoredHashCount(b.n) * tlog.HashSize
 	undo := func() {
 		l.entries.Truncate(b.end)
 		l.entries.WriteAt(b.torn, b.end) // still to be set aside
@@ -774,7 +872,7 @@ func (l *Log) write(b *batch) (durable bool, err error) {
 		undo()
 		return false, ioError("write", l.path(entriesFile), err)
 	}
-	hb := encodeHashes(b.tree[len(l.tree):])
+	hb := encodeHashes(b.hashes)
 	if _, err := l.hashes.WriteAt(hb, hashOff); err != nil {
 		undo()
 		return false, ioError("write", l.path(hashesFile), err)
@@ -814,10 +912,11 @@ func (l *Log) write(b *batch) (durable bool, err error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tree, l.ends, l.head, l.checkp = b.tree, append(l.ends, b.ends...), h, cp
+	l.tree, l.head, l.checkp = &b.tree, h, cp
 	for i := range b.leaves {
-		l.note(b.n+int64(i), &b.leaves[i])
+		l.tail.add(b.ends[i], &b.leaves[i])
 	}
+	l.foldTail()
 	return true, nil
 }
 

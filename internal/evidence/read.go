@@ -17,7 +17,7 @@ func (l *Log) Size() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.refresh()
-	return int64(len(l.ends))
+	return l.tree.n
 }
 
 // Checkpoint gives the signed head. Kept elsewhere, it proves later that
@@ -40,10 +40,7 @@ func (l *Log) VerifierKey() string { return l.key.text }
 
 // Entry gives an entry by its id, proven; false when there is none.
 func (l *Log) Entry(id string) (impound.Entry, bool, error) {
-	l.mu.Lock()
-	err := l.refresh()
-	i, ok := l.ids[id]
-	l.mu.Unlock()
+	i, ok, err := l.find(selector{'i', id})
 	if err != nil || !ok {
 		return impound.Entry{}, false, err
 	}
@@ -52,31 +49,95 @@ func (l *Log) Entry(id string) (impound.Entry, bool, error) {
 }
 
 // line reads the line of entry i and proves it. l.mu must not be held for
-// writing.
+// writing by another than whoever writes.
 func (l *Log) line(i int64) ([]byte, error) {
 	l.mu.RLock()
-	if l.closed || i < 0 || i >= int64(len(l.ends)) {
-		l.mu.RUnlock()
+	t, segs, tl := l.tree, l.segs, l.tail
+	bad := l.closed || t == nil || i < 0 || i >= t.n
+	var from, to int64
+	if !bad && i >= tl.from {
+		if from, to = tl.base, tl.ends[i-tl.from]; i > tl.from {
+			from = tl.ends[i-tl.from-1]
+		}
+	}
+	l.mu.RUnlock()
+	if bad {
 		return nil, impound.Errorf(impound.KindInternal, "entry %d can't be read: the log is closed or shorter", i)
 	}
-	var from int64
-	if i > 0 {
-		from = l.ends[i-1]
+	where := func(i int64) (int64, int64, error) { return placeIn(segs, i) }
+	if to > 0 {
+		own := i
+		where = func(i int64) (int64, int64, error) {
+			if i == own {
+				return from, to, nil
+			}
+			return l.place(i)
+		}
 	}
-	to := l.ends[i]
-	want := l.tree[tlog.StoredHashIndex(0, i)]
-	l.mu.RUnlock()
-	b := make([]byte, to-from)
-	if _, err := readFullAt(l.entries, b, from); err != nil {
-		return nil, ioError("read", l.path(entriesFile), err)
+	b, err := l.lineAt(i, where)
+	if err != nil {
+		return nil, err
 	}
-	b = b[:len(b)-1]
-	// The hashes in memory were proven against a signed root, so this is as
-	// good as an inclusion proof.
+	want, err := l.leafHash(t, i, where)
+	if err != nil {
+		return nil, err
+	}
 	if tlog.RecordHash(b) != want {
 		return nil, l.tampered(entriesFile, fmt.Errorf("entry %d was changed", i))
 	}
 	return b, nil
+}
+
+// place gives where the line of entry i lies.
+func (l *Log) place(i int64) (from, to int64, err error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if tl := l.tail; i >= tl.from {
+		if from, to = tl.base, tl.ends[i-tl.from]; i > tl.from {
+			from = tl.ends[i-tl.from-1]
+		}
+		return from, to, nil
+	}
+	return placeIn(l.segs, i)
+}
+
+func placeIn(segs []*segment, i int64) (from, to int64, err error) {
+	at, ok := slices.BinarySearchFunc(segs, i, func(s *segment, i int64) int {
+		switch {
+		case s.from+s.n <= i:
+			return -1
+		case s.from > i:
+			return 1
+		}
+		return 0
+	})
+	if !ok {
+		return 0, 0, impound.Errorf(impound.KindInternal, "entry %d is in no part of the index", i)
+	}
+	s := segs[at]
+	if from = s.base; i > s.from {
+		if from, err = s.endOf(i - 1); err != nil {
+			return 0, 0, err
+		}
+	}
+	to, err = s.endOf(i)
+	return from, to, err
+}
+
+// lineAt reads the line of entry i; it is not proven.
+func (l *Log) lineAt(i int64, where func(int64) (int64, int64, error)) ([]byte, error) {
+	from, to, err := where(i)
+	if err != nil {
+		return nil, err
+	}
+	if to-from < 1 || to-from > MaxEntry {
+		return nil, l.tampered(entriesFile, fmt.Errorf("entry %d can't be %d octets long", i, to-from))
+	}
+	b := make([]byte, to-from)
+	if _, err := readFullAt(l.entries, b, from); err != nil {
+		return nil, ioError("read", l.path(entriesFile), err)
+	}
+	return b[:len(b)-1], nil
 }
 
 func (l *Log) entry(i int64) (impound.Entry, error) {
@@ -100,7 +161,7 @@ func (l *Log) Entries(ctx context.Context, from int64, fn func(i int64, e impoun
 	}
 	l.mu.Lock()
 	err := l.refresh()
-	n := int64(len(l.ends))
+	n := l.tree.n
 	l.mu.Unlock()
 	if err != nil {
 		return err
@@ -136,32 +197,63 @@ type Indexed struct {
 	Entry impound.Entry `json:"entry"`
 }
 
-// Select gives the entries that fit f, proven, in the order of the log.
-func (l *Log) Select(ctx context.Context, f Filter) ([]Indexed, error) {
-	l.mu.Lock()
-	err := l.refresh()
-	n := int64(len(l.ends))
-	// Walk the shortest list that can hold them all.
-	var list []int64
-	found := false
+// candidates gives the entries that may fit f, in the order of the log: each must
+// be looked at, but of those left out none fits. all says that f leaves nothing
+// out. l.mu is held.
+func (l *Log) candidates(f Filter) (list []int64, all bool, err error) {
+	var lists [][]int64
 	for _, s := range []selector{{'c', f.Case}, {'o', f.Order}, {'n', f.Name.String()}, {'w', f.What}, {'t', string(f.Type)}} {
 		if s.value == "" || s.field == 'w' && strings.HasSuffix(s.value, ".") {
 			continue
 		}
-		if c := l.by[s]; !found || len(c) < len(list) {
-			list, found = c, true
+		c, err := l.lookUp(s)
+		if err != nil {
+			return nil, false, err
 		}
+		lists = append(lists, c)
 	}
-	if !found && f.What != "" {
-		for s, c := range l.by {
-			if s.field == 'w' && strings.HasPrefix(s.value, f.What) {
-				list = append(list, c...)
+	if strings.HasSuffix(f.What, ".") {
+		var c []int64
+		for _, w := range l.whats(f.What) {
+			x, err := l.lookUp(selector{'w', w})
+			if err != nil {
+				return nil, false, err
+			}
+			c = append(c, x...)
+		}
+		slices.Sort(c)
+		lists = append(lists, slices.Compact(c))
+	}
+	if len(lists) == 0 {
+		return nil, true, nil
+	}
+	slices.SortFunc(lists, func(a, b []int64) int { return len(a) - len(b) })
+	list = slices.Compact(lists[0]) // two values of one entry may have one key
+	for _, o := range lists[1:] {
+		kept := list[:0]
+		for _, i := range list {
+			for len(o) > 0 && o[0] < i {
+				o = o[1:]
+			}
+			if len(o) > 0 && o[0] == i {
+				kept = append(kept, i)
 			}
 		}
-		slices.Sort(list)
-		found = true
+		list = kept
 	}
-	list = slices.Clip(list) // others append behind it
+	return list, false, nil
+}
+
+// Select gives the entries that fit f, proven, in the order of the log.
+func (l *Log) Select(ctx context.Context, f Filter) ([]Indexed, error) {
+	l.mu.Lock()
+	err := l.refresh()
+	n := l.tree.n
+	var list []int64
+	all := false
+	if err == nil {
+		list, all, err = l.candidates(f)
+	}
 	l.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -183,7 +275,7 @@ func (l *Log) Select(ctx context.Context, f Filter) ([]Indexed, error) {
 		}
 		return f.Limit <= 0 || len(out) < f.Limit, nil
 	}
-	if found {
+	if !all {
 		for _, i := range list {
 			if more, err := see(i); err != nil || !more {
 				return out, err
@@ -199,6 +291,89 @@ func (l *Log) Select(ctx context.Context, f Filter) ([]Indexed, error) {
 	return out, nil
 }
 
+// Newest gives a page of the entries that fit f, proven, the newest first, after
+// leaving offset of them out, and how many fit in all. It reads no more than the
+// page: the number rests on the index, and could count one too many where two
+// values share a 64-bit key. f.From is heeded, f.Limit is the page's length.
+func (l *Log) Newest(ctx context.Context, f Filter, offset int) ([]Indexed, int, error) {
+	l.mu.Lock()
+	err := l.refresh()
+	n := l.tree.n
+	var list []int64
+	all := false
+	if err == nil {
+		list, all, err = l.candidates(f)
+	}
+	l.mu.Unlock()
+	if err != nil {
+		return nil, 0, err
+	}
+	at := func(k int64) int64 { return n - 1 - k }
+	total := max(n-max(f.From, 0), 0)
+	if !all {
+		first, _ := slices.BinarySearch(list, f.From)
+		list = list[first:]
+		total = int64(len(list))
+		at = func(k int64) int64 { return list[total-1-k] }
+	}
+	var out []Indexed
+	for k := int64(max(offset, 0)); k < total && (f.Limit <= 0 || len(out) < f.Limit); k++ {
+		if err := ctx.Err(); err != nil {
+			return nil, 0, impound.Errorf(impound.KindUnavailable, "couldn't read the evidence log: %w", err)
+		}
+		e, err := l.entry(at(k))
+		if err != nil {
+			return nil, 0, err
+		}
+		if f.fits(&e) {
+			out = append(out, Indexed{at(k), e})
+		}
+	}
+	return out, int(total), nil
+}
+
+// EntriesOf calls fn, as [Log.Entries] does, for those entries alone whose What is
+// one of whats, and gives the index to go on from. What it leaves out it has not
+// read: the signed index says that it is something else.
+func (l *Log) EntriesOf(ctx context.Context, from int64, whats []string, fn func(i int64, e impound.Entry) error) (next int64, err error) {
+	from = max(from, 0)
+	l.mu.Lock()
+	err = l.refresh()
+	n := l.tree.n
+	var list []int64
+	for _, w := range whats {
+		if err == nil && from < n {
+			var c []int64
+			c, err = l.lookUp(selector{'w', w})
+			list = append(list, c...)
+		}
+	}
+	l.mu.Unlock()
+	if err != nil {
+		return from, err
+	}
+	slices.Sort(list)
+	for _, i := range slices.Compact(list) {
+		if i < from {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return from, impound.Errorf(impound.KindUnavailable, "couldn't read the evidence log: %w", err)
+		}
+		e, err := l.entry(i)
+		if err != nil {
+			return from, err
+		}
+		if !slices.Contains(whats, e.What) {
+			continue
+		}
+		if err := fn(i, e); err != nil {
+			return from, err
+		}
+	}
+	return n, nil
+}
+
 func (f *Filter) fits(e *impound.Entry) bool {
 	what := f.What == "" || e.What == f.What || strings.HasSuffix(f.What, ".") && strings.HasPrefix(e.What, f.What)
 	return what && (f.Case == "" || e.Case == f.Case) && (f.Order == "" || e.Order == f.Order) &&
@@ -208,10 +383,7 @@ func (f *Filter) fits(e *impound.Entry) bool {
 // Artefact gives what the first entry that names hash says of it; false when
 // none does.
 func (l *Log) Artefact(hash string) (impound.Artefact, bool, error) {
-	l.mu.Lock()
-	err := l.refresh()
-	i, ok := l.arts[hash]
-	l.mu.Unlock()
+	i, ok, err := l.find(selector{'a', hash})
 	if err != nil || !ok {
 		return impound.Artefact{}, false, err
 	}

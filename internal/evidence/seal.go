@@ -134,7 +134,7 @@ func (l *Log) WitnessRequest(cp []byte, old int64) ([]byte, error) {
 	}
 	b := fmt.Appendf(nil, "old %d\n", old)
 	if old > 0 && old < h.Size {
-		p, err := tlog.ProveTree(h.Size, old, treeReader(tree))
+		p, err := tlog.ProveTree(h.Size, old, l.tiles.reader(tree))
 		if err != nil || len(p) > maxProof {
 			return nil, impound.Errorf(impound.KindInternal, "couldn't prove that the log only grew: %w", err)
 		}
