@@ -9,6 +9,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -27,6 +29,97 @@ type Sealers struct {
 
 // Witness is a C2SP tlog-witness: its submission prefix and its public key.
 type Witness struct{ URL, Key string }
+
+// NewWitness reads "URL=KEY".
+func NewWitness(text string) (Witness, error) {
+	u, key, ok := strings.Cut(text, "=")
+	if !ok {
+		return Witness{}, impound.Errorf(impound.KindInvalid, "%.120q names no witness", text).WithCure("write URL=KEY")
+	}
+	return Witness{u, key}, errors.Join(plainNetwork(u), evidence.CheckWitnessKey(key))
+}
+
+// ReadRoots reads a PEM file of roots; nil for no file.
+func ReadRoots(path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, impound.Errorf(impound.KindInvalid, "couldn't read the roots: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(b) {
+		return nil, impound.Errorf(impound.KindInvalid, "it holds no certificate").At(path).WithCure("give a PEM file of the authority's root")
+	}
+	return pool, nil
+}
+
+// sealers gives whom the configuration names.
+func (c *Config) sealers(state string) (Sealers, error) {
+	who := Sealers{TSAs: c.Seal.TSAs}
+	var faults []error
+	for _, w := range c.Seal.Witnesses {
+		x, err := NewWitness(w)
+		who.Witnesses, faults = append(who.Witnesses, x), append(faults, err)
+	}
+	for _, u := range c.Seal.TSAs {
+		faults = append(faults, plainNetwork(u))
+	}
+	file := c.Seal.TSACA
+	if file != "" && !filepath.IsAbs(file) {
+		file = filepath.Join(state, file)
+	}
+	var err error
+	who.TSARoots, err = ReadRoots(file)
+	return who, errors.Join(append(faults, err)...)
+}
+
+// Sealers gives whom the configuration asks to attest the log; the error is
+// KindInvalid where it names nobody.
+func (s *System) Sealers() (Sealers, error) {
+	who, err := s.cfg.sealers(s.opt.State)
+	if err == nil && len(who.Witnesses)+len(who.TSAs) == 0 {
+		err = impound.Errorf(impound.KindInvalid, "nobody to ask: name a witness or a timestamp authority").WithCure("give --witness or --tsa, or fill in seal: in " + ConfigFile)
+	}
+	return who, err
+}
+
+// sealLoop has the log attested every so often. What fails is logged and
+// recorded, the same fault once a day: a log that nobody attests looks like any
+// other, so somebody must be told.
+func (s *System) sealLoop(ctx context.Context, every time.Duration) {
+	wait := min(custodyStart, every)
+	for {
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-t.C:
+		}
+		wait = every
+		s.sealOnce(ctx)
+	}
+}
+
+func (s *System) sealOnce(ctx context.Context) {
+	who, err := s.Sealers()
+	if err == nil {
+		_, err = s.SealEvidence(ctx, "system", who)
+	}
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	s.log.Error("the evidence log could not be attested by everybody", "err", err)
+	now := s.now().UTC()
+	if _, err := s.Evidence.Append(ctx, impound.Entry{
+		ID: "seal-fault/" + now.Format(time.DateOnly), Type: impound.EntrySystem, At: now, By: "system", What: "evidence.seal-fault",
+		Detail: map[string]string{"text": err.Error(), "command": "impound evidence seal"},
+	}); err != nil {
+		s.log.Error("couldn't record that the log was not attested", "err", err)
+	}
+}
 
 const sealTimeout = 15 * time.Second
 

@@ -11,6 +11,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/evidence"
@@ -224,6 +226,61 @@ func roots(t *testing.T, file string) *x509.CertPool {
 		t.Fatal(err)
 	}
 	return pool
+}
+
+// TestServeHasTheLogSealed is what a serving process does by its configuration:
+// seals come without a person, and a fault is in the log once a day.
+func TestServeHasTheLogSealed(t *testing.T) {
+	l, err := evidence.Open(filepath.Join(t.TempDir(), "evidence"), evidence.Options{Origin: "impound/test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	v, err := note.NewVerifier(l.VerifierKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &testWitness{log: v, key: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32))}
+	srv := httptest.NewServer(w)
+	defer srv.Close()
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	s := &System{Evidence: l, log: slog.New(slog.DiscardHandler), now: func() time.Time { return now }}
+	if _, err := s.Sealers(); impound.KindOf(err) != impound.KindInvalid {
+		t.Errorf("with nobody configured: %v", err)
+	}
+	s.cfg.Seal.Witnesses = []string{srv.URL + "/=" + w.vkey()}
+	grow(t, s, 3)
+	s.sealOnce(t.Context())
+	if got, err := l.Select(t.Context(), evidence.Filter{What: "capture." + evidence.KindCosigned}); err != nil || len(got) != 1 || got[0].Entry.By != "system" {
+		t.Fatalf("seals %+v, %v", got, err)
+	}
+	srv.Close()
+	for range 3 {
+		s.sealOnce(t.Context())
+	}
+	faults := func() int {
+		got, err := l.Select(t.Context(), evidence.Filter{What: "evidence.seal-fault"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(got)
+	}
+	if n := faults(); n != 1 {
+		t.Errorf("%d faults told on one day", n)
+	}
+	now = now.AddDate(0, 0, 1)
+	s.sealOnce(t.Context())
+	if n := faults(); n != 2 {
+		t.Errorf("%d faults told in two days", n)
+	}
+	for _, c := range []SealConfig{{Witnesses: []string{"https://witness.example"}}, {TSAs: []string{"http://192.0.2.1/"}}, {TSACA: "none.pem"}, {Every: "5s"}, {Every: "soon"}} {
+		cfg := Config{Seal: c}
+		_, err1 := every(c.Every, time.Hour)
+		_, err2 := cfg.sealers(t.TempDir())
+		if err1 == nil && err2 == nil {
+			t.Errorf("%+v was taken", c)
+		}
+	}
 }
 
 func TestTimestampsOfTheLog(t *testing.T) {

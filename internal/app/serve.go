@@ -107,6 +107,9 @@ func (s *System) Start(ctx context.Context) (err error) {
 	if every, err := s.cfg.custodyEvery(); err == nil && every > 0 {
 		v.wg.Go(func() { s.custodyLoop(ctx, every) })
 	}
+	if often, err := every(s.cfg.Seal.Every, 24*time.Hour); err == nil && often > 0 && len(s.cfg.Seal.Witnesses)+len(s.cfg.Seal.TSAs) > 0 {
+		v.wg.Go(func() { s.sealLoop(ctx, often) })
+	}
 	if v.sink != nil || v.hubSrv != nil {
 		v.loop(ctx, policyEvery, func() { s.tryPolicy(ctx, v) })
 	}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -183,7 +182,7 @@ func (e *env) evidenceCmd() *cobra.Command {
 		}
 		opt := evidence.VerifyOptions{Key: strings.TrimSpace(logKey), Witnesses: trusted}
 		var err error
-		if opt.TSARoots, err = readRoots(tsaCA); err != nil {
+		if opt.TSARoots, err = app.ReadRoots(tsaCA); err != nil {
 			return err
 		}
 		if since != "" {
@@ -260,6 +259,7 @@ func (e *env) evidenceCmd() *cobra.Command {
 	redact.Flags().StringVar(&why, "why", "", "what was redacted, and why")
 	var witnesses, tsas []string
 	seal := verb("seal", "have witnesses and timestamp authorities attest the log as it stands", `  impound evidence seal --witness https://witness.example=NAME+HASH+KEY --tsa https://tsa.example/tsr --tsa-ca tsa.pem --as ada
+  impound evidence seal --as ada    # those of the configuration, seal:
   impound evidence verify --witness NAME+HASH+KEY --tsa-ca tsa.pem`, cobra.NoArgs, nil)
 	seal.RunE = func(c *cobra.Command, _ []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
@@ -269,14 +269,19 @@ func (e *env) evidenceCmd() *cobra.Command {
 			}
 			who := app.Sealers{TSAs: tsas}
 			for _, w := range witnesses {
-				u, key, ok := strings.Cut(w, "=")
-				if !ok {
-					return usageError{fmt.Errorf("%q: write --witness URL=KEY", w)}
+				x, err := app.NewWitness(w)
+				if err != nil {
+					return err
 				}
-				who.Witnesses = append(who.Witnesses, app.Witness{URL: u, Key: key})
+				who.Witnesses = append(who.Witnesses, x)
 			}
-			if who.TSARoots, err = readRoots(tsaCA); err != nil {
+			if who.TSARoots, err = app.ReadRoots(tsaCA); err != nil {
 				return err
+			}
+			if len(witnesses)+len(tsas) == 0 { // whom the configuration names
+				if who, err = s.Sealers(); err != nil {
+					return err
+				}
 			}
 			got, err := s.SealEvidence(ctx, me.ID, who)
 			if e.asJSON {
@@ -325,21 +330,6 @@ func (e *env) evidenceCmd() *cobra.Command {
 }
 
 // readRoots reads a PEM file of certificates; nil for no file.
-func readRoots(path string) (*x509.CertPool, error) {
-	if path == "" {
-		return nil, nil
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, impound.Errorf(impound.KindInvalid, "couldn't read the roots: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(b) {
-		return nil, impound.Errorf(impound.KindInvalid, "it holds no certificate").At(path).WithCure("give a PEM file of the authority's root")
-	}
-	return pool, nil
-}
-
 func sealRows(seals []evidence.Seal) [][]string {
 	var rows [][]string
 	for _, s := range seals {
