@@ -49,33 +49,45 @@ var Needs = map[string]Need{
 	"FileOrder":      {Roles: []impound.Role{analyst, counsel}},
 	"Override":       {Roles: []impound.Role{analyst, counsel, impound.RoleApprover}},
 
+	"AddAccount":     {Roles: []impound.Role{impound.RoleAdmin}},
+	"DisableAccount": {Roles: []impound.Role{impound.RoleAdmin}},
+	"SetPassword":    {Roles: impound.Roles}, // one's own; another's takes an admin
+	"AddToken":       {Roles: impound.Roles}, // the same
+	"RevokeToken":    {Roles: impound.Roles}, // the same
+
 	"Decide":   {Signed: true},
 	"Enrol":    {Signed: true},
 	"SealCase": {Signed: true},
 
-	"Actors":        {Reads: true},
-	"ActorsByAlias": {Reads: true},
-	"Appendix":      {Reads: true},
-	"Blocked":       {Reads: true},
-	"Candidate":     {Reads: true},
-	"Candidates":    {Reads: true},
-	"Case":          {Reads: true},
-	"Cases":         {Reads: true},
-	"CheckOrder":    {Reads: true},
-	"CountNames":    {Reads: true},
-	"Decisions":     {Reads: true},
-	"DraftOrder":    {Reads: true},
-	"Keyring":       {Reads: true},
-	"Mandates":      {Reads: true},
-	"May":           {Reads: true},
-	"MayUnnamed":    {Reads: true},
-	"Order":         {Reads: true},
-	"Orders":        {Reads: true},
-	"People":        {Reads: true},
-	"Seal":          {Reads: true},
-	"Sight":         {Reads: true},
-	"SightOf":       {Reads: true},
-	"Supplement":    {Reads: true},
+	"Accounts":       {Reads: true},
+	"Actors":         {Reads: true},
+	"ActorsByAlias":  {Reads: true},
+	"Appendix":       {Reads: true},
+	"Blocked":        {Reads: true},
+	"Candidate":      {Reads: true},
+	"Candidates":     {Reads: true},
+	"Case":           {Reads: true},
+	"Cases":          {Reads: true},
+	"CheckOrder":     {Reads: true},
+	"CountNames":     {Reads: true},
+	"Decisions":      {Reads: true},
+	"DraftOrder":     {Reads: true},
+	"Guarded":        {Reads: true},
+	"Keyring":        {Reads: true},
+	"Login":          {Reads: true},
+	"Mandates":       {Reads: true},
+	"May":            {Reads: true},
+	"MayUnnamed":     {Reads: true},
+	"Order":          {Reads: true},
+	"Orders":         {Reads: true},
+	"People":         {Reads: true},
+	"Seal":           {Reads: true},
+	"Session":        {Reads: true},
+	"Sight":          {Reads: true},
+	"SightOf":        {Reads: true},
+	"Supplement":     {Reads: true},
+	"TokenPrincipal": {Reads: true},
+	"Tokens":         {Reads: true},
 }
 
 // act lets by call method, or says which role it takes. It gives what by may see:
@@ -431,6 +443,9 @@ func (s *Service) SealCase(ctx context.Context, z Seal) error {
 	}
 	if err := view.admit(z); err != nil {
 		return err
+	}
+	if len(z.Parties) > 0 && len(view.accounts) == 0 {
+		return impound.Errorf(impound.KindRefused, "there is no account: the pages show everything to whoever opens them, and would show that something is missing").At(z.Case).WithCure("make accounts first: impound account add NAME --as ADMIN")
 	}
 	if len(z.Parties) == 0 && len(view.seals[z.Case].Parties) == 0 {
 		return nil // open as it is

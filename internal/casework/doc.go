@@ -99,6 +99,9 @@ type Service struct {
 	cache  map[string]*impound.Mandate // proven orders; key: document and keyring
 	docs   map[string]*filedOrder      // by the hashes of their artefacts
 	sights map[string]*keptSight       // hidden names by person
+
+	locks locks
+	used  sync.Map // token id -> the minute that was noted last
 }
 
 // New makes a Service. It reads nothing yet.

@@ -38,6 +38,9 @@ type ledgerView struct {
 	actors    map[string]string           // case -> actor, as the case was opened
 	names     map[string][]impound.Name   // case -> what was added to it
 	seals     map[string]Seal             // case -> the newest
+	accounts  map[string]Account          // by person
+	tokens    map[string]Token            // by id
+	tokenIDs  map[string]string           // by digest
 	sealed    []string                    // hashes of the seals that counted
 	next      int64                       // index of the first entry that is not in it
 	bad       []string                    // entries that prove nothing, with why
@@ -53,7 +56,7 @@ type filing struct {
 }
 
 func newLedger(ev Evidence) *ledger {
-	return &ledger{ev: ev, view: ledgerView{ring: &Ring{people: map[string]impound.Person{}}, orders: map[string]filing{}, overrides: map[impound.Name][]impound.Override{}, decisions: map[impound.Name][]Decision{}, actors: map[string]string{}, names: map[string][]impound.Name{}, seals: map[string]Seal{}}}
+	return &ledger{ev: ev, view: ledgerView{ring: &Ring{people: map[string]impound.Person{}}, orders: map[string]filing{}, overrides: map[impound.Name][]impound.Override{}, decisions: map[impound.Name][]Decision{}, actors: map[string]string{}, names: map[string][]impound.Name{}, seals: map[string]Seal{}, accounts: map[string]Account{}, tokens: map[string]Token{}, tokenIDs: map[string]string{}}}
 }
 
 // sync reads what the log has gained and gives the state of belief. The maps of
@@ -70,6 +73,7 @@ func (l *ledger) sync(ctx context.Context) (ledgerView, error) {
 		copied = true
 		v.orders, v.overrides = cloneMap(v.orders), cloneMap(v.overrides)
 		v.decisions, v.actors = cloneMap(v.decisions), cloneMap(v.actors)
+		v.accounts, v.tokens, v.tokenIDs = cloneMap(v.accounts), cloneMap(v.tokens), cloneMap(v.tokenIDs)
 		v.names, v.seals, v.sealed = cloneMap(v.names), cloneMap(v.seals), slices.Clone(v.sealed)
 		v.orderIDs, v.bad = slices.Clone(v.orderIDs), slices.Clone(v.bad)
 	}
@@ -116,6 +120,11 @@ func (l *ledger) sync(ctx context.Context) (ledgerView, error) {
 				if n, err := impound.ParseName(f); err == nil {
 					v.names[e.Case] = append(v.names[e.Case], n)
 				}
+			}
+		case WhatAccountAdd, WhatAccountPassword, WhatAccountDisable, WhatTokenAdd, WhatTokenRevoke:
+			own()
+			if err := v.noteAccount(e); err != nil {
+				v.bad = append(v.bad, fmt.Sprintf("entry %d (%s): %v", i, e.What, err))
 			}
 		case WhatSeal:
 			own()
