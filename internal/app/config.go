@@ -60,6 +60,8 @@ type Config struct {
 	Hub HubConfig `yaml:"hub,omitempty" json:"hub"`
 	// Control says, on a sensor, where orders come from.
 	Control ControlConfig `yaml:"control,omitempty" json:"control"`
+	// Capture says how evidence capture reaches actors' servers.
+	Capture CaptureConfig `yaml:"capture,omitempty" json:"capture"`
 	// CustodyEvery is how often a serving process looks again at every name of
 	// every order, for as long as the order lives and after: "6h", the default,
 	// or longer or shorter, but no shorter than "1m"; "off" never looks.
@@ -86,6 +88,35 @@ type SealConfig struct {
 	// Every is how often a serving process asks them: "24h", the default, no
 	// shorter than "1m"; "off" leaves it to impound evidence seal.
 	Every string `yaml:"every,omitempty" json:"every,omitempty"`
+}
+
+// CaptureConfig is how evidence capture reaches actors' servers.
+type CaptureConfig struct {
+	// Proxy is where HTTP, TLS and WHOIS leave through, so that the actor does
+	// not see who looks: socks5://127.0.0.1:9050 or http://HOST:PORT. DNS and RDAP
+	// don't take it.
+	Proxy string `yaml:"proxy,omitempty" json:"proxy,omitempty"`
+	// SecondProxy is another way out, to find servers that answer by where the
+	// visitor comes from.
+	SecondProxy string `yaml:"second_proxy,omitempty" json:"second_proxy,omitempty"`
+	// Referrer is what one of the visitors says he comes from. Default
+	// https://www.google.com/
+	Referrer string `yaml:"referrer,omitempty" json:"referrer,omitempty"`
+	// Every spaces the requests to one host: "200ms", the default, or "off".
+	Every string `yaml:"every,omitempty" json:"every,omitempty"`
+	// Timeout bounds one request: "20s", the default.
+	Timeout string `yaml:"timeout,omitempty" json:"timeout,omitempty"`
+	// MaxMB bounds what is taken of one name's web pages, from 1 to 48. Default 24.
+	MaxMB int `yaml:"max_mb,omitempty" json:"max_mb,omitempty"`
+	// WHOIS is the first server asked where RDAP gives nothing. Default
+	// whois.iana.org, which refers on.
+	WHOIS string `yaml:"whois,omitempty" json:"whois,omitempty"`
+	// Browser is Chromium's program. Empty: looked for in the usual places.
+	Browser string `yaml:"browser,omitempty" json:"browser,omitempty"`
+	// WeakJail accepts, on a machine without user namespaces, a browser that
+	// only limits and its own manners keep from files and the network. Without
+	// it there are no screenshots on such a machine.
+	WeakJail bool `yaml:"weak_jail,omitempty" json:"weak_jail,omitempty"`
 }
 
 // HubConfig is how sensors reach their hub.
@@ -351,6 +382,7 @@ func (c *Config) Check(state string) impound.Problems {
 		}
 	}
 	ps = append(ps, c.checkRole(state)...)
+	ps = append(ps, c.checkCapture()...)
 	for _, a := range c.Sinkhole.Answer {
 		if !a.IsValid() {
 			bad("sinkhole.answer", "write IP addresses", "an empty address")
@@ -415,6 +447,7 @@ func (c *Config) durations() []durationField {
 		{"sinkhole.limits.head_timeout", c.Sinkhole.Limits.HeadTimeout, "10s", time.Millisecond},
 		{"sinkhole.limits.idle_timeout", c.Sinkhole.Limits.IdleTimeout, "60s", time.Millisecond},
 		{"hub.policy_valid", c.Hub.PolicyValid, "24h", time.Second},
+		{"capture.timeout", c.Capture.Timeout, "20s", time.Millisecond},
 	}
 }
 

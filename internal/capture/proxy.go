@@ -28,8 +28,8 @@ import (
 
 // Bounds of the browser's way out.
 const (
-	proxyConns   = 32      // at a time
-	proxyAsks    = 400     // requests of one visit
+	proxyConns   = 32  // at a time
+	proxyAsks    = 400 // requests of one visit
 	proxyHead    = 64 << 10
 	proxyBody    = 1 << 20 // of what the browser sends
 	proxyHosts   = 200     // certificates made

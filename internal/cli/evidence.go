@@ -33,60 +33,6 @@ func shortHash(h string) string {
 
 func (e *env) evidenceCmd() *cobra.Command {
 	var caseID string
-	capture := verb("capture NAME...", "look at names from outside (DNS, RDAP, HTTP) and keep what is seen", `  impound evidence capture outlook-verify[.]net --case APT35-2019 --as ada
-  impound evidence capture --case APT35-2019 --all --as ada`, cobra.ArbitraryArgs, nil)
-	var all bool
-	capture.RunE = func(c *cobra.Command, args []string) error {
-		return e.with(c, func(ctx context.Context, s *app.System) error {
-			me, err := e.me(s)
-			if err != nil {
-				return err
-			}
-			var names []impound.Name
-			for _, a := range args {
-				n, err := impound.ParseName(a)
-				if err != nil {
-					return err
-				}
-				names = append(names, n)
-			}
-			if all {
-				k, err := s.Casework.Case(ctx, caseID)
-				if err != nil {
-					return err
-				}
-				for _, d := range k.Domains {
-					names = append(names, d.Name)
-				}
-			}
-			if len(names) == 0 {
-				return usageError{fmt.Errorf("no names: give some, or --all with --case")}
-			}
-			var rows [][]string
-			var out []app.Captured
-			err = s.Capture(ctx, me.ID, caseID, names, func(n impound.Name, kept []app.Captured) {
-				for _, k := range kept {
-					text := k.Summary
-					if k.Err != "" {
-						text = "nothing seen: " + k.Err
-					}
-					rows = append(rows, []string{n.Defanged(), k.Artefact.Kind, shortHash(k.Artefact.Hash), text})
-				}
-				out = append(out, kept...)
-			})
-			if err != nil {
-				return err
-			}
-			if e.asJSON {
-				return e.json(out)
-			}
-			e.table([]string{"name", "kind", "hash", "seen"}, rows)
-			return nil
-		})
-	}
-	capture.Flags().StringVar(&caseID, "case", "", "the case that it belongs to")
-	capture.Flags().BoolVar(&all, "all", false, "every name of the case")
-
 	var addName, kind string
 	add := verb("add FILE", "keep a file as evidence", "  impound evidence add report.pdf --case APT35-2019 --as ada\n  impound evidence add page.png --case APT35-2019 --name outlook-verify[.]net --as ada", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
@@ -326,7 +272,7 @@ func (e *env) evidenceCmd() *cobra.Command {
 		})
 	})
 	export.Flags().StringVar(&outFile, "out", "", "where to write it (default CASE.zip; - for standard output)")
-	return group("evidence", "capture, list, prove and export evidence", "  impound evidence capture NAME --case APT35-2019\n  impound evidence list --case APT35-2019\n  impound evidence verify", capture, add, list, show, verify, checkpoint, seal, redact, export)
+	return group("evidence", "capture, list, prove and export evidence", "  impound evidence capture NAME --case APT35-2019\n  impound evidence list --case APT35-2019\n  impound evidence verify", e.captureCmd(), add, list, show, verify, checkpoint, seal, redact, export)
 }
 
 // readRoots reads a PEM file of certificates; nil for no file.
