@@ -1,8 +1,10 @@
 package impound
 
 import (
+	"encoding/hex"
 	"fmt"
 	"net/mail"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -59,11 +61,15 @@ type Order struct {
 	Until       time.Time   `json:"until" yaml:"until"`
 	SealedUntil time.Time   `json:"sealed_until,omitzero" yaml:"sealed_until,omitempty"`
 	ExecuteAt   time.Time   `json:"execute_at,omitzero" yaml:"execute_at,omitempty"`
-	AtEnd       string      `json:"at_end" yaml:"at_end"` // "restore" | "release" | "keep-lock"
+	ConfirmBy   time.Time   `json:"confirm_by,omitzero" yaml:"confirm_by,omitempty"` // until when each recipient must say that it is done
+	AtEnd       string      `json:"at_end" yaml:"at_end"`                            // "restore" | "release" | "keep-lock"
+	Deadlines   []Deadline  `json:"deadlines,omitempty" yaml:"deadlines,omitempty"`
 	TLP         TLP         `json:"tlp,omitempty" yaml:"tlp,omitempty"`
 	Parties     Parties     `json:"parties" yaml:"parties"`
 	Recipient   Recipient   `json:"recipient" yaml:"recipient"`
 	Acts        Acts        `json:"acts" yaml:"acts"` // for each name that has none of its own
+	Custody     *Custody    `json:"custody,omitempty" yaml:"custody,omitempty"`
+	Rights      *Rights     `json:"rights,omitempty" yaml:"rights,omitempty"`
 	Sinkhole    SinkTerms   `json:"sinkhole" yaml:"sinkhole"`
 	Appendices  []Appendix  `json:"appendices" yaml:"appendices"`
 	Signatures  []Signature `json:"-" yaml:"signatures,omitempty"` // over Hash; not part of it
@@ -84,6 +90,39 @@ type Authority struct {
 	Judge        string `json:"judge,omitempty" yaml:"judge,omitempty"`
 	Jurisdiction string `json:"jurisdiction,omitempty" yaml:"jurisdiction,omitempty"`
 	CallBack     string `json:"call_back" yaml:"call_back"` // number or desk at which the recipient checks authenticity
+	// Instrument is the hash of the paper as the court gave it ("sha256:..."):
+	// an artefact of the evidence log.
+	Instrument string `json:"instrument,omitempty" yaml:"instrument,omitempty"`
+	// Gag says that the recipient may tell nobody, its customer included.
+	Gag  bool   `json:"gag,omitempty" yaml:"gag,omitempty"`
+	Cost string `json:"cost,omitempty" yaml:"cost,omitempty"` // who bears it
+}
+
+// Deadline is a date that the order, or the court's rules, put on somebody: a
+// temporary restraining order that ends after 14 days, service on the
+// defendants, a status report.
+type Deadline struct {
+	What string    `json:"what" yaml:"what"` // "TRO ends: move for a preliminary injunction"
+	Due  time.Time `json:"due" yaml:"due"`
+	Who  string    `json:"who,omitempty" yaml:"who,omitempty"`
+}
+
+// Custody is what the order says of the registrations while it runs. Impound
+// shows it and watches the dates; a transfer or a payment is made by hand.
+type Custody struct {
+	TransferTo string `json:"transfer_to,omitempty" yaml:"transfer_to,omitempty"` // registrar of record to be
+	TransferID int    `json:"transfer_iana_id,omitempty" yaml:"transfer_iana_id,omitempty"`
+	RenewalBy  string `json:"renewal_by,omitempty" yaml:"renewal_by,omitempty"` // who pays when registrations end
+	NoRelease  bool   `json:"no_release,omitempty" yaml:"no_release,omitempty"` // a name that expires is not to come free
+	Escrow     string `json:"escrow,omitempty" yaml:"escrow,omitempty"`         // where former registration data is kept
+}
+
+// Rights is what those have who are hit without cause.
+type Rights struct {
+	Contest     string `json:"contest,omitempty" yaml:"contest,omitempty"`           // how to contest: plain text
+	ContestDays int    `json:"contest_days,omitempty" yaml:"contest_days,omitempty"` // within how many days a contest is answered
+	Notice      string `json:"notice,omitempty" yaml:"notice,omitempty"`             // who else is told, and how
+	Bond        string `json:"bond,omitempty" yaml:"bond,omitempty"`                 // security that the requesting party gave
 }
 
 // Parties to the order.
@@ -183,6 +222,19 @@ type OrderName struct {
 	Name    Name   `json:"name" yaml:"name"`
 	Exhibit string `json:"exhibit,omitempty" yaml:"exhibit,omitempty"`
 	Acts    *Acts  `json:"acts,omitempty" yaml:"acts,omitempty"` // instead of the order's
+
+	// The name as the order was drawn up. None of it steers an act: what is so
+	// now is looked at before each.
+	ROID        string    `json:"roid,omitempty" yaml:"roid,omitempty"` // repository object id, RFC 5730 2.8
+	Registrar   string    `json:"registrar,omitempty" yaml:"registrar,omitempty"`
+	RegistrarID int       `json:"registrar_iana_id,omitempty" yaml:"registrar_iana_id,omitempty"`
+	Created     time.Time `json:"created,omitzero" yaml:"created,omitempty"`
+	Expires     time.Time `json:"expires,omitzero" yaml:"expires,omitempty"`
+	Affiant     string    `json:"affiant,omitempty" yaml:"affiant,omitempty"`                   // who swears to the evidence
+	Harm        string    `json:"harm,omitempty" yaml:"harm,omitempty"`                         // what the name does to whom
+	Confidence  string    `json:"confidence,omitempty" yaml:"confidence,omitempty"`             // of the attribution: "low" | "moderate" | "high"
+	Asked       time.Time `json:"provider_asked,omitzero" yaml:"provider_asked,omitempty"`      // when its provider was asked first
+	Decision    string    `json:"monitor_decision,omitempty" yaml:"monitor_decision,omitempty"` // of a court monitor, for a supplement
 }
 
 // Hash is the hash of the order's canonical JSON without its signatures.
@@ -272,6 +324,32 @@ func (o *Order) Validate() Problems {
 	case !o.ExecuteAt.IsZero() && (o.ExecuteAt.Before(o.From) || !o.ExecuteAt.Before(o.Until)):
 		bad("execute_at", "choose an instant between from and until", "execute_at lies outside the dates of the order")
 	}
+	if !o.ConfirmBy.IsZero() && (o.ConfirmBy.Before(o.From) || o.ConfirmBy.Before(o.ExecuteAt)) {
+		bad("confirm_by", "choose an instant after from and execute_at", "confirm_by comes before anything can have been done")
+	}
+	if h := o.Authority.Instrument; h != "" && !isHash(h) {
+		bad("authority.instrument", "write sha256: and the 64 hex digits that impound evidence add prints", "%.80q is no hash of a paper", h)
+	}
+	for i, d := range o.Deadlines {
+		at := fmt.Sprintf("deadlines[%d]", i)
+		if d.What == "" {
+			bad(at+".what", "say what is due", "a deadline for nothing")
+		}
+		if d.Due.IsZero() || d.Due.Before(o.Issued) {
+			bad(at+".due", "write the date as 2026-11-21 or 2026-11-21T12:00:00Z", "the deadline has no date, or one before the order was issued")
+		}
+	}
+	if c := o.Custody; c != nil {
+		if c.TransferID < 0 || c.TransferID > 0 && c.TransferTo == "" {
+			bad("custody.transfer_to", "name the registrar, with its IANA id", "a transfer to nobody")
+		}
+		if c.NoRelease && c.RenewalBy == "" {
+			bad("custody.renewal_by", "say who pays for renewals", "names are never to come free, and nobody renews them")
+		}
+	}
+	if r := o.Rights; r != nil && (r.ContestDays < 0 || r.ContestDays > 0 && r.Contest == "") {
+		bad("rights.contest", "say how to contest, in plain text", "a time to contest, and no way")
+	}
 	if !slices.Contains([]string{"restore", "release", "keep-lock"}, o.AtEnd) {
 		bad("at_end", "write restore, release or keep-lock", "the order doesn't say what happens to the names when it ends")
 	}
@@ -315,6 +393,7 @@ func (o *Order) Validate() Problems {
 			} else if reg, err := on.Name.RegistryDomain(); err == nil && reg != on.Name {
 				bad(at+".name", "a registry can act on "+reg.Defanged()+" only; a name below it is its provider's to remove", "%s is not a registrable domain", on.Name.Defanged())
 			}
+			on.validate(at, o, bad)
 			if on.Acts != nil {
 				o.validateActs(at+".acts", *on.Acts, bad)
 				if len(on.Acts.List()) == 0 {
@@ -353,6 +432,34 @@ func (o *Order) Validate() Problems {
 		}
 	}
 	return ps
+}
+
+// validate checks what the order says about one name.
+func (on OrderName) validate(at string, o *Order, bad func(where, cure, format string, args ...any)) {
+	if on.ROID != "" && !roid.MatchString(on.ROID) {
+		bad(at+".roid", "copy the id that RDAP calls handle, such as D123456-LRMS", "%.100q is no repository object id", on.ROID)
+	}
+	if on.RegistrarID < 0 {
+		bad(at+".registrar_iana_id", "write the number of the registrar's accreditation", "%d is no registrar's number", on.RegistrarID)
+	}
+	if !on.Created.IsZero() && !on.Expires.IsZero() && !on.Created.Before(on.Expires) {
+		bad(at+".expires", "a registration ends after it was made", "%s expires (%s) before it was created (%s)", on.Name.Defanged(), on.Expires.Format(time.DateOnly), on.Created.Format(time.DateOnly))
+	}
+	if !slices.Contains([]string{"", "low", "moderate", "high"}, on.Confidence) {
+		bad(at+".confidence", "write low, moderate or high", "%.40q is no confidence", on.Confidence)
+	}
+	if !on.Asked.IsZero() && on.Asked.After(o.Issued) {
+		bad(at+".provider_asked", "give the day on which the provider was asked, or leave it out", "the provider of %s was asked after the order was issued", on.Name.Defanged())
+	}
+}
+
+// roid is RFC 5730's roidType: up to 80 characters, a hyphen, the repository.
+var roid = regexp.MustCompile(`^[\p{L}\p{N}_]{1,80}-[\p{L}\p{N}_]{1,8}$`)
+
+func isHash(s string) bool {
+	h, ok := strings.CutPrefix(s, "sha256:")
+	b, err := hex.DecodeString(h)
+	return ok && err == nil && len(b) == 32 && h == strings.ToLower(h)
 }
 
 func (o *Order) validateActs(at string, a Acts, bad func(where, cure, format string, args ...any)) {
@@ -422,6 +529,15 @@ func (o *Order) clone() *Order {
 		p := *o.Parent
 		c.Parent = &p
 	}
+	if o.Custody != nil {
+		x := *o.Custody
+		c.Custody = &x
+	}
+	if o.Rights != nil {
+		x := *o.Rights
+		c.Rights = &x
+	}
+	c.Deadlines = slices.Clone(o.Deadlines)
 	c.Parties.Defendants = slices.Clone(o.Parties.Defendants)
 	c.Acts = o.Acts.clone()
 	c.Signatures = slices.Clone(o.Signatures)

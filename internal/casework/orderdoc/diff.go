@@ -91,8 +91,14 @@ func Compare(a, b *impound.Order) Diff {
 				Acts impound.Acts `json:"acts"`
 			}{y.acts})
 		}
-		fa["appendix"], fb["appendix"] = x.appendix, y.appendix
-		fa["exhibit"], fb["exhibit"] = x.on.Exhibit, y.on.Exhibit
+		for m, e := range map[*map[string]string]diffEntry{&fa: x, &fb: y} {
+			facts := e.on
+			facts.Acts = nil
+			for k, v := range flat(facts) { // exhibit, registrar and what else it says
+				(*m)[k] = v
+			}
+			(*m)["appendix"] = e.appendix
+		}
 		if fs := fields(fa, fb); len(fs) > 0 {
 			d.Changed = append(d.Changed, NameChange{n, fs})
 		}

@@ -61,11 +61,30 @@ func Draft(c impound.Case, o impound.Order) []byte {
 	field("  ", "judge", o.Authority.Judge, "optional: who signed it in court")
 	field("  ", "jurisdiction", o.Authority.Jurisdiction, "optional: why the court reaches the recipient")
 	field("  ", "call_back", o.Authority.CallBack, "number or desk at which the recipient checks that the order is authentic")
+	field("  ", "instrument", o.Authority.Instrument, "optional: sha256:... of the court's paper, as impound evidence add printed it")
+	if o.Authority.Gag {
+		p("  gag: true\n")
+	} else {
+		p("  # gag: true   optional: the recipient may tell nobody\n")
+	}
+	field("  ", "cost", o.Authority.Cost, "optional: who bears it")
 	date("issued", o.Issued, "2026-11-21 or 2026-11-21T12:00:00Z")
 	date("from", o.From, "in force from, inclusive")
 	date("until", o.Until, "in force until, exclusive")
 	date("sealed_until", o.SealedUntil, "optional: nobody outside may learn of it before")
 	date("execute_at", o.ExecuteAt, "optional: the instant at which all recipients act")
+	date("confirm_by", o.ConfirmBy, "optional: until when the recipient must say that it is done")
+	if len(o.Deadlines) > 0 {
+		p("deadlines:\n")
+		for _, d := range o.Deadlines {
+			p("  - what: %s\n    due: %s\n", scalar(d.What), d.Due.UTC().Format(time.RFC3339Nano))
+			if d.Who != "" {
+				p("    who: %s\n", scalar(d.Who))
+			}
+		}
+	} else {
+		p("# deadlines:   optional: a list of what:, due: and who:, such as the end of a TRO\n")
+	}
 	field("", "at_end", o.AtEnd, "restore, release or keep-lock: what happens to the names when the order ends")
 	field("", "tlp", string(o.TLP), "optional: clear, green, amber, amber+strict or red")
 	p("parties:\n")
@@ -95,6 +114,31 @@ func Draft(c impound.Case, o impound.Order) []byte {
 	} else {
 		p("acts:   # REQUIRED: what is ordered for each name: lock, nameservers with remove_ds, sinkhole; or hold\n")
 	}
+	if c := o.Custody; c != nil {
+		p("# Of the registrations while the order runs. Shown and watched; a transfer or a payment is made by hand.\ncustody:\n")
+		field("  ", "transfer_to", c.TransferTo, "optional: registrar of record to be")
+		if c.TransferID != 0 {
+			p("  transfer_iana_id: %d\n", c.TransferID)
+		}
+		field("  ", "renewal_by", c.RenewalBy, "optional: who pays when registrations end")
+		if c.NoRelease {
+			p("  no_release: true\n")
+		}
+		field("  ", "escrow", c.Escrow, "optional: where former registration data is kept")
+	} else {
+		p("# custody:   optional: transfer_to, renewal_by, no_release, escrow\n")
+	}
+	if r := o.Rights; r != nil {
+		p("rights:\n")
+		field("  ", "contest", r.Contest, "optional: how to contest")
+		if r.ContestDays != 0 {
+			p("  contest_days: %d\n", r.ContestDays)
+		}
+		field("  ", "notice", r.Notice, "optional: who else is told, and how")
+		field("  ", "bond", r.Bond, "optional: security that the requesting party gave")
+	} else {
+		p("# rights:   optional: contest, contest_days, notice, bond\n")
+	}
 	if o.Sinkhole != (impound.SinkTerms{}) || o.Acts.Sinkhole {
 		p("sinkhole:\n")
 		field("  ", "capture", string(o.Sinkhole.Capture), "count, contact or lure: what may be recorded of a visitor")
@@ -104,6 +148,16 @@ func Draft(c impound.Case, o impound.Order) []byte {
 		} else {
 			p("  retention_days:   # REQUIRED: for how many days contacts may be kept\n")
 		}
+		field("  ", "certificates", string(o.Sinkhole.Certificates), "optional: none, self or acme: what HTTPS shows")
+		for _, f := range []struct {
+			key  string
+			bits int
+		}{{"keep_bits_4", o.Sinkhole.KeepBits4}, {"keep_bits_6", o.Sinkhole.KeepBits6}} {
+			if f.bits != 0 {
+				p("  %s: %d\n", f.key, f.bits)
+			}
+		}
+		field("  ", "dmarc_reports", o.Sinkhole.DMARCReports, "optional: a mailbox of yours for DMARC reports")
 	}
 	apps := o.Appendices
 	if len(apps) == 0 {
@@ -152,8 +206,24 @@ func Draft(c impound.Case, o impound.Order) []byte {
 				p("   # %s", strings.Join(notes, ", "))
 			}
 			p("\n")
-			if n.Exhibit != "" {
-				p("        exhibit: %s\n", scalar(n.Exhibit))
+			for _, f := range []struct{ key, value string }{
+				{"exhibit", n.Exhibit}, {"roid", n.ROID}, {"registrar", n.Registrar}, {"affiant", n.Affiant},
+				{"harm", n.Harm}, {"confidence", n.Confidence}, {"monitor_decision", n.Decision},
+			} {
+				if f.value != "" {
+					p("        %s: %s\n", f.key, scalar(f.value))
+				}
+			}
+			if n.RegistrarID != 0 {
+				p("        registrar_iana_id: %d\n", n.RegistrarID)
+			}
+			for _, f := range []struct {
+				key string
+				t   time.Time
+			}{{"created", n.Created}, {"expires", n.Expires}, {"provider_asked", n.Asked}} {
+				if !f.t.IsZero() {
+					p("        %s: %s\n", f.key, f.t.UTC().Format(time.RFC3339Nano))
+				}
 			}
 			if n.Acts != nil {
 				p("        acts:\n")

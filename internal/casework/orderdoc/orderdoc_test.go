@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -179,6 +180,17 @@ func TestBadDocuments(t *testing.T) {
 		{"no end marker", strings.TrimSuffix(good, "...\n"), "          hold: true", "stops at line", "three dots"},
 		{"end marker without line end", strings.TrimSuffix(good, "\n"), "...", "stops at line", "three dots"},
 		{"another format", edit("order/v1", "order/v2"), "impound:", "not an order that this version reads", "order/v1"},
+		{"instrument", edit("  call_back:", "  instrument: sha256:12\n  call_back:"), "  instrument:", "no hash of a paper", "64 hex"},
+		{"confirmed before", edit("at_end: restore", "at_end: restore\nconfirm_by: 2026-11-21"), "confirm_by:", "before anything can have been done", "after from"},
+		{"deadline without date", edit("at_end: restore", "at_end: restore\ndeadlines:\n  - what: TRO ends"), "  - what: TRO", "no date", "2026-11-21"},
+		{"deadline for nothing", edit("at_end: restore", "at_end: restore\ndeadlines:\n  - due: 2026-12-05"), "  - due:", "for nothing", "what is due"},
+		{"nobody renews", edit("at_end: restore", "at_end: restore\ncustody:\n  no_release: true"), "custody:", "nobody renews", "who pays"},
+		{"transfer to nobody", edit("at_end: restore", "at_end: restore\ncustody:\n  transfer_iana_id: 2482"), "custody:", "to nobody", "name the registrar"},
+		{"time to contest and no way", edit("at_end: restore", "at_end: restore\nrights:\n  contest_days: 14"), "rights:", "no way", "how to contest"},
+		{"object id", edit("        exhibit: \"7\"", "        roid: D 1"), "roid: D 1", "no repository object id", "RDAP"},
+		{"expires before created", edit("        exhibit: \"7\"", "        created: 2026-01-01\n        expires: 2025-01-01"), "        expires:", "before it was created", "after it was made"},
+		{"confidence", edit("        exhibit: \"7\"", "        confidence: sure"), "confidence: sure", "no confidence", "moderate"},
+		{"provider asked afterwards", edit("        exhibit: \"7\"", "        provider_asked: 2026-11-30"), "provider_asked:", "after the order was issued", "leave it out"},
 		{"nameserver inside", edit("ns1.sinkhole[.]example", "ns1.outlook-verify[.]net"), "ns1.outlook", "lies inside", "not seized"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -440,6 +452,69 @@ func TestDraftRoundTrip(t *testing.T) {
 			r.Fatalf("%s\n%s", d, b)
 		}
 	})
+}
+
+// TestDraftHoldsEveryField writes an order in which no field is empty and reads
+// it again: a field that Draft forgets is a term of the court that is lost.
+func TestDraftHoldsEveryField(t *testing.T) {
+	day := func(n int) time.Time { return time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC).AddDate(0, 0, n) }
+	acts := impound.Acts{Lock: []string{"serverDeleteProhibited"}, Nameservers: []impound.Name{impound.MustName("ns1.sinkhole.example"), impound.MustName("ns2.sinkhole.example")},
+		RemoveDS: true, Registrant: "C-9", Sinkhole: true}
+	o := &impound.Order{
+		Format: impound.OrderFormat, ID: "O-1", Case: "C-1", Kind: impound.KindInjunction, Parent: &impound.ParentRef{ID: "O-0", Hash: "sha256:x", Clause: "7"},
+		Authority: impound.Authority{Court: "a court", Agreement: "an agreement", Docket: "1:26-cv-1", Judge: "J", Jurisdiction: "here", CallBack: "+1 555 0100",
+			Instrument: impound.HashBytes([]byte("paper")), Gag: true, Cost: "requesting party"},
+		Issued: day(0), From: day(1), Until: day(40), SealedUntil: day(3), ExecuteAt: day(2), ConfirmBy: day(4), AtEnd: "restore",
+		Deadlines: []impound.Deadline{{What: "TRO ends: move for an injunction", Due: day(14), Who: "counsel"}}, TLP: impound.TLPAmber,
+		Parties:   impound.Parties{Requesting: "R", Defendants: []string{"John Does 1-2"}, Counsel: "C", Technical: "T"},
+		Recipient: impound.Recipient{Name: "Registry", Role: "registry", IANAID: 9, Contact: "desk"}, Acts: acts,
+		Custody:  &impound.Custody{TransferTo: "Registrar of last resort", TransferID: 2482, RenewalBy: "requesting party", NoRelease: true, Escrow: "exhibit 3"},
+		Rights:   &impound.Rights{Contest: "write to the clerk: 14 days", ContestDays: 14, Notice: "by mail", Bond: "10,000"},
+		Sinkhole: impound.SinkTerms{Capture: impound.CaptureContact, Notice: "text", RetentionDays: 90, Certificates: impound.CertsACME, KeepBits4: 24, KeepBits6: 48, DMARCReports: "dmarc@unit.example"},
+		Appendices: []impound.Appendix{{ID: "A", Count: 1, Names: []impound.OrderName{{Name: impound.MustName("outlook-verify.net"), Exhibit: "7", Acts: &acts,
+			ROID: "D123_A-LRMS", Registrar: "A Registrar", RegistrarID: 1234, Created: day(-90), Expires: day(275), Affiant: "A. Ffiant", Harm: "imitates a bank", Confidence: "high", Asked: day(-9), Decision: "M-2"}}}},
+	}
+	var empty func(path string, v reflect.Value)
+	empty = func(path string, v reflect.Value) {
+		switch {
+		case v.Type() == reflect.TypeFor[impound.Name]() || v.Type() == reflect.TypeFor[time.Time]() || v.Kind() != reflect.Struct && v.Kind() != reflect.Pointer && v.Kind() != reflect.Slice:
+			if v.IsZero() && !strings.HasSuffix(path, ".Hold") { // hold contradicts name servers
+				t.Errorf("%s is empty: give it a value here, and a line in Draft", path)
+			}
+		case v.Kind() == reflect.Pointer:
+			empty(path, v.Elem())
+		case v.Kind() == reflect.Slice:
+			if v.Len() == 0 {
+				t.Errorf("%s is empty: give it a value here, and a line in Draft", path)
+			}
+			for i := range v.Len() {
+				empty(fmt.Sprintf("%s[%d]", path, i), v.Index(i))
+			}
+		default:
+			for i := range v.NumField() {
+				if f := v.Type().Field(i); f.Name != "Signatures" {
+					empty(path+"."+f.Name, v.Field(i))
+				}
+			}
+		}
+	}
+	empty("Order", reflect.ValueOf(o).Elem())
+	b := Draft(impound.Case{ID: o.Case}, *o)
+	p, err := Parse("d.yaml", b)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, b)
+	}
+	if d := cmp.Diff(o, p, cmp.Comparer(func(a, b impound.Name) bool { return a == b }), cmpopts.EquateEmpty()); d != "" {
+		t.Errorf("%s\n%s", d, b)
+	}
+	if d := cmp.Diff(o, o.Clone(), cmp.Comparer(func(a, b impound.Name) bool { return a == b }), cmpopts.EquateEmpty()); d != "" {
+		t.Error(d)
+	}
+	c := o.Clone()
+	c.Custody.Escrow, c.Rights.Bond, c.Deadlines[0].Who = "", "", ""
+	if o.Custody.Escrow == "" || o.Rights.Bond == "" || o.Deadlines[0].Who == "" {
+		t.Error("a change of the clone changed the order")
+	}
 }
 
 func TestDraftFromCase(t *testing.T) {
