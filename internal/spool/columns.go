@@ -15,13 +15,16 @@ import (
 // each event: an event costs some 60 octets of it and what is new in the
 // dictionaries. It can be used again, for one journal at a time.
 type columns struct {
-	n    int
-	seq  []uint64
-	at   []int64
-	port []int32
-	dict [nColumns]dict // all but seq, at and src_port
+	n     int
+	group int // rows of a row group at most
+	seq   []uint64
+	at    []int64
+	port  []int32
+	dict  [nColumns]dict // all but seq, at and src_port
 	// word is the number+1 of a word that the journal knows by its place in a list.
 	word [3][16]uint32
+	ints [nColumns]*intCache
+	four [4]byte               // scratch of int
 	opt  [len(optional)][]byte // scratch of add
 
 	order  []uint32
@@ -49,6 +52,9 @@ type dict struct {
 }
 
 type entry struct{ off, n, hash uint32 }
+
+// intCache finds again the number of a small integer without hashing it.
+type intCache [64]struct{ value, id1 uint32 }
 
 var hashSeed = maphash.MakeSeed()
 
@@ -130,7 +136,15 @@ func (d *dict) put(row int, id uint32) {
 	d.ids = append(d.ids, id)
 }
 
-func newColumns() *columns { return &columns{w: newPQWriter()} }
+func newColumns() *columns {
+	p := &columns{group: groupRows, w: newPQWriter()}
+	for i, c := range &pqColumns {
+		if c.kind == kInt {
+			p.ints[i] = new(intCache)
+		}
+	}
+	return p
+}
 
 // optional are the strings of a record that are not in each, in their order.
 var optional = [...]struct {
@@ -153,6 +167,11 @@ func (p *columns) begin(sensor string) {
 		p.dict[i].reset()
 	}
 	p.word = [3][16]uint32{}
+	for _, c := range p.ints {
+		if c != nil {
+			*c = intCache{}
+		}
+	}
 	p.dict[cSensor].find([]byte(sensor))
 	for _, o := range &optional {
 		p.dict[o.col].find(nil)
@@ -223,6 +242,7 @@ func (p *columns) add(seq uint64, b []byte) (at int64, err error) {
 	p.at = append(p.at, at)
 	p.port = append(p.port, int32(srcPort))
 	p.text(row, cSrc, src)
+	p.text(row, cName, name)
 	p.text(row, cDst, dst)
 	p.int(row, cDstPort, int32(dstPort))
 	for i := range wordLists {
@@ -238,7 +258,6 @@ func (p *columns) add(seq uint64, b []byte) (at int64, err error) {
 		}
 		d.put(row, id-1)
 	}
-	p.text(row, cName, name)
 	p.text(row, cZone, zone)
 	p.int(row, cQType, int32(qtype))
 	p.int(row, cRCode, int32(rcode))
@@ -272,10 +291,12 @@ func (p *columns) text(row, col int, b []byte) {
 }
 
 func (p *columns) int(row, col int, v int32) {
-	var b [4]byte
-	binary.LittleEndian.PutUint32(b[:], uint32(v))
-	d := &p.dict[col]
-	d.put(row, d.find(b[:]))
+	k := &p.ints[col][uint32(v)%64]
+	if k.id1 == 0 || k.value != uint32(v) {
+		binary.LittleEndian.PutUint32(p.four[:], uint32(v))
+		k.value, k.id1 = uint32(v), p.dict[col].find(p.four[:])+1
+	}
+	p.dict[col].put(row, k.id1-1)
 }
 
 func (c *cursor) octets() []byte {
@@ -316,8 +337,8 @@ func (p *columns) finish() ([]byte, error) {
 	}
 	p.sort()
 	p.w.reset()
-	for from := 0; from < p.n; from += groupRows {
-		rows := p.order[from:min(p.n, from+groupRows)]
+	for from := 0; from < p.n; from += p.group {
+		rows := p.order[from:min(p.n, from+p.group)]
 		g := p.w.group(len(rows))
 		for k := range g.chunks {
 			p.column(k, rows, &g.chunks[k])

@@ -91,10 +91,14 @@ func (s *Spool) expireOne(g segment, now time.Time, r Retention) (deleted int, p
 		return 0, "", next, nil
 	}
 	next = now.Add(never)
-	var rows []row
 	var newest time.Time
-	for i := range events {
-		until := r.Until(&events[i])
+	kept := 0
+	p := sealers.Get().(sealer)
+	defer sealers.Put(p)
+	var body []byte
+	for i := range events.len() {
+		e := events.event(i)
+		until := r.Until(&e)
 		if !until.IsZero() && !now.Before(until) {
 			deleted++
 			continue
@@ -102,21 +106,27 @@ func (s *Spool) expireOne(g segment, now time.Time, r Retention) (deleted int, p
 		if !until.IsZero() && until.Before(next) {
 			next = until
 		}
-		if events[i].At.After(newest) {
-			newest = events[i].At
+		if e.At.After(newest) {
+			newest = e.At
 		}
-		rows = append(rows, toRow(&events[i]))
+		if kept++; kept == 1 {
+			p.begin(e.Sensor)
+		}
+		body = encode(body[:0], &e)
+		if _, err := p.add(e.Seq, body); err != nil {
+			return 0, "", next, err
+		}
 	}
 	if deleted == 0 {
 		return 0, g.path, next, nil
 	}
-	if len(rows) > 0 {
-		data, err := encodeParquet(rows)
+	if kept > 0 {
+		data, err := p.finish()
 		if err != nil {
 			return 0, "", next, err
 		}
 		// The last number stays, so that none is given twice.
-		name := sealedName(g.first, g.last, len(rows), newest, crc32.Checksum(data, castagnoli))
+		name := sealedName(g.first, g.last, kept, newest, crc32.Checksum(data, castagnoli))
 		if err := writeAtomic(s.dir, name, data); err != nil {
 			return 0, "", next, err
 		}

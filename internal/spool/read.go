@@ -99,8 +99,8 @@ type Reader struct {
 	mu       sync.Mutex
 	journals map[string]*follow
 	bad      map[string]bool
-	cached   string // the sealed segment that events holds
-	events   []impound.Event
+	cached   string // the sealed segment that rows holds
+	rows     *rows
 	in       interner
 	corrupt  uint64
 }
@@ -133,7 +133,7 @@ func (r *Reader) Close() error {
 		f.j.close()
 		delete(r.journals, k)
 	}
-	r.events, r.cached = nil, ""
+	r.rows, r.cached = nil, ""
 	return nil
 }
 
@@ -186,7 +186,7 @@ func (r *Reader) read(after uint64, max int) ([]impound.Event, error) {
 				if r.bad[g.path] {
 					continue
 				}
-				events, err := readSealed(g)
+				rows, err := readSealed(g)
 				if errors.Is(err, fs.ErrNotExist) {
 					return nil, err
 				}
@@ -194,18 +194,9 @@ func (r *Reader) read(after uint64, max int) ([]impound.Event, error) {
 					r.setBad(g.path, err)
 					continue
 				}
-				r.cached, r.events = g.path, events
+				r.cached, r.rows = g.path, rows
 			}
-			at, _ := slices.BinarySearchFunc(r.events, after+1, func(e impound.Event, seq uint64) int {
-				switch {
-				case e.Seq < seq:
-					return -1
-				case e.Seq > seq:
-					return 1
-				}
-				return 0
-			})
-			out = append(out, r.events[at:min(len(r.events), at+max-len(out))]...)
+			out = r.rows.read(after, max-len(out), out)
 			continue
 		}
 		out, err = r.readJournal(g, after, max, i == len(segs)-1, out)
@@ -309,22 +300,42 @@ func (r *Reader) readJournal(g segment, after uint64, max int, newest bool, out 
 	return out, nil
 }
 
+// maxSegment is the largest file that is read whole: no journal is larger, and a
+// segment is smaller than its journal.
+const maxSegment = 1<<30 + 1<<20
+
+// readBounded is os.ReadFile for what may be of any size.
+func readBounded(path string) ([]byte, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() || st.Size() > maxSegment {
+		return nil, fmt.Errorf("with %d octets it is no segment or journal", st.Size())
+	}
+	return os.ReadFile(path)
+}
+
 // readSealed reads a sealed segment whole and proves it against the checksum in
 // its name.
-func readSealed(g segment) ([]impound.Event, error) {
-	data, err := os.ReadFile(g.path)
+func readSealed(g segment) (*rows, error) {
+	data, err := readBounded(g.path)
 	if err != nil {
 		return nil, err
 	}
 	if crc32.Checksum(data, castagnoli) != g.crc {
 		return nil, errors.New("its checksum does not fit")
 	}
-	events, err := decodeParquet(data)
+	r, err := readParquet(data)
 	if err != nil {
 		return nil, err
 	}
-	if len(events) != g.count {
-		return nil, fmt.Errorf("it holds %d events, not %d", len(events), g.count)
+	if n := r.len(); n != g.count {
+		return nil, fmt.Errorf("it holds %d events, not %d", n, g.count)
+	} else if n > 0 {
+		if lo, hi := r.seqAt(0), r.seqAt(n-1); lo < g.first || hi > g.last {
+			return nil, fmt.Errorf("its numbers are from %d to %d, not from %d to %d", lo, hi, g.first, g.last)
+		}
 	}
-	return events, nil
+	return r, nil
 }

@@ -15,7 +15,6 @@ const (
 	tBinary = 8
 	tList   = 9
 	tSet    = 10
-	tMap    = 11
 	tStruct = 12
 )
 
@@ -80,5 +79,134 @@ func (w *thrift) end() {
 	w.b = append(w.b, 0)
 	if w.deep > 0 {
 		w.deep--
+	}
+}
+
+// thriftReader reads a structure of hostile octets. After the first thing that
+// can't be right, bad is set and all it gives is zero.
+type thriftReader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *thriftReader) octet() byte {
+	if len(r.b) == 0 {
+		r.bad = true
+		return 0
+	}
+	x := r.b[0]
+	r.b = r.b[1:]
+	return x
+}
+
+func (r *thriftReader) unsigned() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.bad, r.b = true, nil
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *thriftReader) number() int64 {
+	v := r.unsigned()
+	return int64(v>>1) ^ -int64(v&1)
+}
+
+// octets gives a string; it stays part of what is read.
+func (r *thriftReader) octets() []byte {
+	n := r.unsigned()
+	if n > uint64(len(r.b)) {
+		r.bad, r.b = true, nil
+		return nil
+	}
+	x := r.b[:n]
+	r.b = r.b[n:]
+	return x
+}
+
+// next gives the next field of a structure whose last one was *id; false at its
+// end.
+func (r *thriftReader) next(id *int) (typ byte, ok bool) {
+	x := r.octet()
+	if x == 0 || r.bad {
+		return 0, false
+	}
+	if d := int(x >> 4); d != 0 {
+		*id += d
+	} else {
+		*id = int(int16(r.number()))
+	}
+	return x & 15, !r.bad
+}
+
+// list gives the number of elements and their type. Each has one octet at least.
+func (r *thriftReader) list() (n int, typ byte) {
+	x := r.octet()
+	size := uint64(x >> 4)
+	if size == 15 {
+		size = r.unsigned()
+	}
+	if size > uint64(len(r.b)) {
+		r.bad, r.b = true, nil
+		return 0, 0
+	}
+	return int(size), x & 15
+}
+
+// skip leaves out a value of this type.
+func (r *thriftReader) skip(typ byte, deep int) {
+	if deep > 16 {
+		r.bad, r.b = true, nil
+	}
+	if r.bad {
+		return
+	}
+	switch typ {
+	case tTrue, tFalse:
+	case tByte:
+		r.octet()
+	case tI16, tI32, tI64:
+		r.unsigned()
+	case tDouble:
+		for range 8 {
+			r.octet()
+		}
+	case tBinary:
+		r.octets()
+	case tList, tSet:
+		n, t := r.list()
+		for ; n > 0 && !r.bad; n-- {
+			if t == tTrue || t == tFalse {
+				r.octet()
+				continue
+			}
+			r.skip(t, deep+1)
+		}
+	case tStruct:
+		for id := 0; ; {
+			t, ok := r.next(&id)
+			if !ok {
+				return
+			}
+			r.skip(t, deep+1)
+		}
+	default: // Parquet has no maps
+		r.bad, r.b = true, nil
+	}
+}
+
+// fields reads a structure: do gets each field and reads it, or gives false to
+// have it left out.
+func (r *thriftReader) fields(do func(id int, typ byte) bool) {
+	for id := 0; ; {
+		typ, ok := r.next(&id)
+		if !ok {
+			return
+		}
+		if !do(id, typ) {
+			r.skip(typ, 0)
+		}
 	}
 }
