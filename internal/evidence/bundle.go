@@ -269,6 +269,13 @@ func (v *bundleReader) seals(o VerifyOptions, hd *Head, key verifier) {
 	}
 }
 
+// NothingOf is the answer for a case that the log has nothing of, for whoever
+// must give it of a case that somebody may not know of.
+func NothingOf(caseID string) error {
+	return impound.Errorf(impound.KindNotFound, "the evidence log has nothing of case %q", caseID).
+		WithCure("check the spelling; cases are listed by: impound case list")
+}
+
 // pick gives the indexes of the entries of a bundle, below n.
 func (l *Log) pick(ctx context.Context, caseID string, n int64) ([]int64, error) {
 	own, err := l.Select(ctx, Filter{Case: caseID})
@@ -276,8 +283,7 @@ func (l *Log) pick(ctx context.Context, caseID string, n int64) ([]int64, error)
 		return nil, err
 	}
 	if len(own) == 0 {
-		return nil, impound.Errorf(impound.KindNotFound, "the evidence log has nothing of case %q", caseID).
-			WithCure("check the spelling; cases are listed by: impound case list")
+		return nil, NothingOf(caseID)
 	}
 	common, err := l.Select(ctx, Filter{What: "people."})
 	if err != nil {

@@ -32,3 +32,12 @@ func (l *Log) SignCheckpoint(h Head) []byte {
 
 // Dir gives the folder.
 func (l *Log) Dir() string { return l.dir }
+
+// WithHook gives o with what is called at each step of a write, from Open on.
+func WithHook(o Options, f func(step string) error) Options {
+	o.hook = f
+	return o
+}
+
+// IndexSteps are the steps of writing a part of the index.
+var IndexSteps = []string{"segment written", "segment in place"}

@@ -339,6 +339,17 @@ func openSegment(level int, k int64, src io.ReaderAt, start []byte, key ed25519.
 	return s, nil
 }
 
+// headOf reads as much of a segment's file as holds its first two lines.
+func headOf(f io.ReaderAt) []byte {
+	b := make([]byte, 32<<10)
+	n, _ := f.ReadAt(b, 0)
+	if n == len(b) && bytes.Count(b, []byte("\n")) < 2 { // a long head
+		b = make([]byte, maxSegHead)
+		n, _ = f.ReadAt(b, 0)
+	}
+	return b[:n]
+}
+
 func segName(level int, k int64) string { return fmt.Sprintf("%02d-%09d", level, k) }
 
 func parseSegName(s string) (level int, k int64, ok bool) {
@@ -362,18 +373,7 @@ func (l *Log) readSegment(t *tree, level int, k, base int64) (*segment, error) {
 		f.Close()
 		return nil, err
 	}
-	start := make([]byte, 32<<10)
-	n, err := f.ReadAt(start, 0)
-	if err != nil && err != io.EOF {
-		return fail(err)
-	}
-	if bytes.Count(start[:n], []byte("\n")) < 2 && n == len(start) { // a long head
-		start = make([]byte, maxSegHead)
-		if n, err = f.ReadAt(start, 0); err != nil && err != io.EOF {
-			return fail(err)
-		}
-	}
-	s, err := openSegment(level, k, f, start[:n], l.key.key, l.key.Name())
+	s, err := openSegment(level, k, f, headOf(f), l.key.key, l.key.Name())
 	if err != nil {
 		return fail(err)
 	}

@@ -671,7 +671,7 @@ func (v *verification) list() (map[string]string, error) {
 		parts := strings.Split(rel, "/")
 		switch {
 		case d.IsDir():
-			known := rel == "." || rel == artefactsDir || rel == incomingDir || len(parts) == 2 && parts[0] == artefactsDir && len(parts[1]) == 2
+			known := rel == "." || rel == artefactsDir || rel == incomingDir || rel == indexDir || len(parts) == 2 && parts[0] == artefactsDir && len(parts[1]) == 2
 			if !known {
 				v.r.problem(rel, -1, "is a folder that does not belong here")
 				return fs.SkipDir
@@ -691,6 +691,8 @@ func (v *verification) list() (map[string]string, error) {
 			hx, _, _ := strings.Cut(parts[1], ".")
 			left["sha256:"+hx] = true
 			v.r.note(rel, "was left by a capture that never returned; opening the log clears it")
+		case parts[0] == indexDir && len(parts) == 2:
+			return v.index(path, rel)
 		case parts[0] == artefactsDir && len(parts) == 3:
 			if hash := "sha256:" + parts[1] + parts[2]; validHash(hash) {
 				files[rel] = hash
@@ -726,6 +728,9 @@ func (v *verification) topFile(name string, d fs.DirEntry) error {
 	case checkpointFile + ".tmp":
 		v.r.note(name, "was left by an append that never returned")
 		return nil
+	case hashesFile + ".new":
+		v.r.note(name, "was left by a repair that never came to its end")
+		return nil
 	case lockFile:
 		info, err := d.Info()
 		if err != nil {
@@ -737,6 +742,40 @@ func (v *verification) topFile(name string, d fs.DirEntry) error {
 		return nil
 	}
 	v.r.problem(name, -1, "does not belong here")
+	return nil
+}
+
+// index looks at a part of the index. It is no evidence: a damaged one is made
+// again when the log is opened, so it is a note. What has no business there is a
+// problem.
+func (v *verification) index(path, rel string) error {
+	level, k, ok := parseSegName(filepath.Base(path))
+	if !ok {
+		if strings.HasPrefix(filepath.Base(path), "new-") {
+			v.r.note(rel, "was left by a process that was writing the index")
+		} else {
+			v.r.problem(rel, -1, "does not belong here")
+		}
+		return nil
+	}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // two parts were joined meanwhile
+	} else if err != nil {
+		return err
+	}
+	defer f.Close()
+	if v.key.Verifier == nil {
+		return nil // that is told elsewhere
+	}
+	s, err := openSegment(level, k, f, headOf(f), v.key.key, v.key.Name())
+	if err == nil {
+		s.mend = func() (segHead, []byte, error) { return segHead{}, nil, errPage }
+		_, _, err = s.all()
+	}
+	if err != nil {
+		v.r.note(rel, "does not verify (%v); it is no evidence, and is made again when the log is opened", err)
+	}
 	return nil
 }
 
