@@ -80,8 +80,8 @@ func deflate(b []byte) string {
 
 // What tries to exhaust the reader is cut, and said.
 func TestBombs(t *testing.T) {
-	zeros := deflate(bytes.Repeat([]byte{' '}, 200<<20))
-	twice := deflate([]byte(deflate(bytes.Repeat([]byte{0}, 100<<20))))
+	zeros := deflate(bytes.Repeat([]byte{' '}, 40<<20))
+	twice := deflate([]byte(deflate(bytes.Repeat([]byte{0}, 60<<20))))
 	stream := func(s, filter string) string {
 		return fmt.Sprintf("<</Type/XObject/Subtype/Form/Filter%s/Length %d>>\nstream\n%s\nendstream", filter, len(s), s)
 	}

@@ -152,10 +152,13 @@ const (
 	maxDepth = 8
 )
 
-// mail reads the text parts of a mail and says whether it was one. Its headers
-// and attached files are not looked into, nothing is fetched, and no sentence of
-// it is kept: it may be a victim's.
+// mail reads the text parts of a mail, and PDF and DOCX files in it, and says
+// whether it was one. Its headers are not looked into, nothing is fetched, and no
+// sentence of it is kept: it may be a victim's.
 func (r *reader) mail(s string) bool {
+	if line, rest, ok := strings.Cut(s, "\n"); ok && strings.HasPrefix(line, "From ") { // mbox
+		s = rest
+	}
 	m, err := mail.ReadMessage(strings.NewReader(s))
 	if err != nil || m.Header.Get("From") == "" && m.Header.Get("Received") == "" {
 		return false
@@ -205,6 +208,13 @@ func (r *reader) part(contentType, encoding string, body io.Reader, depth int, p
 		if m, err := mail.ReadMessage(io.LimitReader(body, MaxSize)); err == nil {
 			r.part(m.Header.Get("Content-Type"), m.Header.Get("Content-Transfer-Encoding"), m.Body, depth+1, parts)
 		}
+	case media == "application/pdf" || media == "application/octet-stream" || strings.Contains(media, "wordprocessingml"):
+		b, err := io.ReadAll(io.LimitReader(body, MaxSize+1))
+		if err != nil || len(b) > MaxSize {
+			bad("a file in the mail is cut or too long: it was not read")
+			return
+		}
+		r.attached(b)
 	case strings.HasPrefix(media, "text/"):
 		b, err := io.ReadAll(io.LimitReader(body, MaxSize))
 		if err != nil {

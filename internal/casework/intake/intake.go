@@ -4,8 +4,9 @@
 //
 // What lives here: finding, and the rule which names are proposed (defanged, or
 // an item of a list) and which are set apart (publishers, well-known services,
-// names that a sentence only mentions). Mails are read for their text; indicator
-// feeds (STIX, MISP) by their meaning. What must not: I/O, a network, a language
+// names that a sentence only mentions). Mails, PDF and DOCX files are told by
+// their content and read for their text; indicator feeds (STIX, MISP) by their
+// meaning. What must not: I/O, a network, a language
 // model, or a decision: an analyst ticks what becomes a candidate. Addresses'
 // local parts and URLs' queries are cut out of the sentences: they may be a
 // victim's.
@@ -22,6 +23,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"golang.org/x/net/html"
@@ -47,7 +49,7 @@ type Options struct {
 // Findings is what a report holds.
 type Findings struct {
 	File     string           `json:"file"`
-	Format   string           `json:"format"` // "text", "html", "json", "csv", "stix", "misp", "mail"
+	Format   string           `json:"format"` // "text", "html", "json", "csv", "stix", "misp", "mail", "pdf", "docx"
 	Names    []Name           `json:"names"`  // proposed ones first, then in the order of the text
 	Dockets  []Fact           `json:"dockets,omitempty"`
 	Counts   []Count          `json:"counts,omitempty"`
@@ -108,13 +110,26 @@ func Read(filename string, data []byte, o Options) Findings {
 		f.Problems = append(f.Problems, impound.Errorf(impound.KindInvalid, "the report is %d octets long: the first %d were read", len(data), MaxSize).At(filename).WithCure("split it"))
 		data = data[:MaxSize]
 	}
-	if bytes.HasPrefix(data, []byte("%PDF")) || bytes.HasPrefix(data, []byte("PK\x03\x04")) || bytes.IndexByte(data, 0) >= 0 {
-		f.Problems = append(f.Problems, impound.Errorf(impound.KindInvalid, "this is no text (PDF, DOCX and the like are not read yet)").At(filename).WithCure("export it as text, or paste the text"))
+	r := reader{f: &f, o: o, names: map[impound.Name]int{}}
+	if isPDF(data) {
+		f.Format = "pdf"
+		r.pdf(data)
+		r.sort()
+		return f
+	}
+	if isZip(data) && r.docx(data) {
+		r.sort()
+		return f
+	}
+	if wide := fromUTF16(data); wide != nil {
+		data = wide
+	}
+	if bytes.IndexByte(data[:min(len(data), 1<<20)], 0) >= 0 || isZip(data) {
+		f.Problems = append(f.Problems, impound.Errorf(impound.KindInvalid, "this is neither text nor PDF, DOCX or mail").At(filename).WithCure("export it as text, or paste the text"))
 		return f
 	}
 	text := strings.ToValidUTF8(string(data), "\uFFFD")
 	text = strings.TrimPrefix(text, "\ufeff")
-	r := reader{f: &f, o: o, names: map[impound.Name]int{}}
 	trimmed := strings.TrimSpace(text)
 	switch {
 	case strings.EqualFold(filepath.Ext(filename), ".csv"):
@@ -124,14 +139,20 @@ func Read(filename string, data []byte, o Options) Findings {
 		if f.Format = "json"; !r.feed(trimmed) {
 			r.text(plainText(fromJSON(trimmed)), false)
 		}
-	case strings.EqualFold(filepath.Ext(filename), ".eml") && r.mail(text):
+	case (strings.EqualFold(filepath.Ext(filename), ".eml") || looksLikeMail(text)) && r.mail(text):
 	case tagRule.MatchString(text):
 		f.Format = "html"
 		r.text(plainText(text), false)
 	default:
 		r.text(text, false)
 	}
-	slices.SortStableFunc(f.Names, func(a, b Name) int {
+	r.sort()
+	return f
+}
+
+// sort puts the proposed names first.
+func (r *reader) sort() {
+	slices.SortStableFunc(r.f.Names, func(a, b Name) int {
 		switch {
 		case a.Proposed == b.Proposed:
 			return 0
@@ -140,7 +161,24 @@ func Read(filename string, data []byte, o Options) Findings {
 		}
 		return 1
 	})
-	return f
+}
+
+// fromUTF16 gives the UTF-8 of a text that begins with a byte order mark of
+// UTF-16, nil for any other.
+func fromUTF16(b []byte) []byte {
+	big := bytes.HasPrefix(b, []byte{0xfe, 0xff})
+	if !big && !bytes.HasPrefix(b, []byte{0xff, 0xfe}) {
+		return nil
+	}
+	u := make([]uint16, 0, len(b)/2)
+	for i := 2; i+1 < len(b); i += 2 {
+		if big {
+			u = append(u, uint16(b[i])<<8|uint16(b[i+1]))
+		} else {
+			u = append(u, uint16(b[i+1])<<8|uint16(b[i]))
+		}
+	}
+	return []byte(string(utf16.Decode(u)))
 }
 
 var tagRule = regexp.MustCompile(`(?i)<(?:!doctype|html|body|head|p|div|span|a|br|li|ul|td|table|h[1-6]|strong|em)\b[^<>]*>|</(?:p|a|div|span|li|strong|em|h[1-6])>`)
