@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,6 +46,11 @@ func (e *env) serveCmd() *cobra.Command {
   impound --state ./impound-demo serve       # go on where the tour ended`, cobra.NoArgs, func(c *cobra.Command, _ []string) error {
 		if err := noDumps(); err != nil {
 			return fmt.Errorf("couldn't switch core dumps off: %w", err)
+		}
+		if e.Getenv("GOMAXPROCS") == "" {
+			// Who seals a segment or takes in events must not keep a question
+			// waiting: beyond its cores the kernel shares out, not Go.
+			runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 4)
 		}
 		cfg, err := app.LoadConfig(e.stateDir(), e.configPath())
 		if err != nil {
@@ -268,7 +274,7 @@ func (e *env) contactsCmd() *cobra.Command {
 			if err := e.tellGaps(ctx, s, f); err != nil {
 				return err
 			}
-			cs, err := s.Telemetry.Contacts(ctx, f)
+			cs, err := s.Contacts(ctx, f)
 			if err != nil {
 				return err
 			}
@@ -296,7 +302,7 @@ func (e *env) contactsCmd() *cobra.Command {
 			if err := e.tellGaps(ctx, s, f); err != nil {
 				return err
 			}
-			nets, err := s.Telemetry.Victims(ctx, f)
+			nets, err := s.Victims(ctx, f)
 			if err != nil {
 				return err
 			}
@@ -319,7 +325,7 @@ func (e *env) contactsCmd() *cobra.Command {
 			if err := e.tellGaps(ctx, s, f); err != nil {
 				return err
 			}
-			n, err := s.Telemetry.Counts(ctx, f)
+			n, err := s.Counts(ctx, f)
 			if err != nil {
 				return err
 			}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -106,13 +105,19 @@ func (s *Sinkhole) listenDNS(addr string) (start func(), err error) {
 	udp.SetReadBuffer(4 << 20) // as far as the kernel lets
 	t := s.newTracker(tcp)
 	s.addrs["dns"] = append(s.addrs["dns"], tcp.Addr().String())
+	var wait *kernelWait
+	if !s.cfg.Plain {
+		wait, _ = newKernelWait(udp) // or else Go's poller does
+	}
 	done := make(chan struct{})
 	s.stops = append(s.stops, t.close, func(context.Context) error {
 		// Unblock the readers; what was read is answered.
 		udp.SetReadDeadline(time.Unix(1, 0))
+		wait.end()
 		if t.served != nil {
 			<-done
 		}
+		wait.close()
 		return udp.Close()
 	})
 	return func() {
@@ -120,7 +125,7 @@ func (s *Sinkhole) listenDNS(addr string) (start func(), err error) {
 		s.wg.Go(func() { t.serve(s.serveDNSTCP) })
 		s.wg.Go(func() {
 			defer close(done)
-			s.serveDNSUDP(udp)
+			s.serveDNSUDP(udp, wait)
 		})
 	}, nil
 }
@@ -130,11 +135,11 @@ func portOf(a net.Addr) string {
 	return port
 }
 
-func (s *Sinkhole) serveDNSUDP(c *net.UDPConn) {
+func (s *Sinkhole) serveDNSUDP(c *net.UDPConn, wait *kernelWait) {
 	local := addrPort(c.LocalAddr())
 	// On a wildcard address the answer must come from where the question went.
 	wild := local.Addr().IsUnspecified()
-	n := max(1, runtime.GOMAXPROCS(0))
+	n := cores
 	end := make(chan struct{}, n)
 	for range n {
 		go func() {
@@ -142,7 +147,7 @@ func (s *Sinkhole) serveDNSUDP(c *net.UDPConn) {
 			if s.cfg.Plain {
 				s.udpLoop(c, local, wild)
 			} else {
-				s.udpBatches(c, local, wild)
+				s.udpBatches(c, local, wild, wait.loop())
 			}
 		}()
 	}

@@ -159,7 +159,7 @@ func (s *Sinkhole) listenWeb(addr string, secure bool) (start func(), err error)
 		w.tls = newTLSSide(w)
 	}
 	w.room = s.room.join(s.cfg.Limits.Conns, w.shed)
-	for range max(1, min(runtime.GOMAXPROCS(0), 16)) {
+	for range min(cores, 16) {
 		l, err := newWebLoop(w)
 		if err != nil {
 			w.closeFDs()

@@ -32,12 +32,12 @@ type batch struct {
 	iout     [batchSize]unix.Iovec
 	names    [batchSize]unix.RawSockaddrInet6
 	ctl      [batchSize][ctlBuf]byte
-	req, ans [batchSize][udpBuf]byte
+	req, ans [batchSize][udpBuf + 64]byte
 }
 
 // udpBatches is udpLoop with many datagrams to a system call: every question of
 // a batch is recorded before the first of its answers leaves.
-func (s *Sinkhole) udpBatches(c *net.UDPConn, local netip.AddrPort, wild bool) {
+func (s *Sinkhole) udpBatches(c *net.UDPConn, local netip.AddrPort, wild bool, wait *waiter) {
 	rc, err := c.SyscallConn()
 	if err != nil {
 		s.udpLoop(c, local, wild)
@@ -96,8 +96,13 @@ func (s *Sinkhole) udpBatches(c *net.UDPConn, local netip.AddrPort, wild bool) {
 		}
 		return true
 	}
+	take := rc.Read
+	if wait != nil {
+		defer wait.close()
+		take = wait.read
+	}
 	for {
-		if err := rc.Read(receive); err != nil {
+		if err := take(receive); err != nil {
 			return // closed, or told to end
 		}
 		if errno != 0 {
