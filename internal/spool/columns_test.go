@@ -3,9 +3,12 @@ package spool
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"math"
 	"net/netip"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -188,4 +191,107 @@ func FuzzColumns(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		agree(t, newColumns(), []record{{1, a}, {2, b}, {3, a}, {9, encode(nil, event(3))}})
 	})
+}
+
+// FuzzSegment reads segments of hostile octets: an error or events in order,
+// within bounds.
+func FuzzSegment(f *testing.F) {
+	whole := seal(f, newColumns(), records(40))
+	f.Add(whole)
+	f.Add(seal(f, &plainSealer{}, records(40)))
+	var odd []record
+	for i, e := range []*impound.Event{full(), event(1), event(2), full()} {
+		odd = append(odd, record{uint64(1 + i*i*i), encode(nil, e)})
+	}
+	f.Add(seal(f, newColumns(), odd))
+	f.Add(seal(f, newColumns(), nil))
+	f.Add(whole[:len(whole)-9])
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := readParquet(data)
+		if err != nil {
+			return
+		}
+		last := uint64(0)
+		n := min(r.len(), 10_000)
+		for i := range n {
+			e := r.event(i)
+			if i > 0 && e.Seq <= last {
+				t.Fatalf("number %d after %d", e.Seq, last)
+			}
+			last = e.Seq
+		}
+		if n > 0 {
+			r.read(r.seqAt(0), n, nil)
+		}
+	})
+}
+
+// Files that promise more than they hold are refused before memory is taken.
+func TestHostileSegments(t *testing.T) {
+	// A segment of three events, with pages added and its footer edited.
+	forge := func(rows int, pages []byte, edit func(g *pqGroup, pagesAt int64)) []byte {
+		p := newColumns()
+		data := seal(t, p, records(3))
+		end := len(data) - 8 - int(binary.LittleEndian.Uint32(data[len(data)-8:]))
+		w := &p.w
+		w.out = append(w.out[:end], pages...)
+		w.groups[0].rows = rows
+		if edit != nil {
+			edit(&w.groups[0], int64(end))
+		}
+		return w.finish(rows)
+	}
+	if _, err := readParquet(forge(3, nil, nil)); err != nil {
+		t.Fatal(err) // so the others are refused for what is edited
+	}
+	// page is a data page that says it has size octets; it has 64 MiB.
+	packed := newPQWriter().enc.EncodeAll(make([]byte, 64<<20), nil)
+	page := func(size int32) []byte {
+		var head thrift
+		head.i32(1, pqDataPage)
+		head.i32(2, size)
+		head.i32(3, int32(len(packed)))
+		head.open(5)
+		head.i32(1, 0)
+		head.i32(2, pqPlain)
+		head.end()
+		head.end()
+		return append(head.b, packed...)
+	}
+	ports := func(n int) func(*pqGroup, int64) {
+		return func(g *pqGroup, at int64) {
+			g.chunks[cSrcPort] = pqChunk{data: at, stored: int64(n), codec: pqZstd, enc: pqPlain}
+		}
+	}
+	for name, tt := range map[string]struct {
+		rows  int
+		pages []byte
+		edit  func(*pqGroup, int64)
+		want  string
+	}{
+		"a billion rows":       {1 << 30, nil, nil, "1073741824 events"},
+		"less than no row":     {-1, nil, nil, "-1 events"},
+		"a row more":           {4, nil, nil, "head can't be read"},
+		"a row less":           {2, nil, nil, "more values than rows"},
+		"a page too large":     {3, page(1 << 30), ports(len(page(1 << 30))), "too large"},
+		"more than it says":    {3, page(1000), ports(len(page(1000))), "can't be unpacked"},
+		"many pages of naught": {3, bytes.Repeat(page(64<<20), 20), ports(20 * len(page(64<<20))), "too large"},
+		"pages behind the end": {3, nil, func(g *pqGroup, _ int64) { g.chunks[cName].stored = 1 << 40 }, "not there"},
+		"pages before the beginning": {3, nil, func(g *pqGroup, _ int64) {
+			g.chunks[cName].data, g.chunks[cName].dict = -5, 0
+		}, "not there"},
+		"no dictionary": {3, nil, func(g *pqGroup, _ int64) { g.chunks[cName].dict = 0 }, "without its dictionary"},
+	} {
+		data := forge(tt.rows, tt.pages, tt.edit)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := readParquet(data)
+		runtime.ReadMemStats(&after)
+		if !errors.Is(err, errParquet) || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := after.TotalAlloc - before.TotalAlloc; n > readFloor+readTimes*uint64(len(data)) {
+			t.Errorf("%s: %d octets were allocated", name, n)
+		}
+	}
 }
