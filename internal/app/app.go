@@ -120,7 +120,7 @@ func Open(ctx context.Context, opt Options) (s *System, err error) {
 			return s, err
 		}
 	}
-	if s.Casework, err = casework.New(casework.Config{Store: s.Store, Evidence: s.Evidence, Now: s.now, Gates: lists, Facts: s.gateFacts, Log: s.log, Tool: "impound " + opt.Version}); err != nil {
+	if s.Casework, err = casework.New(casework.Config{Store: s.Store, Evidence: s.Evidence, Now: s.now, Gates: lists, Facts: s.gateFacts, Log: s.log, Tool: "impound " + opt.Version, SeesArtefact: s.seesArtefact}); err != nil {
 		return s, err
 	}
 	if err := s.openSeizure(ctx); err != nil {

@@ -83,6 +83,9 @@ func (s *System) custodyLoop(ctx context.Context, every time.Duration) {
 // order that could not be looked at is an alarm and an error, and the others are
 // looked at all the same.
 func (s *System) Custody(ctx context.Context) ([]Alarm, error) {
+	if err := s.may(ctx, "Custody", ""); err != nil {
+		return nil, err
+	}
 	ms, err := s.Casework.Mandates(ctx)
 	if err != nil && impound.KindOf(err) != impound.KindPartial {
 		return nil, err
@@ -256,13 +259,20 @@ func (s *System) leftBehind(ctx context.Context, m *impound.Mandate, all []*impo
 // Alarms gives what custody found when it last looked, by order, and what
 // sensors could not record.
 func (s *System) Alarms(ctx context.Context) ([]Alarm, error) {
+	x, err := s.Casework.Sight(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var docs []custodyDoc
-	err := s.Store.View(ctx, func(tx store.Tx) (err error) {
+	err = s.Store.View(ctx, func(tx store.Tx) (err error) {
 		docs, err = store.Values[custodyDoc](tx, store.Query{Kind: docCustody})
 		return err
 	})
 	var out []Alarm
 	for _, d := range docs {
+		if !x.Order(d.Order) {
+			continue
+		}
 		out = append(out, d.Alarms...)
 	}
 	if err != nil {
@@ -284,6 +294,9 @@ func (d desk) Alarms(ctx context.Context) ([]web.AlarmView, error) {
 // Revert makes a plan that gives names of an order back, in the name of by; all
 // that were taken where none is named.
 func (s *System) Revert(ctx context.Context, by, orderID string, names ...impound.Name) (*seizure.Plan, error) {
+	if err := s.may(ctx, "Revert", by); err != nil {
+		return nil, err
+	}
 	m, err := s.Mandate(ctx, orderID)
 	if err != nil {
 		return nil, err

@@ -173,7 +173,7 @@ func (d desk) Order(ctx context.Context, id string) (web.OrderView, error) {
 }
 
 func (d desk) Plans(ctx context.Context, caseID, orderID string) ([]web.PlanView, error) {
-	infos, err := d.s.Seizure.Plans(ctx, orderID)
+	infos, err := d.s.Plans(ctx, orderID)
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +185,7 @@ func (d desk) Plans(ctx context.Context, caseID, orderID string) ([]web.PlanView
 		}
 		st, ok := status[p.Plan.Order]
 		if !ok {
-			if st, err = d.s.Seizure.Status(ctx, p.Plan.Order); err != nil {
+			if st, err = d.s.SeizureStatus(ctx, p.Plan.Order); err != nil {
 				return nil, err
 			}
 			status[p.Plan.Order] = st
@@ -200,11 +200,11 @@ func (d desk) Plans(ctx context.Context, caseID, orderID string) ([]web.PlanView
 }
 
 func (d desk) Plan(ctx context.Context, id string) (web.PlanView, error) {
-	p, err := d.s.Seizure.Get(ctx, id)
+	p, err := d.s.PlanInfo(ctx, id)
 	if err != nil {
 		return web.PlanView{}, err
 	}
-	st, err := d.s.Seizure.Status(ctx, p.Plan.Order)
+	st, err := d.s.SeizureStatus(ctx, p.Plan.Order)
 	if err != nil {
 		return web.PlanView{}, err
 	}
@@ -221,7 +221,7 @@ func (d desk) planView(ctx context.Context, p seizure.PlanInfo, status []seizure
 	case p.Approved:
 		v.State = "approved"
 	}
-	approved, err := d.s.Evidence.Select(ctx, evidence.Filter{Order: p.Plan.Order, What: "seize.approve"})
+	approved, err := d.s.Log(ctx, evidence.Filter{Order: p.Plan.Order, What: "seize.approve"})
 	if err != nil {
 		return v, err
 	}
@@ -283,7 +283,7 @@ func (d desk) Contacts(ctx context.Context, q web.ContactQuery) ([]impound.Conta
 	f := telemetry.Filter{Case: q.Case, Class: q.Class, Zone: q.Zone.String(), Desc: true, Limit: min(q.Offset+q.Limit, maxOffset)}
 	if q.Proto != "" { // telemetry has no index on it: look through what a page can reach
 		f.Limit = maxOffset
-		cs, err := d.s.Telemetry.Contacts(ctx, f)
+		cs, err := d.s.Contacts(ctx, f)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -291,11 +291,11 @@ func (d desk) Contacts(ctx context.Context, q web.ContactQuery) ([]impound.Conta
 		page := cs[min(q.Offset, len(cs)):]
 		return page[:min(q.Limit, len(page))], len(cs), nil
 	}
-	cs, err := d.s.Telemetry.Contacts(ctx, f)
+	cs, err := d.s.Contacts(ctx, f)
 	if err != nil {
 		return nil, 0, err
 	}
-	counts, err := d.s.Telemetry.Counts(ctx, f)
+	counts, err := d.s.Counts(ctx, f)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -311,10 +311,10 @@ func (d desk) Contacts(ctx context.Context, q web.ContactQuery) ([]impound.Conta
 func (d desk) Totals(ctx context.Context, caseID string) (web.Totals, error) {
 	t := web.Totals{}
 	var err error
-	if t.ByClass, err = d.s.Telemetry.Counts(ctx, telemetry.Filter{Case: caseID}); err != nil {
+	if t.ByClass, err = d.s.Counts(ctx, telemetry.Filter{Case: caseID}); err != nil {
 		return t, err
 	}
-	nets, err := d.s.Telemetry.Victims(ctx, telemetry.Filter{Case: caseID})
+	nets, err := d.s.Victims(ctx, telemetry.Filter{Case: caseID})
 	if err != nil {
 		return t, err
 	}
@@ -322,7 +322,7 @@ func (d desk) Totals(ctx context.Context, caseID string) (web.Totals, error) {
 		t.Victims += n.Victims
 	}
 	for _, desc := range []bool{false, true} {
-		cs, err := d.s.Telemetry.Contacts(ctx, telemetry.Filter{Case: caseID, Limit: 1, Desc: desc})
+		cs, err := d.s.Contacts(ctx, telemetry.Filter{Case: caseID, Limit: 1, Desc: desc})
 		if err != nil {
 			return t, err
 		}
@@ -338,7 +338,7 @@ func (d desk) Totals(ctx context.Context, caseID string) (web.Totals, error) {
 }
 
 func (d desk) Series(ctx context.Context, q web.SeriesQuery) ([]web.SeriesPoint, error) {
-	bs, err := d.s.Telemetry.Series(ctx, telemetry.Filter{Case: q.Case, Zone: q.Zone.String(), From: q.From, To: q.Until}, q.Step)
+	bs, err := d.s.Series(ctx, telemetry.Filter{Case: q.Case, Zone: q.Zone.String(), From: q.From, To: q.Until}, q.Step)
 	if err != nil {
 		return nil, err
 	}
@@ -350,7 +350,7 @@ func (d desk) Series(ctx context.Context, q web.SeriesQuery) ([]web.SeriesPoint,
 }
 
 func (d desk) Victims(ctx context.Context, caseID string) ([]web.NetworkCount, error) {
-	nets, err := d.s.Telemetry.Victims(ctx, telemetry.Filter{Case: caseID})
+	nets, err := d.s.Victims(ctx, telemetry.Filter{Case: caseID})
 	if err != nil {
 		return nil, err
 	}
@@ -363,10 +363,11 @@ func (d desk) Victims(ctx context.Context, caseID string) ([]web.NetworkCount, e
 
 func (d desk) Reports(ctx context.Context, caseID string) ([]web.ReportView, error) {
 	out := []web.ReportView{}
-	if d.s.Notify == nil {
+	svc, err := d.s.Notifier()
+	if err != nil {
 		return out, nil
 	}
-	reps, err := d.s.Notify.List(ctx, caseID)
+	reps, err := svc.List(ctx, caseID)
 	if err != nil {
 		return nil, err
 	}
@@ -389,7 +390,7 @@ func (d desk) Reports(ctx context.Context, caseID string) ([]web.ReportView, err
 }
 
 func (d desk) Log(ctx context.Context, q web.LogQuery) ([]web.LogEntry, int, error) {
-	es, err := d.s.Evidence.Select(ctx, evidence.Filter{Case: q.Case, Order: q.Order, Name: q.Name, Type: q.Type})
+	es, err := d.s.Log(ctx, evidence.Filter{Case: q.Case, Order: q.Order, Name: q.Name, Type: q.Type})
 	if err != nil {
 		return nil, 0, err
 	}
@@ -404,11 +405,34 @@ func (d desk) Log(ctx context.Context, q web.LogQuery) ([]web.LogEntry, int, err
 	return out, n, nil
 }
 
-func (d desk) Checkpoint(context.Context) (string, error) {
-	return string(d.s.Evidence.Checkpoint()), nil
+func (d desk) Checkpoint(ctx context.Context) (string, error) {
+	cp, err := d.s.Checkpoint(ctx)
+	return string(cp), err
 }
 
+// Sensors gives the sensors without what counts over all cases, once there are
+// accounts: then the journal's numbers are how far telemetry is behind it.
 func (d desk) Sensors(ctx context.Context) ([]web.SensorView, error) {
+	views, err := d.sensors(ctx)
+	if err != nil {
+		return nil, err
+	}
+	x, err := d.s.Casework.Sight(ctx)
+	if err != nil {
+		return nil, err
+	}
+	guarded, err := d.s.Guarded(ctx)
+	for i := range views {
+		v := &views[i]
+		v.Orders = open(x, v.Orders)
+		if guarded {
+			v.SpoolSeq, v.Read = v.SpoolSeq-min(v.Read, v.SpoolSeq), 0
+		}
+	}
+	return views, err
+}
+
+func (d desk) sensors(ctx context.Context) ([]web.SensorView, error) {
 	d.s.servingMu.Lock()
 	v := d.s.serving
 	d.s.servingMu.Unlock()

@@ -100,8 +100,8 @@ func (s *System) EnrolledSensors(ctx context.Context) ([]EnrolledSensor, error) 
 // are for the configuration and the DNS; urlOverride is where the site finds the
 // hub, "" meaning hub.url.
 func (s *System) EnrolSensor(ctx context.Context, by Identity, name, dir, hubURL string, listen []string, answer []netip.Addr) error {
-	if !by.Has(impound.RoleAdmin) {
-		return impound.Errorf(impound.KindAuth, "%s is no admin", by.ID).WithCure("have an admin enrol the sensor")
+	if err := s.may(ctx, "EnrolSensor", by.ID); err != nil {
+		return err
 	}
 	if !sensorName.MatchString(name) || name == s.sensorID() {
 		return impound.Errorf(impound.KindInvalid, "%q can't be a sensor's name", name).WithCure("take lower-case letters, digits and hyphens, at most 31, and not " + s.sensorID() + ", which is this process")
@@ -175,8 +175,8 @@ func (s *System) EnrolSensor(ctx context.Context, by Identity, name, dir, hubURL
 // RevokeSensor ends what a site may ask for. What it has, it obeys until that
 // policy's own end.
 func (s *System) RevokeSensor(ctx context.Context, by Identity, name string) error {
-	if !by.Has(impound.RoleAdmin) {
-		return impound.Errorf(impound.KindAuth, "%s is no admin", by.ID).WithCure("have an admin revoke the sensor")
+	if err := s.may(ctx, "RevokeSensor", by.ID); err != nil {
+		return err
 	}
 	all, err := s.EnrolledSensors(ctx)
 	if err != nil {
@@ -590,6 +590,9 @@ func orderedNS(ms []*impound.Mandate, now time.Time) []impound.Name {
 // ExportPolicy makes the bundle for an enrolled sensor that can't reach the hub:
 // somebody carries the file.
 func (s *System) ExportPolicy(ctx context.Context, name string) ([]byte, error) {
+	if err := s.may(ctx, "ExportPolicy", ""); err != nil {
+		return nil, err
+	}
 	all, err := s.EnrolledSensors(ctx)
 	if err != nil {
 		return nil, err
@@ -602,7 +605,8 @@ func (s *System) ExportPolicy(ctx context.Context, name string) ([]byte, error) 
 	if t == nil {
 		return nil, impound.Errorf(impound.KindNotFound, "no sensor %s is enrolled", name).WithCure("impound sensor list shows them")
 	}
-	ms, err := s.Casework.Mandates(ctx)
+	// A sensor answers for sealed orders too: the bundle goes to a machine.
+	ms, err := s.Casework.Mandates(impound.AsSystem(ctx))
 	if err != nil && impound.KindOf(err) != impound.KindPartial {
 		return nil, err
 	}

@@ -40,6 +40,9 @@ type Hole struct {
 // unless leaps are accepted (a power cut at the sensor leaps, too).
 func (s *System) ImportSpool(ctx context.Context, name, dir string, accept bool) (Imported, error) {
 	var im Imported
+	if err := s.may(ctx, "ImportSpool", ""); err != nil {
+		return im, err
+	}
 	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
 		return im, impound.Errorf(impound.KindInvalid, "is no folder").At(dir).WithCure("copy the sensor's whole spool folder here, for example with rsync -a")
 	}

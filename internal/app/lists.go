@@ -42,8 +42,8 @@ type ListChange struct {
 // in from stay. Processes that run already go on with what they read at their
 // start. Role: analyst or admin.
 func (s *System) UpdateLists(ctx context.Context, me Identity, from string, shrink bool) ([]ListChange, error) {
-	if !me.Has(impound.RoleAnalyst) && !me.Has(impound.RoleAdmin) {
-		return nil, impound.Errorf(impound.KindAuth, "%s may not do this: it takes the role analyst or admin", me.ID)
+	if err := s.may(ctx, "UpdateLists", me.ID); err != nil {
+		return nil, err
 	}
 	files, err := listFiles(from)
 	if err != nil {

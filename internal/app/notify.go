@@ -35,20 +35,19 @@ func (s *System) openNotify() error {
 	return err
 }
 
-// Notifier gives the room that warns people, or says why it is shut.
-func (s *System) Notifier() (*notify.Service, error) {
-	if s.Notify == nil {
-		return nil, impound.Errorf(impound.KindInvalid, "the configuration doesn't say who reports").At("report").WithCure("fill in report: organisation, from, phone and domain in " + ConfigFile)
-	}
-	return s.Notify, nil
-}
-
 type notifySource struct{ s *System }
 
 func (n notifySource) Facts(ctx context.Context, caseID string) (notify.Facts, error) {
 	var f notify.Facts
 	var err error
 	if f.Case, err = n.s.Casework.Case(ctx, caseID); err != nil {
+		return f, err
+	}
+	x, err := n.s.Casework.Sight(ctx)
+	if err != nil {
+		return f, err
+	}
+	if err := sealedToOutside(x, caseID); err != nil {
 		return f, err
 	}
 	ms, err := n.s.Casework.Mandates(ctx)

@@ -16,6 +16,9 @@ import (
 // What the file shows is not compared with the original: whoever redacts says
 // that it is one.
 func (s *System) Redact(ctx context.Context, by, original, path, why string) (impound.Artefact, error) {
+	if err := s.may(ctx, "Redact", by); err != nil {
+		return impound.Artefact{}, err
+	}
 	if strings.TrimSpace(why) == "" {
 		return impound.Artefact{}, impound.Errorf(impound.KindInvalid, "a redaction must say why").At("why")
 	}
@@ -23,7 +26,11 @@ func (s *System) Redact(ctx context.Context, by, original, path, why string) (im
 	if err != nil {
 		return impound.Artefact{}, err
 	}
-	if !ok {
+	x, err := s.Casework.SightOf(ctx, by)
+	if err != nil {
+		return impound.Artefact{}, err
+	}
+	if !ok || !x.Case(old.Case) {
 		return impound.Artefact{}, impound.Errorf(impound.KindNotFound, "no such artefact: %.80s", original).WithCure("impound evidence list --json shows the whole hashes")
 	}
 	body, err := os.ReadFile(path)

@@ -16,7 +16,7 @@ func TestARedactionNamesItsOriginal(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	s := &System{Evidence: l}
+	s := staffed(t, &System{Evidence: l})
 	old, err := l.Capture(t.Context(), impound.Artefact{Kind: "mail", Case: "C-1", Source: "x", Tool: "x", By: "ada"}, []byte("to: someone"))
 	if err != nil {
 		t.Fatal(err)

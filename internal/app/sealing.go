@@ -131,6 +131,9 @@ var sealClient = &http.Client{Timeout: sealTimeout, CheckRedirect: func(*http.Re
 // our signature) and hashes leave the machine. All are asked; the error joins
 // what failed, and the seals that were got are given beside it.
 func (s *System) SealEvidence(ctx context.Context, by string, who Sealers) ([]evidence.Seal, error) {
+	if err := s.may(ctx, "SealEvidence", by); err != nil {
+		return nil, err
+	}
 	if len(who.Witnesses)+len(who.TSAs) == 0 {
 		return nil, impound.Errorf(impound.KindInvalid, "nobody to ask: name a witness or a timestamp authority")
 	}

@@ -108,7 +108,7 @@ func TestWitnessesCosignTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	s := &System{Evidence: l}
+	s := staffed(t, &System{Evidence: l})
 	v, err := note.NewVerifier(l.VerifierKey())
 	if err != nil {
 		t.Fatal(err)
@@ -244,19 +244,19 @@ func TestServeHasTheLogSealed(t *testing.T) {
 	srv := httptest.NewServer(w)
 	defer srv.Close()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	s := &System{Evidence: l, log: slog.New(slog.DiscardHandler), now: func() time.Time { return now }}
+	s := staffed(t, &System{Evidence: l, log: slog.New(slog.DiscardHandler), now: func() time.Time { return now }})
 	if _, err := s.Sealers(); impound.KindOf(err) != impound.KindInvalid {
 		t.Errorf("with nobody configured: %v", err)
 	}
 	s.cfg.Seal.Witnesses = []string{srv.URL + "/=" + w.vkey()}
 	grow(t, s, 3)
-	s.sealOnce(t.Context())
+	s.sealOnce(impound.AsSystem(t.Context()))
 	if got, err := l.Select(t.Context(), evidence.Filter{What: "capture." + evidence.KindCosigned}); err != nil || len(got) != 1 || got[0].Entry.By != "system" {
 		t.Fatalf("seals %+v, %v", got, err)
 	}
 	srv.Close()
 	for range 3 {
-		s.sealOnce(t.Context())
+		s.sealOnce(impound.AsSystem(t.Context()))
 	}
 	faults := func() int {
 		got, err := l.Select(t.Context(), evidence.Filter{What: "evidence.seal-fault"})
@@ -269,7 +269,7 @@ func TestServeHasTheLogSealed(t *testing.T) {
 		t.Errorf("%d faults told on one day", n)
 	}
 	now = now.AddDate(0, 0, 1)
-	s.sealOnce(t.Context())
+	s.sealOnce(impound.AsSystem(t.Context()))
 	if n := faults(); n != 2 {
 		t.Errorf("%d faults told in two days", n)
 	}
@@ -292,7 +292,7 @@ func TestTimestampsOfTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	s := &System{Evidence: l}
+	s := staffed(t, &System{Evidence: l})
 	grow(t, s, 4)
 	cp := l.Checkpoint()
 	if _, err := s.SealEvidence(t.Context(), "ada", Sealers{TSAs: []string{u}, TSARoots: roots(t, strangers)}); impound.KindOf(err) != impound.KindAuth {
@@ -362,7 +362,7 @@ func TestABundleVerifiesByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	s := &System{Evidence: l}
+	s := staffed(t, &System{Evidence: l})
 	v, err := note.NewVerifier(l.VerifierKey())
 	if err != nil {
 		t.Fatal(err)

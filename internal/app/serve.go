@@ -71,7 +71,8 @@ func (s *System) Start(ctx context.Context) (err error) {
 	if s.serving != nil {
 		return impound.Errorf(impound.KindConflict, "this process serves already")
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	// What runs from here on is the house itself; requests bring their own.
+	ctx, cancel := context.WithCancel(impound.AsSystem(context.WithoutCancel(ctx)))
 	v := &serving{cancel: cancel}
 	defer func() {
 		if err != nil {

@@ -12,6 +12,8 @@ import (
 // ShareItems gives every name of every case that could be shared; share itself
 // decides what somebody may have.
 func (s *System) ShareItems(ctx context.Context) ([]share.Item, error) {
+	// Whoever asks, party or not: a sealed case is not shared.
+	ctx = impound.WithPrincipal(ctx, impound.Principal{})
 	cases, err := desk{s}.Cases(ctx)
 	if err != nil {
 		return nil, err
@@ -43,6 +45,9 @@ func (s *System) ShareItems(ctx context.Context) ([]share.Item, error) {
 
 // Share writes what somebody cleared for clearance may have.
 func (s *System) Share(ctx context.Context, w io.Writer, f share.Format, clearance impound.TLP) (share.Count, error) {
+	if err := s.may(ctx, "Share", ""); err != nil {
+		return share.Count{}, err
+	}
 	items, err := s.ShareItems(ctx)
 	if err != nil {
 		return share.Count{}, err
@@ -52,6 +57,9 @@ func (s *System) Share(ctx context.Context, w io.Writer, f share.Format, clearan
 
 // ShareFeed brings the MISP feed in dir up to date.
 func (s *System) ShareFeed(ctx context.Context, dir string, clearance impound.TLP) (share.Count, error) {
+	if err := s.may(ctx, "ShareFeed", ""); err != nil {
+		return share.Count{}, err
+	}
 	items, err := s.ShareItems(ctx)
 	if err != nil {
 		return share.Count{}, err

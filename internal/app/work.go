@@ -135,6 +135,12 @@ type Captured struct {
 // an artefact, and attaches it to the case. A look that failed is kept as such.
 // done, when not nil, is called for each name as it is finished, one at a time.
 func (s *System) Capture(ctx context.Context, by, caseID string, names []impound.Name, done func(impound.Name, []Captured)) error {
+	if err := s.may(ctx, "Capture", by); err != nil {
+		return err
+	}
+	if err := s.knows(ctx, by, caseID); err != nil {
+		return err
+	}
 	var mu sync.Mutex
 	return inParallel(ctx, names, func(n impound.Name) error {
 		var kept []Captured
@@ -211,6 +217,12 @@ func inParallel[T any](ctx context.Context, items []T, do func(T) error) error {
 
 // AddFile keeps a file as evidence.
 func (s *System) AddFile(ctx context.Context, by, caseID string, n impound.Name, path, kind string) (impound.Artefact, error) {
+	if err := s.may(ctx, "AddFile", by); err != nil {
+		return impound.Artefact{}, err
+	}
+	if err := s.knows(ctx, by, caseID); err != nil {
+		return impound.Artefact{}, err
+	}
 	body, err := os.ReadFile(path)
 	if err != nil {
 		return impound.Artefact{}, impound.Errorf(impound.KindInvalid, "couldn't read the file: %w", err)

@@ -207,7 +207,7 @@ func (e *env) inNameOf(ctx context.Context, s *app.System) (context.Context, err
 	p := impound.Principal{Local: s.Config().LocalRoles()}
 	if e.as != "" || e.Getenv("IMPOUND_AS") != "" {
 		if me, err := e.me(s); err == nil {
-			p = impound.Principal{ID: me.ID}
+			p.ID = me.ID
 		} else {
 			e.logger().Info("reading in nobody's name", "err", err)
 		}

@@ -72,7 +72,7 @@ order is in force. A DS that was removed is not put back: the plan names it.`, c
 				return err
 			}
 			if e.asJSON {
-				info, err := s.Seizure.Get(ctx, p.ID)
+				info, err := s.PlanInfo(ctx, p.ID)
 				if err != nil {
 					return err
 				}

@@ -72,7 +72,7 @@ func (e *env) evidenceCmd() *cobra.Command {
 					return err
 				}
 			}
-			es, err := s.Evidence.Select(ctx, f)
+			es, err := s.Log(ctx, f)
 			if err != nil {
 				return err
 			}
@@ -98,7 +98,7 @@ func (e *env) evidenceCmd() *cobra.Command {
 
 	show := verb("show HASH", "print an artefact", "  impound evidence show sha256:3f2a... > frame.xml", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
-			b, err := s.Evidence.Read(args[0])
+			b, err := s.Artefact(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -179,8 +179,12 @@ func (e *env) evidenceCmd() *cobra.Command {
 	verify.Flags().StringArrayVar(&trusted, "witness", nil, "the key of a witness whose cosignatures are to be proven; may be given again")
 	verify.Flags().StringVar(&tsaCA, "tsa-ca", "", "PEM file of the timestamp authorities' roots; without it whose timestamps they are is not proven")
 	checkpoint := verb("checkpoint", "print the signed head of the log: keep it elsewhere", "  impound evidence checkpoint > checkpoint-$(date +%F).txt", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
-		return e.with(c, func(_ context.Context, s *app.System) error {
-			_, err := e.Out.Write(s.Evidence.Checkpoint())
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			cp, err := s.Checkpoint(ctx)
+			if err != nil {
+				return err
+			}
+			_, err = e.Out.Write(cp)
 			return err
 		})
 	})
@@ -250,14 +254,14 @@ func (e *env) evidenceCmd() *cobra.Command {
 				outFile = args[0] + ".zip"
 			}
 			if outFile == "-" {
-				return s.Evidence.Export(ctx, e.Out, args[0])
+				return s.ExportCase(ctx, e.Out, args[0])
 			}
 			tmp, err := os.CreateTemp(filepath.Dir(outFile), ".bundle-*")
 			if err != nil {
 				return impound.Errorf(impound.KindUnavailable, "couldn't write the bundle: %w", err)
 			}
 			defer os.Remove(tmp.Name())
-			if err := s.Evidence.Export(ctx, tmp, args[0]); err != nil {
+			if err := s.ExportCase(ctx, tmp, args[0]); err != nil {
 				tmp.Close()
 				return err
 			}

@@ -246,7 +246,7 @@ func (e *env) seizeCmd() *cobra.Command {
 				return err
 			}
 			if e.asJSON {
-				info, err := s.Seizure.Get(ctx, p.ID)
+				info, err := s.PlanInfo(ctx, p.ID)
 				if err != nil {
 					return err
 				}
@@ -259,7 +259,7 @@ func (e *env) seizeCmd() *cobra.Command {
 	})
 	show := verb("show PLAN", "a plan and who approved it", "  impound seize show PLAN", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
-			info, err := s.Seizure.Get(ctx, args[0])
+			info, err := s.PlanInfo(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -277,7 +277,7 @@ func (e *env) seizeCmd() *cobra.Command {
 			if len(args) == 1 {
 				order = args[0]
 			}
-			plans, err := s.Seizure.Plans(ctx, order)
+			plans, err := s.Plans(ctx, order)
 			if err != nil {
 				return err
 			}
@@ -380,7 +380,7 @@ func (e *env) seizeCmd() *cobra.Command {
 	})
 	status := verb("status ORDER", "the newest word on each name; looks at nothing", "  impound seize status O-2026-1", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
-			sts, err := s.Seizure.Status(ctx, args[0])
+			sts, err := s.SeizureStatus(ctx, args[0])
 			if err != nil {
 				return err
 			}

@@ -503,7 +503,7 @@ func (t *tour) seize(ctx context.Context) error {
 // plan gives the plan to go on with: one that an earlier run began, else a new
 // one.
 func (t *tour) plan(ctx context.Context) (seizure.PlanInfo, error) {
-	plans, err := t.sys.Seizure.Plans(ctx, orderID)
+	plans, err := t.sys.Plans(ctx, orderID)
 	if err != nil {
 		return seizure.PlanInfo{}, err
 	}
@@ -516,7 +516,7 @@ func (t *tour) plan(ctx context.Context) (seizure.PlanInfo, error) {
 	if err != nil {
 		return seizure.PlanInfo{}, err
 	}
-	return t.sys.Seizure.Get(ctx, p.ID)
+	return t.sys.PlanInfo(ctx, p.ID)
 }
 
 // inForce waits until the sinkhole answers for the order's names: nobody is to
@@ -542,11 +542,11 @@ func (t *tour) inForce(ctx context.Context) error {
 // 6. Contacts are told apart, victims counted, reports written.
 func (t *tour) tell(ctx context.Context) error {
 	f := telemetry.Filter{Case: caseID, Limit: 100_000}
-	counts, err := t.sys.Telemetry.Counts(ctx, f)
+	counts, err := t.sys.Counts(ctx, f)
 	if err != nil {
 		return err
 	}
-	nets, err := t.sys.Telemetry.Victims(ctx, f)
+	nets, err := t.sys.Victims(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -560,7 +560,7 @@ func (t *tour) tell(ctx context.Context) error {
 		parts = append(parts, fmt.Sprintf("%s %d", c, counts[c]))
 	}
 	t.say("    contacts: %s", strings.Join(parts, ", "))
-	cs, err := t.sys.Telemetry.Contacts(ctx, f)
+	cs, err := t.sys.Contacts(ctx, f)
 	if err != nil {
 		return err
 	}

@@ -560,7 +560,13 @@ func (s *Service) get(id string) (Prepared, error) {
 			return p, nil
 		}
 	}
-	return Prepared{}, impound.Errorf(impound.KindNotFound, "there is no report %q", oneLine(id)).WithCure("list them with: impound notify list")
+	return Prepared{}, NoReport(id)
+}
+
+// NoReport is the answer for a report that isn't there, for whoever must give it
+// of one that somebody may not know of.
+func NoReport(id string) error {
+	return impound.Errorf(impound.KindNotFound, "there is no report %q", oneLine(id)).WithCure("list them with: impound notify list")
 }
 
 // MarkSent records that a person sent report id, and how ("mail", "portal

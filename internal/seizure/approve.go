@@ -27,6 +27,12 @@ type PlanInfo struct {
 	Applied   time.Time `json:"applied,omitzero"`
 }
 
+// NoPlan is the answer for a plan that isn't there, for whoever must give it of
+// one that somebody may not know of.
+func NoPlan(planID string) error {
+	return impound.Errorf(impound.KindNotFound, "there is no plan %s", planID).WithCure("list them with: impound seize status ORDER")
+}
+
 func (e *Engine) load(ctx context.Context, planID string) (record, error) {
 	var r record
 	err := e.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
@@ -34,7 +40,7 @@ func (e *Engine) load(ctx context.Context, planID string) (record, error) {
 		return err
 	})
 	if isNotFound(err) {
-		return r, impound.Errorf(impound.KindNotFound, "there is no plan %s", planID).WithCure("list them with: impound seize status ORDER")
+		return r, NoPlan(planID)
 	}
 	return r, err
 }

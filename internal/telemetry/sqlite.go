@@ -649,6 +649,9 @@ func where(f Filter) (string, []any, error) {
 	if f.Order != "" {
 		add("c.ord = ?", f.Order)
 	}
+	for _, c := range f.NotCases {
+		add("c.case_id <> ?", c)
+	}
 	if f.Zone != "" {
 		add("c.zone = ?", f.Zone)
 	}
@@ -760,6 +763,9 @@ func (e *sqliteEngine) sums(ctx context.Context, f Filter, step int64, fn func(a
 		}
 		if f.Order != "" {
 			add("ord = ?", f.Order)
+		}
+		for _, c := range f.NotCases {
+			add("case_id <> ?", c)
 		}
 		if f.Zone != "" {
 			add("zone = ?", f.Zone)

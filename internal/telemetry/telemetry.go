@@ -25,6 +25,8 @@ type Filter struct {
 	After string    // go on behind this contact: see [CursorOf]
 	Limit int       // 0: 1000; at most 100,000
 	Desc  bool      // newest first
+	// NotCases are left out: cases that whoever asks may not see.
+	NotCases []string
 }
 
 // DefaultLimit and MaxLimit bound what one call of Contacts gives.

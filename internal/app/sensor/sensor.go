@@ -90,6 +90,7 @@ type Site struct {
 	err    error
 
 	takeMu sync.Mutex // one bundle at a time
+	saveMu sync.Mutex // one status at a time
 
 	mu       sync.Mutex
 	refused  uint64
@@ -195,6 +196,7 @@ func (s *Site) loop(ctx context.Context, every time.Duration, do func()) {
 func (s *Site) Take(data []byte, from string) error {
 	s.takeMu.Lock()
 	defer s.takeMu.Unlock()
+	defer s.saveStatus() // who looks must not have to wait
 	p, err := s.kept.Accept(data, s.opt.Now())
 	if err == nil {
 		if have := s.sink.Policy(); have != nil && have.Hash() == p.Hash() {
@@ -289,6 +291,8 @@ func (s *Site) Status() Status {
 const StatusFile = "status.json"
 
 func (s *Site) saveStatus() {
+	s.saveMu.Lock()
+	defer s.saveMu.Unlock()
 	if err := WriteStatus(s.opt.State, s.Status()); err != nil {
 		s.opt.Log.Warn("sensor: couldn't leave its status", "err", err)
 	}

@@ -1,0 +1,430 @@
+package app
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/impound/impound"
+	"github.com/impound/impound/internal/casework"
+	"github.com/impound/impound/internal/evidence"
+	"github.com/impound/impound/internal/notify"
+	"github.com/impound/impound/internal/seizure"
+	"github.com/impound/impound/internal/telemetry"
+)
+
+// Everything that is shown to somebody comes through a door in this file, or
+// through casework's own: each asks the same [casework.Sight], and what that
+// doesn't hold is answered as what does not exist, with the same words for about
+// the same work. The command line and the pages use doors alone (a test of
+// archtest sees to it); what the house does on its own reads the rooms as they
+// are, in the system's name.
+
+// noSuch is a case that can't exist: a question about a sealed case becomes one
+// about it, so that it costs what a question about a missing case costs.
+const noSuch = "\x00"
+
+// Log gives the entries that fit f. As soon as accounts exist, Index counts what
+// was found: the log's own numbers would tell how much is not shown.
+func (s *System) Log(ctx context.Context, f evidence.Filter) ([]evidence.Indexed, error) {
+	x, err := s.Casework.Sight(ctx)
+	if err != nil {
+		return nil, err
+	}
+	guarded, err := s.Guarded(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !x.Case(f.Case) || !x.Order(f.Order) || !x.Name(f.Name) {
+		f.Case = noSuch
+	}
+	limit := f.Limit
+	if len(x.Hidden()) > 0 {
+		f.Limit = 0
+	}
+	es, err := s.Evidence.Select(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	es = slices.DeleteFunc(es, func(e evidence.Indexed) bool { return !x.Entry(e.Entry) })
+	if limit > 0 && len(es) > limit {
+		es = es[:limit]
+	}
+	if guarded {
+		for i := range es {
+			es[i].Index, es[i].Entry = int64(i), veil(es[i].Entry)
+		}
+	}
+	return es, nil
+}
+
+// housewide are entries that count over all cases.
+var housewide = map[string]string{
+	"sinkhole.policy": "a policy was made", "sensor.status": "a sensor said which policy it obeys",
+	"telemetry.purge": "contacts were deleted: their orders' retention has ended", "sinkhole.import": "a spool was imported",
+}
+
+// veil takes out of an entry what counts over all cases: with accounts, nobody
+// is shown how much there is beyond his own.
+func veil(e impound.Entry) impound.Entry {
+	text, ok := housewide[e.What]
+	if !ok {
+		return e
+	}
+	d := map[string]string{"text": text}
+	if v := e.Detail["sensor"]; v != "" {
+		d["sensor"] = v
+	}
+	e.Detail = d
+	return e
+}
+
+// Checkpoint is the log's signed head, for those who may know how long the log
+// is: everybody while there is no account, and the machine itself.
+func (s *System) Checkpoint(ctx context.Context) ([]byte, error) {
+	p := impound.PrincipalOf(ctx)
+	if guarded, err := s.Guarded(ctx); err != nil || guarded && !p.System && len(p.Local) == 0 {
+		return nil, err
+	}
+	return s.Evidence.Checkpoint(), nil
+}
+
+// Artefact gives the octets of an artefact.
+func (s *System) Artefact(ctx context.Context, hash string) ([]byte, error) {
+	x, err := s.Casework.Sight(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b, err := s.Evidence.Read(hash)
+	if err == nil {
+		err = s.seesArtefact(ctx, x, hash)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// seesArtefact gives KindNotFound, in the log's words, for an artefact that x
+// doesn't hold: every entry that names it is of a case that x doesn't hold.
+func (s *System) seesArtefact(ctx context.Context, x casework.Sight, hash string) error {
+	if len(x.Hidden()) == 0 {
+		return nil
+	}
+	a, ok, err := s.Evidence.Artefact(hash)
+	if err != nil || ok && x.Case(a.Case) {
+		return err
+	}
+	if ok {
+		es, err := s.Evidence.Select(ctx, evidence.Filter{Type: impound.EntryArtefact})
+		if err != nil {
+			return err
+		}
+		for _, e := range es {
+			if e.Entry.Artefact != nil && e.Entry.Artefact.Hash == hash && x.Entry(e.Entry) {
+				return nil
+			}
+		}
+	}
+	return impound.Errorf(impound.KindNotFound, "no such artefact: %.80s", hash)
+}
+
+// ExportCase writes the bundle of a case, which verifies offline.
+func (s *System) ExportCase(ctx context.Context, w io.Writer, caseID string) error {
+	x, err := s.Casework.Sight(ctx)
+	if err != nil {
+		return err
+	}
+	if !x.Case(caseID) {
+		if err := s.Evidence.Export(ctx, io.Discard, noSuch); impound.KindOf(err) != impound.KindNotFound {
+			return err
+		}
+		return evidence.NothingOf(caseID)
+	}
+	return s.Evidence.Export(ctx, w, caseID)
+}
+
+// PlanInfo gives a plan with where it stands.
+func (s *System) PlanInfo(ctx context.Context, planID string) (seizure.PlanInfo, error) {
+	x, err := s.Casework.Sight(ctx)
+	if err != nil {
+		return seizure.PlanInfo{}, err
+	}
+	return s.planInfo(ctx, x, planID)
+}
+
+func (s *System) planInfo(ctx context.Context, x casework.Sight, planID string) (seizure.PlanInfo, error) {
+	p, err := s.Seizure.Get(ctx, planID)
+	if err == nil && (!x.Case(p.Plan.Case) || !x.Order(p.Plan.Order)) {
+		return seizure.PlanInfo{}, seizure.NoPlan(planID)
+	}
+	return p, err
+}
+
+// Plans lists the plans of an order, newest first; of all orders for "".
+func (s *System) Plans(ctx context.Context, orderID string) ([]seizure.PlanInfo, error) {
+	x, err := s.Casework.Sight(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !x.Order(orderID) {
+		orderID = noSuch
+	}
+	ps, err := s.Seizure.Plans(ctx, orderID)
+	return slices.DeleteFunc(ps, func(p seizure.PlanInfo) bool { return !x.Case(p.Plan.Case) || !x.Order(p.Plan.Order) }), err
+}
+
+// SeizureStatus gives the newest word on each name of an order.
+func (s *System) SeizureStatus(ctx context.Context, orderID string) ([]seizure.Seizure, error) {
+	x, err := s.Casework.Sight(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !x.Order(orderID) {
+		orderID = noSuch
+	}
+	return s.Seizure.Status(ctx, orderID)
+}
+
+// seen gives f without what whoever asks may not see.
+func (s *System) seen(ctx context.Context, f telemetry.Filter) (telemetry.Filter, error) {
+	x, err := s.Casework.Sight(ctx)
+	if err != nil {
+		return f, err
+	}
+	if !x.Case(f.Case) || !x.Order(f.Order) {
+		f.Case, f.Order = noSuch, ""
+	}
+	f.NotCases = x.Hidden()
+	return f, nil
+}
+
+// Contacts gives the contacts that f chooses. As soon as accounts exist, a
+// contact's sequence number is a keyed hash of it, the same each time: the
+// sensor's own numbers would tell how many contacts are not shown. f.After takes
+// the numbers as they are given here no more; pages go by time.
+func (s *System) Contacts(ctx context.Context, f telemetry.Filter) ([]impound.Contact, error) {
+	f, err := s.seen(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	cs, err := s.Telemetry.Contacts(ctx, f)
+	if err != nil || len(cs) == 0 {
+		return cs, err
+	}
+	guarded, err := s.Guarded(ctx)
+	if err != nil || !guarded {
+		return cs, err
+	}
+	key, err := s.secretKey("contact-ids.key")
+	if err != nil {
+		return nil, err
+	}
+	for i := range cs {
+		m := hmac.New(sha256.New, key)
+		fmt.Fprintf(m, "contact v1\n%s\n%d\n", cs[i].Sensor, cs[i].Seq)
+		cs[i].Seq = binary.BigEndian.Uint64(m.Sum(nil)) >> 11 // what JSON's readers keep exact
+	}
+	return cs, nil
+}
+
+// Counts counts contacts by class.
+func (s *System) Counts(ctx context.Context, f telemetry.Filter) (map[impound.Class]int, error) {
+	f, err := s.seen(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	return s.Telemetry.Counts(ctx, f)
+}
+
+// Victims counts victims by network.
+func (s *System) Victims(ctx context.Context, f telemetry.Filter) ([]telemetry.NetworkCount, error) {
+	f, err := s.seen(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	return s.Telemetry.Victims(ctx, f)
+}
+
+// Series counts contacts over time.
+func (s *System) Series(ctx context.Context, f telemetry.Filter, step time.Duration) ([]telemetry.Bucket, error) {
+	f, err := s.seen(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	return s.Telemetry.Series(ctx, f, step)
+}
+
+// Reports is the door to the room that warns people.
+type Reports struct {
+	s   *System
+	svc *notify.Service
+}
+
+// Notifier gives the room that warns people, or says why it is shut.
+func (s *System) Notifier() (Reports, error) {
+	if s.Notify == nil {
+		return Reports{}, impound.Errorf(impound.KindInvalid, "the configuration doesn't say who reports").At("report").WithCure("fill in report: organisation, from, phone and domain in " + ConfigFile)
+	}
+	return Reports{s, s.Notify}, nil
+}
+
+// Prepare writes the reports of a case. A sealed one is refused: whom a report
+// is written to is no party to it.
+func (r Reports) Prepare(ctx context.Context, by, caseID string) ([]notify.Prepared, error) {
+	if err := r.s.Casework.May(ctx, by, impound.RoleNotifier); err != nil {
+		return nil, err
+	}
+	return r.svc.Prepare(r.inNameOf(ctx, by), by, caseID)
+}
+
+func (r Reports) inNameOf(ctx context.Context, by string) context.Context {
+	if p := impound.PrincipalOf(ctx); p.ID == "" && !p.System {
+		return impound.WithPrincipal(ctx, impound.Principal{ID: by})
+	}
+	return ctx
+}
+
+// List gives the prepared reports of a case, of all for "".
+func (r Reports) List(ctx context.Context, caseID string) ([]notify.Prepared, error) {
+	x, err := r.s.Casework.Sight(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !x.Case(caseID) {
+		caseID = noSuch
+	}
+	ps, err := r.svc.List(ctx, caseID)
+	return slices.DeleteFunc(ps, func(p notify.Prepared) bool { return !x.Case(p.Case) }), err
+}
+
+// Get gives one report.
+func (r Reports) Get(ctx context.Context, id string) (notify.Prepared, error) {
+	x, err := r.s.Casework.Sight(ctx)
+	if err != nil {
+		return notify.Prepared{}, err
+	}
+	p, err := r.svc.Get(ctx, id)
+	if err == nil && !x.Case(p.Case) {
+		return notify.Prepared{}, notify.NoReport(id)
+	}
+	return p, err
+}
+
+// MarkSent records that a person sent a report.
+func (r Reports) MarkSent(ctx context.Context, by, id, how string) (notify.Prepared, error) {
+	if err := r.outside(ctx, by, id); err != nil {
+		return notify.Prepared{}, err
+	}
+	return r.svc.MarkSent(ctx, by, id, how)
+}
+
+// Send gives a report to a relay.
+func (r Reports) Send(ctx context.Context, by, id string, relay notify.Relay, again bool) (notify.Prepared, error) {
+	if err := r.outside(ctx, by, id); err != nil {
+		return notify.Prepared{}, err
+	}
+	return r.svc.Send(ctx, by, id, relay, again)
+}
+
+// outside says whether by may tell people outside of a report.
+func (r Reports) outside(ctx context.Context, by, id string) error {
+	if err := r.s.Casework.May(ctx, by, impound.RoleNotifier); err != nil {
+		return err
+	}
+	ctx = r.inNameOf(ctx, by)
+	p, err := r.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	x, err := r.s.Casework.Sight(ctx)
+	if err != nil {
+		return err
+	}
+	return sealedToOutside(x, p.Case)
+}
+
+// sealedToOutside refuses to tell the outside of a sealed case.
+func sealedToOutside(x casework.Sight, caseID string) error {
+	if len(x.Sealed(caseID)) > 0 {
+		return impound.Errorf(impound.KindRefused, "case %s is sealed: nobody outside may be told of it", caseID).WithCure("have a party lift the seal first: impound case unseal " + caseID)
+	}
+	return nil
+}
+
+// open gives the orders that x holds out of ids.
+func open(x casework.Sight, ids []string) []string {
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !x.Order(id) })
+}
+
+// Needs says what every exported method of [System] takes, as
+// [casework.Needs] does for casework: the roles of who does it, or that it
+// reads, or that somebody's proven key comes with it.
+var Needs = func() map[string]casework.Need {
+	m := map[string]casework.Need{}
+	reads := func(names ...string) {
+		for _, n := range names {
+			m[n] = casework.Need{Reads: true}
+		}
+	}
+	roles := func(n string, rs ...impound.Role) { m[n] = casework.Need{Roles: rs} }
+	reads("ActorNames", "Addrs", "Alarms", "Artefact", "CaughtUp", "Checkpoint", "Config", "Contacts", "Counts", "Desk", "Drift", "EnrolledSensors", "ExportCase",
+		"Gaps", "GapsIn", "Guarded", "HubKey", "Identify", "KeyPath", "Lists", "Log", "Mandate", "Notifier", "PlanInfo", "Plans", "PolicyStatus", "SeizureStatus", "Series", "ShareItems", "State", "Victims")
+	roles("AddFile", impound.RoleAnalyst, impound.RoleCounsel)
+	roles("Apply", impound.RoleOperator)
+	roles("Approve", impound.RoleApprover)
+	roles("Capture", impound.RoleAnalyst, impound.RoleOperator)
+	roles("EnrolSensor", impound.RoleAdmin)
+	roles("Plan", impound.RoleAnalyst, impound.RoleCounsel, impound.RoleApprover, impound.RoleOperator)
+	roles("Redact", impound.RoleAnalyst, impound.RoleCounsel)
+	roles("Revert", impound.RoleAnalyst, impound.RoleCounsel, impound.RoleApprover, impound.RoleOperator)
+	roles("RevokeSensor", impound.RoleAdmin)
+	m["SealEvidence"] = casework.Need{Roles: []impound.Role{impound.RoleAnalyst, impound.RoleCounsel, impound.RoleAuditor, impound.RoleAdmin}, System: true}
+	roles("SignOrderFile", impound.RoleApprover)
+	roles("UpdateLists", impound.RoleAnalyst, impound.RoleAdmin)
+	unnamed := func(n string, rs ...impound.Role) { m[n] = casework.Need{Roles: rs, Unnamed: true} }
+	unnamed("Custody", impound.RoleOperator, impound.RoleAnalyst, impound.RoleAuditor)
+	unnamed("ExportPolicy", impound.RoleOperator, impound.RoleAdmin)
+	unnamed("ImportSpool", impound.RoleOperator, impound.RoleAdmin)
+	unnamed("Share", impound.RoleNotifier, impound.RoleAnalyst, impound.RoleOperator)
+	unnamed("ShareFeed", impound.RoleNotifier, impound.RoleAnalyst, impound.RoleOperator)
+	unnamed("Verify", impound.Roles...) // to look is everybody's; it notes an outcome in the house's name
+	// The process itself, before anybody asks.
+	unnamed("Start", impound.RoleOperator, impound.RoleAdmin)
+	m["Close"] = casework.Need{Reads: true}
+	m["Enrol"] = casework.Need{Signed: true}
+	return m
+}()
+
+// Guarded says whether the pages ask who is there.
+func (s *System) Guarded(ctx context.Context) (bool, error) { return s.Casework.Guarded(ctx) }
+
+// knows says whether there is a case of this id to by; "" is no case.
+func (s *System) knows(ctx context.Context, by, caseID string) error {
+	if caseID == "" {
+		return nil
+	}
+	_, err := s.Casework.Seal(impound.WithPrincipal(ctx, impound.Principal{ID: by}), caseID)
+	return err
+}
+
+// may lets by call method of [System], or says which role it takes.
+func (s *System) may(ctx context.Context, method, by string) error {
+	need, ok := Needs[method]
+	if !ok || len(need.Roles) == 0 {
+		return impound.Errorf(impound.KindInternal, "nobody said who may call %s: %v", method, slices.Sorted(maps.Keys(Needs)))
+	}
+	if need.Unnamed {
+		return s.Casework.MayUnnamed(ctx, need.Roles...)
+	}
+	if need.System && by == casework.System && impound.PrincipalOf(ctx).System {
+		return nil
+	}
+	return s.Casework.May(ctx, by, need.Roles...)
+}
