@@ -78,8 +78,7 @@ func (l *ledger) sync(ctx context.Context) (ledgerView, error) {
 		v.orderIDs, v.bad = slices.Clone(v.orderIDs), slices.Clone(v.bad)
 	}
 	next := l.next
-	err := l.ev.Entries(ctx, l.next, func(i int64, e impound.Entry) error {
-		next = i + 1
+	err := l.entries(ctx, &next, func(i int64, e impound.Entry) error {
 		switch e.What {
 		case WhatEnrol:
 			own()
@@ -161,6 +160,32 @@ func (l *ledger) sync(ctx context.Context) (ledgerView, error) {
 	v.next = next
 	l.view, l.next = v, next
 	return v, nil
+}
+
+// believed are the kinds of entries that the ledger reads.
+var believed = []string{WhatEnrol, WhatOrderFile, WhatOverride, whatCaseOpen, whatCaseNames,
+	WhatAccountAdd, WhatAccountPassword, WhatAccountDisable, WhatTokenAdd, WhatTokenRevoke, WhatSeal,
+	WhatAttribute, WhatContest, WhatContestEnd, WhatOwnerNotice, WhatProviderAsked}
+
+// picker is an evidence log that finds entries by their What without reading the
+// others: it gives the index to go on from.
+type picker interface {
+	EntriesOf(ctx context.Context, from int64, whats []string, fn func(i int64, e impound.Entry) error) (next int64, err error)
+}
+
+// entries calls fn for what the ledger reads from *next on, which it moves on.
+func (l *ledger) entries(ctx context.Context, next *int64, fn func(i int64, e impound.Entry) error) error {
+	if p, ok := l.ev.(picker); ok {
+		n, err := p.EntriesOf(ctx, *next, believed, fn)
+		if err == nil {
+			*next = n
+		}
+		return err
+	}
+	return l.ev.Entries(ctx, *next, func(i int64, e impound.Entry) error {
+		*next = i + 1
+		return fn(i, e)
+	})
 }
 
 func cloneMap[K comparable, V any](m map[K]V) map[K]V {
