@@ -36,6 +36,7 @@ const (
 	AlarmLapsing   = "lapsing"    // the order lapses soon
 	AlarmDelegated = "delegated"  // the order has lapsed, and the name is still delegated to us
 	AlarmFault     = "look-fault" // the order could not be looked at
+	AlarmDeadline  = "deadline"   // something is due soon, or was due
 )
 
 // Alarm is one thing that custody found. The zero Name is the order as a whole.
@@ -122,6 +123,8 @@ func (s *System) Drift(ctx context.Context, orderID string) ([]seizure.NameStatu
 func (s *System) custody(ctx context.Context, m *impound.Mandate, all []*impound.Mandate) ([]Alarm, []seizure.NameStatus, error) {
 	now := s.now()
 	alarms, st, err := s.findings(ctx, m, all, now)
+	due, derr := s.dueAlarms(ctx, m, now)
+	alarms, err = append(alarms, due...), errors.Join(err, derr)
 	if ctx.Err() != nil {
 		return alarms, st, ctx.Err()
 	}
@@ -154,6 +157,9 @@ func alarmID(a Alarm) string {
 	id := "custody/" + a.Order + "/" + a.Kind
 	if !a.Name.IsZero() {
 		id += "/" + a.Name.String()
+	}
+	if a.Kind == AlarmDeadline { // an order has many, and their words tell them apart
+		id += "/" + strings.TrimPrefix(impound.HashBytes([]byte(a.Text)), "sha256:")[:16]
 	}
 	return id + "/" + a.At.Format(time.DateOnly)
 }

@@ -3,12 +3,57 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/app"
 )
+
+// deadlinesCmd lists what is due.
+func (e *env) deadlinesCmd() *cobra.Command {
+	var days int
+	var past bool
+	c := verb("deadlines [ORDER]", "what is due when: of the orders' own lists, lapses, expiries, contests", `  impound order deadlines               # the next 90 days
+  impound order deadlines PHOS-2019 --days 365 --past`, cobra.MaximumNArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			now := time.Now().UTC()
+			since := now
+			if past {
+				since = time.Time{}
+			}
+			list, err := s.Deadlines(ctx, since)
+			if err != nil {
+				return err
+			}
+			list = slices.DeleteFunc(list, func(d app.Deadline) bool {
+				return len(args) == 1 && d.Order != args[0] || d.Due.After(now.AddDate(0, 0, days))
+			})
+			if e.asJSON {
+				return e.json(list)
+			}
+			var rows [][]string
+			for _, d := range list {
+				left := d.Due.Sub(now)
+				in := fmt.Sprintf("in %d days", int(left.Hours()/24))
+				switch {
+				case left < 0:
+					in = fmt.Sprintf("%d days ago", int(-left.Hours()/24))
+				case left < 48*time.Hour:
+					in = fmt.Sprintf("in %d hours", int(left.Hours()))
+				}
+				rows = append(rows, []string{utc(d.Due), in, d.Order, d.Kind, printable(d.What), printable(d.Who)})
+			}
+			e.table([]string{"due", "", "order", "kind", "what", "who"}, rows)
+			return nil
+		})
+	})
+	c.Flags().IntVar(&days, "days", 90, "how many days to look ahead")
+	c.Flags().BoolVar(&past, "past", false, "with those that have passed")
+	return c
+}
 
 // driftCmd looks as custody does, now.
 func (e *env) driftCmd() *cobra.Command {

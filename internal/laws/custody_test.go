@@ -170,3 +170,81 @@ func TestCustody(t *testing.T) {
 		t.Errorf("no such order: %v", err)
 	}
 }
+
+// Deadlines are listed by date and told in time: a contest has its own clock, and
+// stops when it is settled.
+func TestDeadlines(t *testing.T) {
+	w := newWorld(t)
+	s := w.open(t)
+	now := time.Now()
+	day := func(n int) time.Time { return now.AddDate(0, 0, n).UTC().Truncate(time.Second) }
+	w.file(t, s, terms{id: liveOrder, names: []impound.Name{live, spare}, from: now.Add(-time.Hour), until: day(40),
+		deadlines: []impound.Deadline{{What: "TRO ends: move for an injunction", Due: day(20), Who: "counsel"}},
+		rights:    &impound.Rights{Contest: "write to the clerk", ContestDays: 10}})
+	decide := func(flags ...string) {
+		t.Helper()
+		code, out, errs := w.cli(t, append([]string{"case", "contest", live.Defanged(), "--why", "a bakery in Leeds says that it is theirs", "--as", "carla"}, flags...)...)
+		if code != 0 {
+			t.Fatalf("case contest %v: %d %s%s", flags, code, out, errs)
+		}
+	}
+	listed := func() []string {
+		t.Helper()
+		ds, err := s.Deadlines(t.Context(), time.Time{})
+		must(t, err)
+		var out []string
+		for _, d := range ds {
+			out = append(out, d.Kind)
+		}
+		return out
+	}
+	told := func(after time.Duration) []string {
+		t.Helper()
+		w.clock.set(after)
+		defer w.clock.set(0)
+		a, err := s.Custody(t.Context())
+		must(t, err)
+		var out []string
+		for _, x := range a {
+			if x.Kind == app.AlarmDeadline {
+				out = append(out, x.Text)
+			}
+		}
+		return out
+	}
+	decide()
+	if got, want := listed(), []string{app.DueContest, app.DueOrder, app.DueLapse}; !slices.Equal(got, want) {
+		t.Errorf("deadlines %v; want %v", got, want)
+	}
+	code, out, errs := w.cli(t, "order", "deadlines", liveOrder)
+	if code != 0 || !strings.Contains(out, "move for an injunction") || !strings.Contains(out, live.Defanged()) || strings.Contains(out, live.String()) {
+		t.Errorf("order deadlines: %d\n%s%s", code, out, errs)
+	}
+	if code, out, _ := w.cli(t, "order", "deadlines", "--days", "15"); code != 0 || strings.Contains(out, "injunction") || !strings.Contains(out, "contest") {
+		t.Errorf("order deadlines --days 15: %d\n%s", code, out)
+	}
+	const d = 24 * time.Hour
+	for _, c := range []struct {
+		after time.Duration
+		want  []string // parts of what is told
+	}{
+		{0, nil},
+		{4 * d, []string{"contest of " + live.Defanged()}},
+		{14 * d, []string{"move for an injunction (counsel): it is due on", "it was due on"}},
+		{21 * d, []string{"it was due on"}},
+		{30 * d, nil},
+	} {
+		got := told(c.after)
+		ok := len(got) == len(c.want)
+		for i := range c.want {
+			ok = ok && slices.ContainsFunc(got, func(s string) bool { return strings.Contains(s, c.want[i]) })
+		}
+		if !ok {
+			t.Errorf("after %v custody tells %q; want %q", c.after, got, c.want)
+		}
+	}
+	decide("--end")
+	if got := listed(); slices.Contains(got, app.DueContest) {
+		t.Errorf("a settled contest is still due: %v", got)
+	}
+}

@@ -218,6 +218,8 @@ type terms struct {
 	names       []impound.Name
 	from, until time.Time
 	capture     impound.CaptureLevel
+	deadlines   []impound.Deadline
+	rights      *impound.Rights
 }
 
 // draft writes an order document that nobody has signed yet.
@@ -241,6 +243,7 @@ func (w *world) draft(t testing.TB, s *app.System, o terms) string {
 			Nameservers: sinkNS, RemoveDS: true, Sinkhole: true,
 			Lock: []string{"serverDeleteProhibited", "serverTransferProhibited", "serverUpdateProhibited"},
 		},
+		Deadlines: o.deadlines, Rights: o.rights,
 		Sinkhole:   impound.SinkTerms{Capture: o.capture, RetentionDays: 90},
 		Appendices: []impound.Appendix{app},
 	})
