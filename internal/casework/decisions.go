@@ -19,6 +19,7 @@ const (
 	WhatContestEnd    = "case.contest-end"    // the contest is settled. Role: counsel
 	WhatOwnerNotice   = "case.owner-notice"   // its owner was told, and how to get it back: G10. Role: analyst, counsel, notifier
 	WhatProviderAsked = "case.provider-asked" // its provider was asked first: G2. Role: analyst, counsel, operator
+	WhatConsent       = "case.consent"        // whoever gave us the evidence on it allows that it is disclosed: G7. Role: analyst, counsel
 )
 
 const (
@@ -32,6 +33,7 @@ var decisionRoles = map[string][]impound.Role{
 	WhatContestEnd:    {impound.RoleCounsel},
 	WhatOwnerNotice:   {impound.RoleAnalyst, impound.RoleCounsel, impound.RoleNotifier},
 	WhatProviderAsked: {impound.RoleAnalyst, impound.RoleCounsel, impound.RoleOperator},
+	WhatConsent:       {impound.RoleAnalyst, impound.RoleCounsel},
 }
 
 // SignDecision is what the signature of a [Decision] is about.
@@ -243,6 +245,14 @@ func (v ledgerView) inform(in *gate.Input, actor string, claims []string) {
 	if d, ok := v.last(in.Name, WhatProviderAsked); ok && in.ProviderContacted.IsZero() {
 		in.ProviderContacted = d.At
 	}
+	if d, ok := v.last(in.Name, WhatConsent); ok {
+		for i := range in.Exhibits {
+			// Nobody consents to what he has not given yet.
+			if x := &in.Exhibits[i]; !x.At.After(d.At) {
+				x.Consent = d.Signature.Person + " on " + d.At.Format(time.DateOnly) + ": " + d.Why
+			}
+		}
+	}
 	in.Conflicts = claims
 	if d, ok := v.last(in.Name, WhatAttribute); ok {
 		in.Decided = fmt.Sprintf("%s's by the decision of %s on %s: %s", d.Actor, d.Signature.Person, d.At.Format(time.DateOnly), d.Why)
@@ -261,6 +271,9 @@ func (v ledgerView) decided(n impound.Name, caseID string, vs []impound.GateVerd
 		return vs
 	}
 	vs = slices.DeleteFunc(slices.Clone(vs), func(x impound.GateVerdict) bool { return x.Gate == gate.G13 })
+	if d, ok := v.last(n, WhatConsent); ok {
+		vs = slices.DeleteFunc(vs, func(x impound.GateVerdict) bool { return x.Gate == gate.G7 && x.AsOf.Before(d.At) })
+	}
 	in := gate.Input{Name: n}
 	v.inform(&in, v.actors[caseID], nil)
 	if in.Contest != "" {

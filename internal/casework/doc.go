@@ -20,6 +20,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"log/slog"
+	"net/netip"
 	"regexp"
 	"sync"
 	"time"
@@ -52,11 +53,19 @@ type Facts struct {
 	NSAsOf               time.Time
 	HTTP                 *gate.HTTPSummary
 	ProviderContacted    time.Time
-	Capacity             *gate.Capacity // of the sinkhole; nil: not measured
-	Tenants              *gate.Tenants  // who else lives below the name; nil: not counted
+	Addrs                []netip.Addr // from resolvers
+	AddrsAsOf            time.Time
+	Demand               *gate.Demand  // what the name draws; nil: not known
+	Tenants              *gate.Tenants // who else lives below the name; nil: not counted
 	// Registration is what the registry publishes; zero AsOf: nobody could be
 	// asked.
 	Registration Registration
+}
+
+// Taken is that a name was taken under an order, and what was seen of it since.
+type Taken struct {
+	At    time.Time
+	Views []gate.View
 }
 
 // Registration is a registry's public word on a name, for appendices.
@@ -81,6 +90,12 @@ type Config struct {
 	// Facts looks at a name for the gates; nil means that nothing is known. It
 	// is called for up to 8 names at once. Its errors make facts unknown.
 	Facts func(ctx context.Context, n impound.Name) (Facts, error)
+	// Capacity is what the sinkhole fleet bears (Measured, Servers, At) and what it
+	// serves already (Expected); nil means that nobody knows.
+	Capacity func(ctx context.Context) *gate.Capacity
+	// Taken gives which names of an order were taken, and what was seen of them
+	// since; nil: nobody says.
+	Taken func(ctx context.Context, order string) (map[impound.Name]Taken, error)
 	Log   *slog.Logger // nil: discarded
 	Tool  string       // named in artefacts; "" is "impound"
 	// SeesArtefact says KindNotFound, in the log's own words, of an artefact that

@@ -136,7 +136,7 @@ func (l *ledger) sync(ctx context.Context) (ledgerView, error) {
 				return nil
 			}
 			v.seals[z.Case], v.sealed = z, append(v.sealed, z.Hash())
-		case WhatAttribute, WhatContest, WhatContestEnd, WhatOwnerNotice, WhatProviderAsked:
+		case WhatAttribute, WhatContest, WhatContestEnd, WhatOwnerNotice, WhatProviderAsked, WhatConsent:
 			own()
 			d, err := decisionOf(e)
 			if err == nil {
@@ -165,7 +165,7 @@ func (l *ledger) sync(ctx context.Context) (ledgerView, error) {
 // believed are the kinds of entries that the ledger reads.
 var believed = []string{WhatEnrol, WhatOrderFile, WhatOverride, whatCaseOpen, whatCaseNames,
 	WhatAccountAdd, WhatAccountPassword, WhatAccountDisable, WhatTokenAdd, WhatTokenRevoke, WhatSeal,
-	WhatAttribute, WhatContest, WhatContestEnd, WhatOwnerNotice, WhatProviderAsked}
+	WhatAttribute, WhatContest, WhatContestEnd, WhatOwnerNotice, WhatProviderAsked, WhatConsent}
 
 // picker is an evidence log that finds entries by their What without reading the
 // others: it gives the index to go on from.

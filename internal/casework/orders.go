@@ -235,6 +235,11 @@ func (s *Service) runGates(ctx context.Context, view ledgerView, rep *OrderRepor
 			return impound.Errorf(impound.KindUnavailable, "the check was broken off: %w", err)
 		}
 	}
+	taken, err := s.taken(ctx, o.ID)
+	if err != nil {
+		return err
+	}
+	fleet := s.fleet(ctx, facts, taken, names)
 	now := s.now()
 	rep.Names = make([]NameReport, len(names))
 	listed := make(map[impound.Name]bool, len(names))
@@ -245,7 +250,15 @@ func (s *Service) runGates(ctx context.Context, view ledgerView, rep *OrderRepor
 		in := gate.Input{
 			Name: on.Name, Now: now, Order: orderOf(o, on), From: from, Until: until,
 			FirstSeen: d.FirstSeen, InCase: inCase, Evidence: len(d.Evidence),
-			ProviderContacted: f.ProviderContacted, Created: f.Created, CreatedAsOf: f.CreatedAsOf, NS: f.NS, NSAsOf: f.NSAsOf, HTTP: f.HTTP, Capacity: f.Capacity, Tenants: f.Tenants,
+			ProviderContacted: f.ProviderContacted, Created: f.Created, CreatedAsOf: f.CreatedAsOf, NS: f.NS, NSAsOf: f.NSAsOf, HTTP: f.HTTP, Tenants: f.Tenants,
+			Addrs: f.Addrs, AddrsAsOf: f.AddrsAsOf, CaseTLP: c.TLP, Exhibits: s.exhibits(d.Evidence), Taken: taken[on.Name].At, Views: taken[on.Name].Views,
+		}
+		if fleet != nil {
+			own := *fleet
+			if f.Demand != nil {
+				own.Own = f.Demand.Source
+			}
+			in.Capacity = &own
 		}
 		view.inform(&in, view.actors[o.Case], claims[on.Name])
 		vs := gate.Run(ctx, in, s.cfg.Gates)

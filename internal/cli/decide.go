@@ -59,6 +59,8 @@ func (e *env) decideCmds() []*cobra.Command {
 		func() (string, string) { return casework.WhatOwnerNotice, "" })
 	asked := make("asked", "record that a name's registrar or provider was asked first: settles G2-provider-first", `  impound case asked outlook-verify[.]net --why "ticket 4711 at the registrar, no answer in a week" --as ada`, "provider asked",
 		func() (string, string) { return casework.WhatProviderAsked, "" })
+	consent := make("consent", "record that whoever gave us the evidence on a name allows that it is disclosed: settles G7-disclosure for what was captured so far", `  impound case consent outlook-verify[.]net --why "mail of the bank's team of 20 November, exhibit 11" --as carla`, "may be disclosed",
+		func() (string, string) { return casework.WhatConsent, "" })
 	decisions := verb("decisions NAME", "what was decided and recorded of a name", "  impound case decisions outlook-verify[.]net\n  impound case decisions outlook-verify[.]net --json", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		n, err := impound.ParseName(args[0])
 		if err != nil {
@@ -80,7 +82,7 @@ func (e *env) decideCmds() []*cobra.Command {
 			return nil
 		})
 	})
-	return []*cobra.Command{attribute, contest, notice, asked, decisions}
+	return []*cobra.Command{attribute, contest, notice, asked, consent, decisions}
 }
 
 func (e *env) supplementCmd() *cobra.Command {

@@ -122,6 +122,7 @@ type Exhibit struct {
 	TLP        impound.TLP // "": the case's
 	Originator string      // who gave it to us; "": we made it
 	Consent    string      // who allowed that it is disclosed, and when; "": nobody
+	At         time.Time   // when it was captured
 }
 
 // View is what one of the three views showed of a name after it was taken.

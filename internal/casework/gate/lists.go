@@ -36,8 +36,8 @@ type Lists struct {
 	sinkholeNets []netFact
 	parkingNets  []netFact
 	ranks        []ranking
-	files       []string
-	infos       []ListInfo
+	files        []string
+	infos        []ListInfo
 }
 
 type netFact struct {

@@ -97,7 +97,7 @@ func ReadPassive(source string, r io.Reader) (*Passive, error) {
 		return nil, impound.Errorf(impound.KindInvalid, "couldn't read on after line %d: %w", line, err).At(source).WithCure("give passive DNS in the common output format, a JSON object a line")
 	}
 	if bad*10 > p.records+bad {
-		return nil, impound.Errorf(impound.KindInvalid, "%d of %d lines are no passive DNS records", bad, p.records+bad).At(source+":"+strconv.Itoa(first)).WithCure("give passive DNS in the common output format, a JSON object a line")
+		return nil, impound.Errorf(impound.KindInvalid, "%d of %d lines are no passive DNS records", bad, p.records+bad).At(source + ":" + strconv.Itoa(first)).WithCure("give passive DNS in the common output format, a JSON object a line")
 	}
 	return p, nil
 }
