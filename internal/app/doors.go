@@ -428,3 +428,22 @@ func (s *System) may(ctx context.Context, method, by string) error {
 	}
 	return s.Casework.May(ctx, by, need.Roles...)
 }
+
+// doorman lets people in at the pages.
+type doorman struct{ s *System }
+
+func (d doorman) Guarded(ctx context.Context) (bool, error) { return d.s.Guarded(ctx) }
+
+func (d doorman) Login(ctx context.Context, name, password string) (string, string, error) {
+	p, stamp, err := d.s.Casework.Login(ctx, name, password)
+	return p.ID, stamp, err
+}
+
+func (d doorman) Session(ctx context.Context, person, stamp string) error {
+	_, err := d.s.Casework.Session(ctx, person, stamp)
+	return err
+}
+
+func (d doorman) Token(ctx context.Context, secret string) (impound.Principal, error) {
+	return d.s.Casework.TokenPrincipal(ctx, secret)
+}

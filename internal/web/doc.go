@@ -5,11 +5,13 @@
 //
 // What lives here: reading through [Desk], and showing. What must not: a rule of
 // the house (the rooms decide, a page only says it), a write of any kind, a
-// request's body (never read), an asset or a link from outside this site, or a
+// request's body (never read, but for the form of the login), an asset or a link from outside this site, or a
 // victim's full address: addresses are cut to /24 and /48 everywhere here,
 // exports included; whoever may see them whole uses the command line.
 //
-// There is no log-in in this version: serve it on loopback, or behind something
-// that authenticates. The Host header is checked, so that a page elsewhere
+// While no account exists the pages are open, and say so: serve them on loopback.
+// As soon as there is one, guard asks everybody for a session or a token. What
+// somebody may see is not decided here: the principal goes into the context, and
+// the Desk asks. The Host header is checked, so that a page elsewhere
 // can't reach it by rebinding a name to 127.0.0.1.
 package web

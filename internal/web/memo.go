@@ -16,6 +16,7 @@ import (
 type memo struct {
 	Desk
 	cache *cache
+	who   string    // whose answers: what one may see is not for another
 	after time.Time // answers from before this are stale
 }
 
@@ -57,7 +58,7 @@ func (c *cache) get(key string) *answer {
 // ask gives the answer to key, asking where there is none fresh enough. Errors
 // are not kept.
 func ask[T any](m *memo, key string, fn func() (T, error)) (T, error) {
-	a := m.cache.get(key)
+	a := m.cache.get(fmt.Sprintf("%q %s", m.who, key))
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if v, ok := a.val.(T); ok && !a.at.Before(m.after) {

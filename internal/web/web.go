@@ -30,6 +30,9 @@ var files embed.FS
 type Config struct {
 	Desk Desk
 
+	// Auth knows who may come in; nil leaves the pages open.
+	Auth Authenticator
+
 	// Addr is where the server listens, for the about page: "127.0.0.1:8080".
 	Addr string
 
@@ -48,7 +51,7 @@ type Config struct {
 // embedded templates are broken, which every test of this package would show.
 // The handler is safe for concurrent use.
 func New(c Config) http.Handler {
-	s := &server{desk: c.Desk, cfg: c, now: c.Now, log: c.Log, assets: map[string]asset{}, cache: &cache{}}
+	s := &server{desk: c.Desk, cfg: c, now: c.Now, log: c.Log, assets: map[string]asset{}, cache: &cache{}, logins: make(chan struct{}, maxLogins)}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -110,8 +113,11 @@ func New(c Config) http.Handler {
 		"/api/v1/series":     s.apiSeries,
 		"/api/v1/victims":    s.apiVictims,
 	} {
-		mux.HandleFunc("GET "+pattern, s.api(h))
+		mux.HandleFunc("GET "+pattern, scoped(pattern, s.api(h), s))
 	}
+	mux.HandleFunc("GET /login", s.loginPage)
+	mux.HandleFunc("POST /login", s.login)
+	mux.HandleFunc("POST /logout", s.logout)
 	mux.HandleFunc("GET /static/{hash}/{name}", s.static)
 	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
@@ -121,7 +127,7 @@ func New(c Config) http.Handler {
 	health := http.NewServeMux()
 	health.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { plainText(w, http.StatusOK, "ok\n") })
 	health.HandleFunc("GET /readyz", s.readyz)
-	health.Handle("/", s.checkHost(http.NewCrossOriginProtection().Handler(mux)))
+	health.Handle("/", s.checkHost(http.NewCrossOriginProtection().Handler(s.guard(mux))))
 
 	return headers(readOnly(health))
 }
@@ -146,6 +152,8 @@ type server struct {
 	log      *slog.Logger
 	tmpl     *template.Template
 	cache    *cache
+	sessions sessions
+	logins   chan struct{}
 	assets   map[string]asset  // "hash/name"
 	assetURL map[string]string // by name
 }
@@ -203,11 +211,15 @@ func headers(next http.Handler) http.Handler {
 	})
 }
 
-// readOnly refuses every method but GET and HEAD, before any routing. No
-// handler reads a body.
+// forms are the addresses that take a form: logging in and out. Nothing of the
+// house is changed over them.
+var forms = map[string]bool{"/login": true, "/logout": true}
+
+// readOnly refuses every method but GET and HEAD, before any routing, and POST
+// only where a form is meant. No other handler reads a body.
 func readOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead && !(r.Method == http.MethodPost && forms[r.URL.Path]) {
 			w.Header().Set("Allow", "GET, HEAD")
 			w.Header().Set("Connection", "close") // rather than reading a body away
 			plainText(w, http.StatusMethodNotAllowed, "these pages are read-only: use the command line to act\n")
@@ -290,8 +302,8 @@ type pageFunc func(s *server, ctx context.Context, r *http.Request) (*page, erro
 // forRequest is s with a desk that answers each question once; a poll may take
 // an answer that another poll just got.
 func (s *server) forRequest(r *http.Request) *server {
-	v := *s
-	m := &memo{Desk: s.desk, cache: s.cache, after: time.Now()}
+	v := server{desk: s.desk, cfg: s.cfg, now: s.now, log: s.log, tmpl: s.tmpl, cache: s.cache, logins: s.logins, assets: s.assets, assetURL: s.assetURL}
+	m := &memo{Desk: s.desk, cache: s.cache, who: impound.PrincipalOf(r.Context()).ID, after: time.Now()}
 	if r.URL.Query().Get("live") == "1" {
 		m.after = m.after.Add(-shareFor)
 	}
@@ -368,6 +380,8 @@ type view struct {
 	Version string
 	Status  status
 	Path    string
+	Visit   visit
+	Bare    bool // no rooms: nobody is in yet
 }
 
 // status is the line at the top of every page.
@@ -399,7 +413,7 @@ func (s *server) html(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	for _, t := range p.Tables {
 		t.Base = r.URL.RequestURI()
 	}
-	v := view{page: p, Live: r.URL.Query().Get("live") == "1", Version: s.cfg.Version, Status: s.status(ctx), Path: r.URL.Path}
+	v := view{page: p, Live: r.URL.Query().Get("live") == "1", Version: s.cfg.Version, Status: s.status(ctx), Path: r.URL.Path, Visit: visitOf(ctx)}
 	var b bytes.Buffer
 	if err := s.tmpl.ExecuteTemplate(&b, p.Tmpl, v); err != nil {
 		s.fail(w, r, fmt.Errorf("couldn't render %s: %w", p.Tmpl, err))
@@ -438,6 +452,10 @@ type problem struct {
 }
 
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	s.failAs(w, r, err, 0)
+}
+
+func problemOf(err error) *problem {
 	p := problem{Kind: impound.KindOf(err), Msg: "this couldn't be read", Cure: "see the server's log"}
 	var e *impound.Error
 	switch {
@@ -446,9 +464,18 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &e) && p.Kind != impound.KindInternal: // our own faults are not the reader's to see
 		p.Where, p.Msg, p.Cure = e.Where, e.Msg, e.Cure
 	}
+	return &p
+}
+
+// failAs answers with an error; code 0 is the one of its kind.
+func (s *server) failAs(w http.ResponseWriter, r *http.Request, err error, as int) {
+	p := *problemOf(err)
 	code := statusOf[p.Kind]
 	if code == 0 {
 		code = http.StatusInternalServerError
+	}
+	if as != 0 {
+		code = as
 	}
 	if code >= 500 && r.Context().Err() == nil {
 		s.log.Error("couldn't answer", "path", r.URL.Path, "err", err)
@@ -461,7 +488,8 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	var b bytes.Buffer
-	v := view{page: &page{Title: http.StatusText(code), Data: p}, Version: s.cfg.Version, Path: r.URL.Path}
+	v := view{page: &page{Title: http.StatusText(code), Data: p}, Version: s.cfg.Version, Path: r.URL.Path, Visit: visitOf(r.Context())}
+	v.Bare = v.Visit.Guarded && v.Visit.Person == ""
 	if err := s.tmpl.ExecuteTemplate(&b, "error.html", v); err != nil {
 		plainText(w, http.StatusInternalServerError, "couldn't render the error page\n")
 		return

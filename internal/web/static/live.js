@@ -85,6 +85,9 @@
         if (r.ok) {
           const text = await r.text();
           etag = swap(text) ? r.headers.get("ETag") || "" : "";
+        } else if (r.status === 401) {
+          location.reload(); // the login has ended: its page says so
+          return;
         } else if (r.status !== 304) {
           throw new Error("status " + r.status);
         }
