@@ -25,8 +25,12 @@ type Retention struct {
 // many. A segment of which a part may stay is written anew, with the same
 // numbers. A journal in use that is older than Shortest is made an old one first,
 // so that few contacts are not kept longer than many. It reads segments once,
-// and again only when the next of their events is due.
+// and again only when the next of their events is due. It refuses while the clock
+// can't be trusted, see [Spool.TrustClock].
 func (s *Spool) Expire(now time.Time, r Retention) (deleted int, err error) {
+	if err := s.TrustClock(now); err != nil {
+		return 0, err
+	}
 	s.expireMu.Lock()
 	defer s.expireMu.Unlock()
 	s.retire(now.Add(-r.Shortest))

@@ -38,6 +38,9 @@ type Options struct {
 	Now          func() time.Time
 	Log          *slog.Logger
 	NoSeal       bool // keep full journals as they are
+	// ClockLeap is how far the clock may leap forward and still be believed by what
+	// deletes old events, see [Spool.TrustClock]; 0 means two days, less than 0 any.
+	ClockLeap time.Duration
 	// Floor is the highest number that anybody already has from this sensor. All
 	// new ones are above it, so that a folder that was lost, or came back from an
 	// old copy, never gives a number for the second time.
@@ -87,6 +90,11 @@ type Spool struct {
 
 	expireMu sync.Mutex
 	due      map[string]time.Time // sealed segments that Expire has read, and when it must again
+
+	clockMu      sync.Mutex
+	clock        clockNote
+	clockSaved   time.Time
+	newestAtOpen time.Time
 
 	syncMu   sync.Mutex // held while the mapping is written out
 	syncedTo int        // offset in cur
@@ -196,6 +204,7 @@ func (s *Spool) recover() error {
 	if err != nil {
 		return err
 	}
+	s.newestAtOpen = newestTime(list)
 	// Leftovers of a crash. A temporary Parquet file still has its journal.
 	tmp, _ := filepath.Glob(filepath.Join(s.dir, "*.tmp"))
 	for _, f := range tmp {
@@ -683,8 +692,12 @@ func (s *Spool) MarkShipped(seq uint64) error {
 }
 
 // Prune deletes sealed segments that were shipped and whose newest event is
-// older than before, and says how many.
+// older than before, and says how many. It refuses while the clock can't be
+// trusted, see [Spool.TrustClock].
 func (s *Spool) Prune(before time.Time) (int, error) {
+	if err := s.TrustClock(s.opt.Now()); err != nil {
+		return 0, err
+	}
 	segs, err := list(s.dir)
 	if err != nil {
 		return 0, err

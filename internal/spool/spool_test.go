@@ -48,7 +48,7 @@ func event(i int) *impound.Event {
 func open(t testing.TB, dir string, edit ...func(*Options)) *Spool {
 	t.Helper()
 	// A clock that stands at the beginning, so that numbers begin with 1.
-	opt := Options{Sensor: "s1", SegmentBytes: 64 << 10, Now: func() time.Time { return time.Unix(0, 0) }}
+	opt := Options{Sensor: "s1", SegmentBytes: 64 << 10, Now: func() time.Time { return time.Unix(0, 0) }, ClockLeap: -1}
 	for _, e := range edit {
 		e(&opt)
 	}

@@ -70,7 +70,7 @@ func site(t testing.TB, state string, now func() time.Time) *Site {
 	s, err := Open(t.Context(), Options{
 		State: state, HubKey: impound.NewPublicKey(hub.Public().(ed25519.PublicKey)),
 		Sink:  sinkhole.Config{Sensor: "s1", Listeners: []string{"dns://127.0.0.1:0"}, LureKey: []byte("key")},
-		Spool: spool.Options{SegmentBytes: 64 << 10}, Now: now,
+		Spool: spool.Options{SegmentBytes: 64 << 10, ClockLeap: -1}, Now: now,
 	})
 	if err != nil {
 		t.Fatal(err)
