@@ -297,7 +297,7 @@ func (t *take) web(ctx context.Context, start *url.URL, res *Result) {
 		start = &url.URL{Scheme: "https", Host: t.req.Name.String(), Path: "/"}
 		plain := &url.URL{Scheme: "http", Host: t.req.Name.String(), Path: "/"}
 		first, other = t.visit(ctx, desktop(), start), t.visit(ctx, desktop(), plain)
-		if first.steps[0].Status == 0 && other.steps[0].Status != 0 {
+		if a, b := first.steps[0], other.steps[0]; a.Status == 0 && (b.Status != 0 || !a.addr.IsValid() && b.addr.IsValid()) {
 			first, other, start = other, first, plain
 		}
 	}

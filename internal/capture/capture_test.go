@@ -2,10 +2,8 @@ package capture
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"image/png"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -228,6 +226,3 @@ func needBrowser(t testing.TB) {
 	_, err := findChromium("")
 	peertest.NeedThat(t, "chromium", err == nil, "apt-get install chromium")
 }
-
-var _ = context.Background
-var _ = net.IPv4len

@@ -205,6 +205,9 @@ func (p *filterProxy) answer(ctx context.Context, c io.Writer, br *bufio.Reader,
 	case h.get("Upgrade") != "":
 		return refuse("a change of protocol")
 	}
+	if ownHost(u.Hostname()) {
+		return refuse("the browser's own business, not the page's")
+	}
 	p.mu.Lock()
 	p.asked++
 	over := p.asked > proxyAsks
@@ -244,6 +247,21 @@ func (p *filterProxy) answer(ctx context.Context, c io.Writer, br *bufio.Reader,
 	}
 	_, err = c.Write(out.Bytes())
 	return err == nil
+}
+
+// ownHost says whether host is one that Chromium asks on its own account, for
+// updates and the like, whatever its flags: nobody out there needs to know when
+// we look, and it is nothing of the page's.
+func ownHost(host string) bool {
+	host = strings.ToLower(host)
+	if rest, ok := strings.CutPrefix(host, "clients"); ok {
+		n, ok := strings.CutSuffix(rest, ".google.com")
+		return ok && len(n) <= 1
+	}
+	return slices.Contains([]string{
+		"update.googleapis.com", "safebrowsing.googleapis.com", "optimizationguide-pa.googleapis.com", "content-autofill.googleapis.com", "accounts.google.com",
+		"redirector.gvt1.com", "edgedl.me.gvt1.com", "android.clients.google.com", "mtalk.google.com", "dl.google.com", "clientservices.googleapis.com", "chromewebstore.googleapis.com",
+	}, host)
 }
 
 // requestHead is a request's head with its lines as the browser wrote them.
