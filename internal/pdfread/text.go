@@ -159,13 +159,24 @@ func (r *reader) link(d dict) {
 // active says what the file would run or carry.
 func (r *reader) active() {
 	has := map[string]bool{}
-	for _, v := range r.f.objs {
-		d, ok := v.(dict)
-		if s, is := v.(*stream); is {
-			d, ok = s.d, true
+	var look func(v any, depth int)
+	look = func(v any, depth int) {
+		if r.left--; depth > maxDepth || r.left < 0 {
+			return
 		}
-		if !ok {
-			continue
+		var d dict
+		switch v := v.(type) {
+		case dict:
+			d = v
+		case *stream:
+			d = v.d
+		case []any:
+			for _, x := range v {
+				look(x, depth+1)
+			}
+			return
+		default:
+			return
 		}
 		switch r.f.get(d["S"]) {
 		case name("JavaScript"):
@@ -192,6 +203,13 @@ func (r *reader) active() {
 		if d["Type"] == name("RichMedia") || r.f.get(d["Subtype"]) == name("RichMedia") {
 			has["RichMedia"] = true
 		}
+		for _, x := range d {
+			look(x, depth+1)
+		}
+	}
+	r.left = maxOps
+	for _, v := range r.f.objs {
+		look(v, 0)
 	}
 	for k := range has {
 		r.out.Active = append(r.out.Active, k)

@@ -1,6 +1,7 @@
 // Package lure reads mail lures as evidence, without executing or fetching
-// anything. So far it takes links out of the wrappers that mail gateways put
-// around them.
+// anything: which servers handed a mail over, what they stated of its sender,
+// which service sent it, where its links, QR codes and attached PDF files lead,
+// taken out of the wrappers that mail gateways put around links.
 //
 // What lives here: pure reading of hostile bytes, bounded. What must not: a
 // network client, a file, or keeping whom a mail was sent to.
