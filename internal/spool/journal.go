@@ -190,7 +190,7 @@ func openJournal(path string, write bool) (*journal, error) {
 // readJournal is openJournal into memory: nothing that becomes of the file later
 // can hurt who reads it.
 func readJournal(path string) (*journal, error) {
-	data, err := os.ReadFile(path)
+	data, err := readBounded(path)
 	if err != nil {
 		return nil, err
 	}

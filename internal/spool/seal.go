@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/impound/impound"
 )
 
 // sealer makes Parquet of the records of one journal after the other: begin, add
@@ -26,11 +28,14 @@ var sealers = sync.Pool{New: func() any { return newColumns() }}
 
 func (s *Spool) sealLoop() {
 	defer s.wg.Done()
+	again := time.NewTicker(time.Minute) // what couldn't be sealed for want of room
+	defer again.Stop()
 	for {
 		select {
 		case <-s.q:
 			return
 		case <-s.kickSeal:
+		case <-again.C:
 		}
 		if !s.opt.NoSeal {
 			s.sealAll()
@@ -82,6 +87,34 @@ func (s *Spool) sealAll() {
 		}
 		s.note(total, len(segs))
 	}
+}
+
+// dropSealed deletes journals whose segment is there: a crash came between the two,
+// or the journal couldn't be deleted. Left alone, it would come back when the
+// segment goes. A segment that is damaged is set aside, and its journal sealed
+// again.
+func (s *Spool) dropSealed() error {
+	segs, err := list(s.dir)
+	if err != nil {
+		return err
+	}
+	for _, g := range segs {
+		path := filepath.Join(s.dir, journalName(g.first))
+		if !g.sealed {
+			continue
+		}
+		if _, err := os.Lstat(path); err != nil {
+			continue
+		}
+		if _, err := readSealed(g); err != nil {
+			s.setAside(g.path, err)
+			continue
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return impound.Errorf(impound.KindUnavailable, "couldn't delete a journal that is sealed: %w", err).At(path).WithCure("delete it by hand: the segment beside it holds its events")
+		}
+	}
+	return nil
 }
 
 // sealedJournal is what became of a journal.
@@ -148,7 +181,7 @@ func (s *Spool) sealOne(g segment) error {
 		// What could be read stands in the sealed segment now; the journal is
 		// kept for whoever wants to look.
 		s.setAside(g.path, damaged)
-	} else if err := os.Remove(g.path); err != nil {
+	} else if err := os.Remove(g.path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	s.sealed.Add(1)

@@ -200,6 +200,9 @@ func lockDir(dir string) (*os.File, error) {
 
 // recover finds where recording stopped and makes a journal current.
 func (s *Spool) recover() error {
+	if err := s.dropSealed(); err != nil {
+		return err
+	}
 	list, err := list(s.dir)
 	if err != nil {
 		return err
@@ -229,42 +232,7 @@ func (s *Spool) recover() error {
 	}
 	var gap [3]uint64
 	if newest != nil {
-		j, err := openJournal(newest.path, true)
-		if j == nil {
-			// Nothing of it can be read; sealing sets it aside.
-			s.opt.Log.Error("spool: a journal can't be opened", "file", newest.path, "err", err)
-		} else {
-			headOK := err == nil
-			sc := scanner{data: j.data, last: newest.first - 1}
-			for {
-				if _, _, ok := sc.next(); !ok {
-					break
-				}
-			}
-			if sc.bad > 0 {
-				s.corrupt.Add(uint64(sc.bad))
-				s.opt.Log.Error("spool: damaged records were skipped", "file", newest.path, "stretches", sc.bad, "octets", sc.lost)
-			}
-			if n := sc.tail(); n > 0 {
-				s.opt.Log.Warn("spool: a record that was never finished was dropped", "file", newest.path, "octets", n)
-				clear(j.data[sc.at:])
-			}
-			s.seq = max(s.seq, sc.last)
-			gap = [3]uint64{*word(j.data, jGap), *word(j.data, jGapFrom), *word(j.data, jGapTo)}
-			clean := *word(j.data, jClean) == 1
-			sameBoot := j.head.boot != "" && j.head.boot == bootID()
-			switch {
-			case !clean && !sameBoot:
-				j.close()
-				s.seq += jump
-				s.opt.Log.Warn("spool: the machine stopped without warning; numbers leap", "next", s.seq+1)
-			case !headOK, !sameBoot, j.head.sensor != s.opt.Sensor, len(j.data) != s.opt.SegmentBytes:
-				j.close()
-			default:
-				*word(j.data, jClean) = 0
-				s.cur, s.off, s.syncedTo = j, sc.at, jHead
-			}
-		}
+		gap = s.takeUp(newest)
 	}
 	s.last = newestEvent(list)
 	switch {
@@ -288,6 +256,80 @@ func (s *Spool) recover() error {
 	return nil
 }
 
+// takeUp goes on in the newest journal where that can be, and finds the last
+// number in it. Whatever is wrong with the file, also while it is mapped, costs
+// its events at most: numbers then leap over all that it can have held.
+func (s *Spool) takeUp(newest *segment) (gap [3]uint64) {
+	held := jump
+	j, err := openJournal(newest.path, true)
+	if j == nil {
+		// Nothing of it can be read; sealing sets it aside.
+		s.opt.Log.Error("spool: a journal can't be opened; numbers leap", "file", newest.path, "err", err)
+		if st, err := os.Stat(newest.path); err == nil {
+			held = max(held, int(st.Size())/recHead)
+		}
+		s.seq += uint64(held)
+		s.corrupt.Add(1)
+		return gap
+	}
+	sc := scanner{data: j.data, last: newest.first - 1}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if why := recover(); why != nil {
+			held = max(held, len(j.data)/recHead)
+			s.seq = max(s.seq, sc.last) + uint64(held)
+			j.close()
+			s.cur = nil
+			s.corrupt.Add(1)
+			s.opt.Log.Error("spool: a journal can't be read to its end; numbers leap", "file", newest.path, "why", why, "next", s.seq+1)
+		}
+	}()
+	if mapped != nil {
+		mapped(newest.path)
+	}
+	headOK := err == nil
+	for {
+		if _, _, ok := sc.next(); !ok {
+			break
+		}
+	}
+	if sc.bad > 0 {
+		s.corrupt.Add(uint64(sc.bad))
+		s.opt.Log.Error("spool: damaged records were skipped", "file", newest.path, "stretches", sc.bad, "octets", sc.lost)
+	}
+	if n := sc.tail(); n > 0 {
+		s.opt.Log.Warn("spool: a record that was never finished was dropped", "file", newest.path, "octets", n)
+		clear(j.data[sc.at:])
+	}
+	gap = [3]uint64{*word(j.data, jGap), *word(j.data, jGapFrom), *word(j.data, jGapTo)}
+	clean := *word(j.data, jClean) == 1
+	sameBoot := j.head.boot != "" && j.head.boot == bootID()
+	switch {
+	case !headOK:
+		// Its end may be what is missing.
+		s.seq = max(s.seq, sc.last) + jump
+		s.opt.Log.Error("spool: the head of a journal can't be read; numbers leap", "file", newest.path, "err", err, "next", s.seq+1)
+		j.close()
+		return [3]uint64{}
+	case !clean && !sameBoot:
+		s.seq = max(s.seq, sc.last) + jump
+		s.opt.Log.Warn("spool: the machine stopped without warning; numbers leap", "next", s.seq+1)
+		j.close()
+		return gap
+	}
+	s.seq = max(s.seq, sc.last)
+	if !sameBoot || j.head.sensor != s.opt.Sensor || len(j.data) != s.opt.SegmentBytes {
+		j.close()
+		return gap
+	}
+	*word(j.data, jClean) = 0
+	s.cur, s.off, s.syncedTo = j, sc.at, jHead
+	return gap
+}
+
+// mapped is called by tests when a journal was mapped and not yet read.
+var mapped func(path string)
+
 // newestEvent is the number of the newest event in the segments, 0 without one.
 // It reads only as far back as it must: mostly one journal.
 func newestEvent(list []segment) uint64 {
@@ -295,7 +337,7 @@ func newestEvent(list []segment) uint64 {
 		if list[i].sealed {
 			return list[i].last
 		}
-		j, _ := openJournal(list[i].path, false)
+		j, _ := readJournal(list[i].path) // not mapped: it may be cut meanwhile
 		if j == nil {
 			continue
 		}
@@ -304,7 +346,6 @@ func newestEvent(list []segment) uint64 {
 		for seq, _, ok := sc.next(); ok; seq, _, ok = sc.next() {
 			last = seq
 		}
-		j.close()
 		if last > 0 {
 			return last
 		}
