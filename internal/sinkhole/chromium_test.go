@@ -28,8 +28,9 @@ func TestChromium(t *testing.T) {
 	}
 	// To look at it: NOTICE_SHOTS=DIR go test -run Chromium.
 	if dir := os.Getenv("NOTICE_SHOTS"); dir != "" {
-		for _, size := range []string{"1200,1100", "500,1500"} {
-			run(t, "", bin, append(base, "--window-size="+size, "--screenshot="+filepath.Join(dir, "notice-"+size+".png"), "http://outlook-verify.net:"+r.port("http")+"/")...)
+		for _, shot := range []string{"de 1200,1100", "de 500,1500", "ar 900,1000", "hi 900,1000"} {
+			lang, size, _ := strings.Cut(shot, " ")
+			run(t, "", bin, append(base, "--accept-lang="+lang, "--window-size="+size, "--screenshot="+filepath.Join(dir, "notice-"+lang+"-"+size+".png"), "http://outlook-verify.net:"+r.port("http")+"/")...)
 		}
 	}
 }
