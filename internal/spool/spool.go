@@ -486,6 +486,7 @@ func (s *Spool) gapOf() (g [3]uint64) {
 
 // writeGap records, in a fresh journal, how many events are missing before it.
 func (s *Spool) writeGap(g [3]uint64) {
+	g[0] = min(g[0], 1<<36) // the head it comes from can be damaged
 	at := time.UnixMicro(int64(g[1]))
 	for left := g[0]; left > 0; { // a record can't say more than a billion
 		n := min(left, 1<<30)

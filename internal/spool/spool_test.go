@@ -722,46 +722,182 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzJournal opens a journal of hostile bytes, reads, appends, and seals it.
+// What goes wrong with the newest journal just when it is opened, and what a
+// damaged head says, costs neither the process nor a number.
+func TestOpenOutlivesItsJournal(t *testing.T) {
+	defer func() { mapped = nil }()
+	for name, tt := range map[string]struct {
+		spoil func(t *testing.T, path string) // before it is opened
+		cut   int64                           // to which it is cut when it is mapped; -1 for not
+		left  int                             // events at least
+	}{
+		"cut while mapped":      {nil, jHead + 4096, 0},
+		"emptied while mapped":  {nil, 0, 0},
+		"cut before":            {func(t *testing.T, path string) { truncate(t, path, jHead+4096) }, -1, 30},
+		"cut in its head":       {func(t *testing.T, path string) { truncate(t, path, 100) }, -1, 0},
+		"empty":                 {func(t *testing.T, path string) { truncate(t, path, 0) }, -1, 0},
+		"a gap beyond counting": {func(t *testing.T, path string) { patch(t, path, jGap, bytes.Repeat([]byte{0xff}, 24)) }, -1, 100},
+		"the same, and its head": {func(t *testing.T, path string) {
+			patch(t, path, jGap, bytes.Repeat([]byte{0xff}, 24))
+			patch(t, path, 20, []byte{9})
+		}, -1, 100},
+		"no file but a folder":         {func(t *testing.T, path string) { os.Remove(path); os.Mkdir(path, 0o700) }, -1, 0},
+		"larger than any that we make": {func(t *testing.T, path string) { truncate(t, path, 8<<30) }, -1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := open(t, dir)
+			last := appendN(t, s, 0, 100)
+			path := s.cur.path
+			s.Close()
+			if tt.spoil != nil {
+				tt.spoil(t, path)
+			}
+			mapped = nil
+			if tt.cut >= 0 {
+				mapped = func(path string) { truncate(t, path, tt.cut) }
+			}
+			s = open(t, dir)
+			if e := event(100); s.Append(e) != nil || e.Seq <= last {
+				t.Errorf("after %d comes %d", last, e.Seq)
+			}
+			waitSealed(t, s)
+			got := readAll(t, s)
+			if len(got) < tt.left+1 || got[len(got)-1].At != event(100).At {
+				t.Errorf("%d events, want %d at least, and the new one", len(got), tt.left)
+			}
+			if len(got) < 101 && s.Stats().Corrupt == 0 {
+				t.Error("events are lost, and nobody says so")
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			open(t, dir)
+		})
+	}
+}
+
+func truncate(t *testing.T, path string, n int64) {
+	if err := os.Truncate(path, n); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func patch(t *testing.T, path string, at int64, b []byte) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(b, at); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A crash between the segment's rename and the journal's end leaves both: the
+// journal goes at the next opening, and never comes back when the segment goes.
+// Where the segment is the damaged one, the journal is sealed again.
+func TestJournalBesideItsSegment(t *testing.T) {
+	for _, damaged := range []bool{false, true} {
+		dir := t.TempDir()
+		s := open(t, dir, func(o *Options) { o.NoSeal = true })
+		appendN(t, s, 0, 1500)
+		s.Close()
+		kept := map[string][]byte{}
+		for _, g := range mustList(t, dir)[:1] {
+			b, err := os.ReadFile(g.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept[g.path] = b
+		}
+		s = open(t, dir)
+		waitSealed(t, s)
+		s.Close()
+		for path, b := range kept {
+			if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if damaged {
+			patch(t, mustList(t, dir)[0].path, 50, []byte{1, 2, 3})
+		}
+		s = open(t, dir)
+		waitSealed(t, s)
+		if got := readAll(t, s); len(got) != 1500 {
+			t.Errorf("damaged %v: %d events, want 1500", damaged, len(got))
+		}
+		if n := s.Stats().Corrupt; (n == 1) != damaged {
+			t.Errorf("damaged %v: %d reported", damaged, n)
+		}
+		for _, g := range mustList(t, dir) {
+			if g.sealed {
+				os.Remove(g.path)
+			}
+		}
+		if got := readAll(t, s); len(got) >= 1000 {
+			t.Errorf("damaged %v: %d events came back", damaged, len(got))
+		}
+	}
+}
+
+// FuzzJournal opens a journal of hostile octets, reads, appends, and seals it;
+// both sealers make the same of it.
 func FuzzJournal(f *testing.F) {
-	dir := f.TempDir()
-	s, err := Open(dir, Options{Sensor: "s1", SegmentBytes: 64 << 10})
-	if err != nil {
-		f.Fatal(err)
-	}
-	for i := range 5 {
-		s.Append(event(i))
-	}
-	path := s.cur.path
-	s.Close()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(data[:jHead+1000])
-	f.Add(data[:jHead+20])
-	f.Add([]byte("IMPJRNL1"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) > 64<<10 {
+	recs := records(5)
+	data := journalOf(recs)
+	f.Add(data[:jHead+600], true)
+	f.Add(data[:jHead+20], true)
+	f.Add([]byte(jMagic), false)
+	f.Add(data[jHead:jHead+600], false)
+	p := newColumns()
+	f.Fuzz(func(t *testing.T, b []byte, head bool) {
+		if len(b) > 60<<10 {
 			return
 		}
-		full := make([]byte, 64<<10)
-		copy(full, b)
-		sc := scanner{data: full}
-		last := uint64(0)
-		for {
-			seq, body, ok := sc.next()
-			if !ok {
-				break
-			}
-			if seq <= last {
-				t.Fatalf("%d after %d", seq, last)
-			}
-			last = seq
-			var e impound.Event
-			decode(body, &e, nil)
+		whole := make([]byte, 64<<10)
+		if head {
+			copy(whole, b)
+		} else { // hostile records below a good head
+			header{first: 1, sensor: "s1", boot: bootID()}.write(whole, len(whole))
+			copy(whole[jHead:], b)
 		}
-		readHeader(full)
+		found, err := sealJournal(p, whole, 1, "s1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, err := sealJournal(&plainSealer{}, whole, 1, "s1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found.count != plain.count || found.last != plain.last || !found.newest.Equal(plain.newest) || (found.damaged == nil) != (plain.damaged == nil) {
+			t.Fatalf("%+v\nplain: %+v", found, plain)
+		}
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, journalName(1)), whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(dir, Options{Sensor: "s1", SegmentBytes: 64 << 10, Now: func() time.Time { return time.Unix(0, 0) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		e := event(7)
+		if err := s.Append(e); err != nil {
+			t.Fatal(err)
+		}
+		if e.Seq <= found.last && found.last < 1<<63 {
+			t.Fatalf("the number %d comes after %d", e.Seq, found.last)
+		}
+		es, err := s.Read(0, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 1; i < len(es); i++ {
+			if es[i].Seq <= es[i-1].Seq {
+				t.Fatalf("%d after %d", es[i].Seq, es[i-1].Seq)
+			}
+		}
 	})
 }
 
