@@ -63,7 +63,7 @@ type about struct {
 // [VerifyBundle] or by hand with sha256sum and openssl as its VERIFY.txt says.
 // It holds the entries of the case, the enrolments of people (What "people.*",
 // of no case), what else of no case those rest on (the intent of a result, the
-// entries of the case's orders), proofs that each is in the log, the artefacts
+// entries of the case's orders, what was decided of its names), proofs that each is in the log, the artefacts
 // that they name, the checkpoint and the public key. It holds no entry of
 // another case. Where a checkpoint that covers all of them was sealed ([Seal]),
 // the bundle stands on the newest such and holds what was attested; otherwise on
@@ -308,6 +308,20 @@ func (l *Log) pick(ctx context.Context, caseID string, n int64) ([]int64, error)
 	}
 	for _, x := range common {
 		take(x)
+	}
+	// What was decided of a name belongs to no case and to each that holds it.
+	names := map[impound.Name]bool{}
+	for _, x := range own {
+		if n := x.Entry.Name; !n.IsZero() && !names[n] {
+			names[n] = true
+			more, err := l.Select(ctx, Filter{Name: n, Type: impound.EntryDecision})
+			if err != nil {
+				return nil, err
+			}
+			for _, d := range more {
+				take(d)
+			}
+		}
 	}
 	for o := range orders {
 		more, err := l.Select(ctx, Filter{Order: o})

@@ -80,6 +80,8 @@ func TestExport(t *testing.T) {
 		{ID: "x", Type: impound.EntryDecision, By: "cy", What: "order.sign", Order: "O-2"},
 		{ID: "s", Type: impound.EntrySystem, By: "system", What: "start"},
 		{ID: "y", Type: impound.EntryDecision, By: "cy", What: "order.note", Order: "O-1", Case: "C-2"},
+		{ID: "n", Type: impound.EntryDecision, By: "cy", What: "case.contest", Name: impound.MustName("outlook-verify.net")},
+		{ID: "m", Type: impound.EntryDecision, By: "cy", What: "case.contest", Name: impound.MustName("other-verify.net")},
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -92,19 +94,19 @@ func TestExport(t *testing.T) {
 	if err != nil || !r.OK() {
 		t.Fatalf("VerifyBundle: %v, %v", r.Problems, err)
 	}
-	if r.Case != "C-1" || r.Size != 11 || r.Entries != 6 || r.Artefacts != 2 {
-		t.Errorf("report %+v; want 6 of 11 entries, 2 artefacts", r)
+	if r.Case != "C-1" || r.Size != 13 || r.Entries != 7 || r.Artefacts != 2 {
+		t.Errorf("report %+v; want 7 of 13 entries, 2 artefacts", r)
 	}
 	var names []string
 	for _, m := range unpack(t, b) {
 		names = append(names, m.name)
-		for _, secret := range []string{"C-2", "O-2", "sealed", `"start"`} {
+		for _, secret := range []string{"C-2", "O-2", "sealed", "other-verify", `"start"`} {
 			if bytes.Contains(m.body, []byte(secret)) {
 				t.Errorf("%s holds %q, which is not of the case", m.name, secret)
 			}
 		}
 		if m.name == "entries.jsonl" {
-			for _, want := range []string{`"id":"p1"`, `"id":"i1"`, `"id":"r1"`, `"id":"o"`} {
+			for _, want := range []string{`"id":"p1"`, `"id":"i1"`, `"id":"r1"`, `"id":"o"`, `"id":"n"`} {
 				if !bytes.Contains(m.body, []byte(want)) {
 					t.Errorf("the bundle's entries lack %s", want)
 				}
