@@ -29,6 +29,95 @@ func (t TLP) Within(c TLP) bool {
 	return r <= tlpRank[c]
 }
 
+// PAP is a Permissible Actions Protocol level: what may be done with something,
+// where TLP says who may know it.
+type PAP string
+
+// The levels.
+const (
+	PAPClear PAP = "clear" // anything
+	PAPGreen PAP = "green" // active use within one's own network: block it
+	PAPAmber PAP = "amber" // passive checks only: nothing that its owner could notice
+	PAPRed   PAP = "red"   // nothing that anybody could notice
+)
+
+var papRank = map[PAP]int{PAPClear: 1, PAPGreen: 2, PAPAmber: 3, PAPRed: 4}
+
+// Valid says whether p is one of the levels.
+func (p PAP) Valid() bool { return papRank[p] > 0 }
+
+// Within says whether something marked p allows what takes level c. No level
+// allows everything; an unknown one is treated as red.
+func (p PAP) Within(c PAP) bool {
+	if p == "" {
+		return true
+	}
+	r := papRank[p]
+	if r == 0 {
+		r = papRank[PAPRed]
+	}
+	return r <= papRank[c]
+}
+
+// Marking is who may know something, what may be done with it, and whose it is.
+// Zero fields leave it to what it is part of.
+type Marking struct {
+	TLP        TLP    `json:"tlp,omitempty"`
+	PAP        PAP    `json:"pap,omitempty"`
+	Originator string `json:"originator,omitempty"` // who gave it to us; it goes no further until they consent
+}
+
+// In gives m with what it leaves open taken from what it is part of.
+func (m Marking) In(whole Marking) Marking {
+	if m.TLP == "" {
+		m.TLP = whole.TLP
+	}
+	if m.PAP == "" {
+		m.PAP = whole.PAP
+	}
+	if m.Originator == "" {
+		m.Originator = whole.Originator
+	}
+	return m
+}
+
+// Task is something that a person has to do for a case.
+type Task struct {
+	ID     string    `json:"id"`
+	Title  string    `json:"title"`
+	Owner  string    `json:"owner"` // person id
+	Due    time.Time `json:"due,omitzero"`
+	Made   time.Time `json:"made"`
+	By     string    `json:"by"`
+	Done   time.Time `json:"done,omitzero"`
+	DoneBy string    `json:"done_by,omitempty"`
+}
+
+// What a party to a case can be.
+const (
+	PartyVictim    = "victim"
+	PartyPlaintiff = "plaintiff"
+	PartyCounsel   = "counsel"
+	PartyDefendant = "defendant"
+	PartyAgency    = "agency"
+	PartyProvider  = "provider" // a registry, registrar or host
+	PartyPartner   = "partner"
+)
+
+// PartyKinds lists them.
+var PartyKinds = []string{PartyVictim, PartyPlaintiff, PartyCounsel, PartyDefendant, PartyAgency, PartyProvider, PartyPartner}
+
+// CaseParty is an organisation or a person that a case concerns: a victim, a
+// plaintiff, somebody's counsel. What is written of it stays in the store; the
+// evidence log knows its id and kind alone.
+type CaseParty struct {
+	ID      string  `json:"id"`
+	Kind    string  `json:"kind"`
+	Name    string  `json:"name"`
+	Contact string  `json:"contact,omitempty"` // a desk, not a person's own mailbox
+	Marking Marking `json:"marking,omitzero"`
+}
+
 // DomainState is where a name stands in its life.
 type DomainState string
 
@@ -48,13 +137,19 @@ const (
 
 // Case holds an actor's names with evidence.
 type Case struct {
-	ID      string       `json:"id"`
-	Title   string       `json:"title"`
-	Actor   string       `json:"actor,omitempty"` // id of an Actor
-	TLP     TLP          `json:"tlp"`
-	Owner   string       `json:"owner"` // person id
-	Opened  time.Time    `json:"opened"`
-	Domains []CaseDomain `json:"domains"`
+	ID      string    `json:"id"`
+	Title   string    `json:"title"`
+	Actor   string    `json:"actor,omitempty"` // id of an Actor
+	TLP     TLP       `json:"tlp"`
+	Owner   string    `json:"owner"` // person id
+	Opened  time.Time `json:"opened"`
+	Summary string    `json:"summary,omitempty"`
+	PAP     PAP       `json:"pap,omitempty"`
+	// Originator gave us the case's names, where no name says otherwise.
+	Originator string       `json:"originator,omitempty"`
+	Parties    []CaseParty  `json:"parties,omitempty"`
+	Tasks      []Task       `json:"tasks,omitempty"`
+	Domains    []CaseDomain `json:"domains"`
 }
 
 // CaseDomain is one name of a case with its history.
@@ -67,7 +162,11 @@ type CaseDomain struct {
 	Evidence  []string      `json:"evidence,omitempty"` // artefact hashes
 	Reasons   []Reason      `json:"reasons,omitempty"`  // why it became a candidate
 	History   []StateChange `json:"history"`
+	Marking   Marking       `json:"marking,omitzero"` // where it is another than the case's
 }
+
+// Marking is the case's own.
+func (c Case) Marking() Marking { return Marking{c.TLP, c.PAP, c.Originator} }
 
 // StateChange is one step of a name's life.
 type StateChange struct {

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -381,6 +382,7 @@ var Needs = func() map[string]casework.Need {
 	roles("Approve", impound.RoleApprover)
 	roles("Capture", impound.RoleAnalyst, impound.RoleOperator)
 	roles("EnrolSensor", impound.RoleAdmin)
+	roles("OpenSealed", impound.RoleAnalyst)
 	roles("Plan", impound.RoleAnalyst, impound.RoleCounsel, impound.RoleApprover, impound.RoleOperator)
 	roles("Redact", impound.RoleAnalyst, impound.RoleCounsel)
 	roles("Revert", impound.RoleAnalyst, impound.RoleCounsel, impound.RoleApprover, impound.RoleOperator)
@@ -392,6 +394,7 @@ var Needs = func() map[string]casework.Need {
 	unnamed("Custody", impound.RoleOperator, impound.RoleAnalyst, impound.RoleAuditor)
 	unnamed("ExportPolicy", impound.RoleOperator, impound.RoleAdmin)
 	unnamed("ImportSpool", impound.RoleOperator, impound.RoleAdmin)
+	unnamed("Nightly", impound.RoleOperator, impound.RoleAnalyst, impound.RoleAuditor)
 	unnamed("Share", impound.RoleNotifier, impound.RoleAnalyst, impound.RoleOperator)
 	unnamed("ShareFeed", impound.RoleNotifier, impound.RoleAnalyst, impound.RoleOperator)
 	unnamed("Verify", impound.Roles...) // to look is everybody's; it notes an outcome in the house's name
@@ -427,6 +430,41 @@ func (s *System) may(ctx context.Context, method, by string) error {
 		return nil
 	}
 	return s.Casework.May(ctx, by, need.Roles...)
+}
+
+// UnguessableID gives id with a tail of 50 bits.
+func UnguessableID(id string) string {
+	const letters = "abcdefghijkmnpqrstuvwxyz23456789" // 32
+	b := make([]byte, 10)
+	rand.Read(b)
+	for i := range b {
+		b[i] = letters[b[i]&31]
+	}
+	return id + "-" + string(b)
+}
+
+// OpenSealed opens a case and seals it before anything is put into it.
+func (s *System) OpenSealed(ctx context.Context, by Identity, c impound.Case, parties []string) error {
+	if err := s.may(ctx, "OpenSealed", by.ID); err != nil {
+		return err
+	}
+	if guarded, err := s.Guarded(ctx); err != nil || !guarded {
+		if err == nil {
+			err = impound.Errorf(impound.KindRefused, "there is no account, so the pages show everything to whoever opens them").WithCure("make accounts first: impound account add NAME --as ADMIN")
+		}
+		return err
+	}
+	title := c.Title
+	c.Title = "Sealed" // until it is: others may look in between
+	if err := s.Casework.OpenCase(ctx, by.ID, c); err != nil {
+		return err
+	}
+	z := casework.NewSeal(c.ID, parties, "opened sealed", s.now())
+	z.Signature = by.Sign(casework.SignSeal, z.Hash(), s.now())
+	if err := s.Casework.SealCase(ctx, z); err != nil {
+		return err
+	}
+	return s.Casework.EditCase(ctx, by.ID, c.ID, 0, casework.Edit{Title: &title}, c)
 }
 
 // doorman lets people in at the pages.

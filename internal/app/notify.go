@@ -76,5 +76,29 @@ func (n notifySource) Facts(ctx context.Context, caseID string) (notify.Facts, e
 }
 
 func (n notifySource) Contacts(ctx context.Context, caseID string, fn func(impound.Contact) error) error {
-	return n.s.Telemetry.Each(ctx, telemetry.Filter{Case: caseID}, fn)
+	k, err := n.s.Casework.Case(ctx, caseID)
+	if err != nil {
+		return err
+	}
+	var names []impound.Name
+	for _, d := range k.Domains {
+		names = append(names, d.Name)
+	}
+	consented, err := n.s.Casework.Consented(ctx, names)
+	if err != nil {
+		return err
+	}
+	// What may not leave the house is in no report: above TLP:AMBER+STRICT, given
+	// to us by somebody who did not consent, or PAP:RED.
+	kept := map[string]bool{}
+	for _, d := range k.Domains {
+		m := d.Marking.In(k.Marking())
+		kept[d.Name.String()] = !m.TLP.Within(impound.TLPAmberStrict) || m.Originator != "" && consented[d.Name] == "" || !m.PAP.Within(impound.PAPAmber)
+	}
+	return n.s.Telemetry.Each(ctx, telemetry.Filter{Case: caseID}, func(c impound.Contact) error {
+		if kept[c.Zone] {
+			return nil
+		}
+		return fn(c)
+	})
 }

@@ -32,8 +32,17 @@ func (s *System) ShareItems(ctx context.Context) ([]share.Item, error) {
 	}
 	var items []share.Item
 	for _, k := range cases {
+		names := make([]impound.Name, len(k.Domains))
+		for i, d := range k.Domains {
+			names[i] = d.Name
+		}
+		consented, err := s.Casework.Consented(ctx, names)
+		if err != nil {
+			return nil, err
+		}
 		for _, d := range k.Domains {
-			it := share.Item{Name: d.Name, Case: k.ID, TLP: k.TLP, State: d.State, FirstSeen: d.FirstSeen, SealedUntil: sealed[d.Order]}
+			m := d.Marking.In(k.Marking())
+			it := share.Item{Name: d.Name, Case: k.ID, TLP: m.TLP, PAP: m.PAP, Originator: m.Originator, Consent: consented[d.Name] != "", State: d.State, FirstSeen: d.FirstSeen, SealedUntil: sealed[d.Order]}
 			if n := len(d.History); n > 0 {
 				it.Updated = d.History[n-1].At
 			}

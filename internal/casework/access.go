@@ -30,6 +30,8 @@ var (
 	analyst  = impound.RoleAnalyst
 	counsel  = impound.RoleCounsel
 	operator = impound.RoleOperator
+	// workers are all who do something for a case.
+	workers = []impound.Role{analyst, counsel, impound.RoleApprover, operator, impound.RoleNotifier, impound.RoleAdmin}
 )
 
 // Needs says what every exported method of [Service] takes. It is not a comment:
@@ -48,6 +50,13 @@ var Needs = map[string]Need{
 	"ImportActors":   {Roles: []impound.Role{analyst}},
 	"FileOrder":      {Roles: []impound.Role{analyst, counsel}},
 	"Override":       {Roles: []impound.Role{analyst, counsel, impound.RoleApprover}},
+
+	"EditCase": {Roles: []impound.Role{analyst, counsel}},
+	"MarkCase": {Roles: []impound.Role{analyst, counsel}},
+	"MarkName": {Roles: []impound.Role{analyst, counsel}},
+	"AddParty": {Roles: []impound.Role{analyst, counsel, impound.RoleNotifier}},
+	"AddTask":  {Roles: workers},
+	"DoneTask": {Roles: workers},
 
 	"AddAccount":     {Roles: []impound.Role{impound.RoleAdmin}},
 	"DisableAccount": {Roles: []impound.Role{impound.RoleAdmin}},
@@ -68,6 +77,8 @@ var Needs = map[string]Need{
 	"Candidates":     {Reads: true},
 	"Case":           {Reads: true},
 	"Cases":          {Reads: true},
+	"CaseRev":        {Reads: true},
+	"Consented":      {Reads: true},
 	"CheckOrder":     {Reads: true},
 	"CountNames":     {Reads: true},
 	"Decisions":      {Reads: true},

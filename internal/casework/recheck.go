@@ -48,8 +48,8 @@ func (s *Service) Recheck(ctx context.Context, orderID string) (Recheck, error) 
 		return out, err
 	}
 	f, ok := view.orders[orderID]
-	if !ok {
-		return out, impound.Errorf(impound.KindNotFound, "no order %.64q is filed", orderID)
+	if !ok || !s.sightFor(view, ctx).Order(orderID) {
+		return out, noOrder(orderID)
 	}
 	d, err := s.filed(f)
 	if err != nil {

@@ -327,15 +327,29 @@ func (e *env) actorCmd() *cobra.Command {
 
 func (e *env) caseCmd() *cobra.Command {
 	var title, actor, tlp string
-	open := verb("open ID", "open a case", `  impound case open APT35-2019 --title "APT35, March 2019" --actor APT35 --as ada`, cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+	var sealedFor []string
+	open := verb("open ID", "open a case", `  impound case open APT35-2019 --title "APT35, March 2019" --actor APT35 --as ada
+  impound case open APT35-2019 --title "Sealed" --party ada --party carla --as ada   # sealed from the start`, cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
 			me, err := e.me(s)
 			if err != nil {
 				return err
 			}
-			return s.Casework.OpenCase(ctx, me.ID, impound.Case{ID: args[0], Title: title, Actor: actor, TLP: impound.TLP(tlp)})
+			k := impound.Case{ID: args[0], Title: title, Actor: actor, TLP: impound.TLP(tlp)}
+			if len(sealedFor) == 0 {
+				return s.Casework.OpenCase(ctx, me.ID, k)
+			}
+			// An id that nobody can guess: trying to open a case of the same id would
+			// tell that it is there.
+			k.ID = app.UnguessableID(k.ID)
+			if err := s.OpenSealed(ctx, me, k, sealedFor); err != nil {
+				return err
+			}
+			fmt.Fprintln(e.Out, k.ID)
+			return nil
 		})
 	})
+	open.Flags().StringArrayVar(&sealedFor, "party", nil, "seal it from the start, for these people; the id gets a tail that nobody can guess")
 	open.Flags().StringVar(&title, "title", "", "what it is about")
 	open.Flags().StringVar(&actor, "actor", "", "id of the actor")
 	open.Flags().StringVar(&tlp, "tlp", "amber", "clear, green, amber, amber+strict or red")
@@ -424,5 +438,5 @@ func (e *env) caseCmd() *cobra.Command {
 			})
 		})
 	})
-	return group("case", "cases: names with evidence", "  impound case open APT35-2019 --title \"APT35, March 2019\"\n  impound case add APT35-2019 names.txt\n  impound case show APT35-2019", append(e.decideCmds(), open, list, show, add, seen, e.intakeCmd())...)
+	return group("case", "cases: names with evidence", "  impound case open APT35-2019 --title \"APT35, March 2019\"\n  impound case add APT35-2019 names.txt\n  impound case show APT35-2019", append(append(e.decideCmds(), e.sealCmds()...), open, list, show, add, seen, e.intakeCmd())...)
 }

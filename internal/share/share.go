@@ -40,8 +40,11 @@ type Item struct {
 	TLP         impound.TLP // of this name in this case; an unknown level counts as red
 	State       impound.DomainState
 	FirstSeen   time.Time
-	Updated     time.Time // its last change of state
-	SealedUntil time.Time // of its order
+	Updated     time.Time   // its last change of state
+	SealedUntil time.Time   // of its order
+	PAP         impound.PAP // what may be done with it; an unknown level counts as red
+	Originator  string      // who gave it to us; "": it is our own
+	Consent     bool        // the originator allowed that it goes further
 }
 
 // Options of an export.
@@ -65,6 +68,7 @@ type Count struct {
 	Above    int // withheld: above the clearance
 	Sealed   int // withheld: their order is sealed
 	NotTaken int // withheld: nobody holds the name
+	Kept     int // withheld: its originator did not consent, or it is above PAP:GREEN
 }
 
 func (o Options) now() time.Time {
@@ -96,6 +100,9 @@ func Choose(items []Item, clearance impound.TLP, o Options) ([]Item, Count) {
 		switch {
 		case !clearance.Valid() || !it.TLP.Within(clearance):
 			n.Above++
+		// No format here carries PAP, so what a partner may not use is not given.
+		case it.Originator != "" && !it.Consent, !it.PAP.Within(impound.PAPGreen):
+			n.Kept++
 		case now.Before(it.SealedUntil):
 			n.Sealed++
 		case it.Name.IsZero() || !slices.Contains(states, it.State):
