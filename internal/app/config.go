@@ -48,6 +48,9 @@ type Config struct {
 	// beside the built-in ones. Default: lists in the state folder, which
 	// impound lists update fills.
 	Lists string `yaml:"lists,omitempty" json:"lists,omitempty"`
+	// PassiveDNS is a file of passive DNS in the common output format, a JSON
+	// object a line: who else lives at a name, and what it draws (gates G3, G4).
+	PassiveDNS string `yaml:"passive_dns,omitempty" json:"passive_dns,omitempty"`
 	// Report says who writes to network owners.
 	Report ReportConfig `yaml:"report,omitempty" json:"report"`
 	// Access says who may do what without a name.
@@ -66,6 +69,8 @@ type Config struct {
 	// every order, for as long as the order lives and after: "6h", the default,
 	// or longer or shorter, but no shorter than "1m"; "off" never looks.
 	CustodyEvery string `yaml:"custody_every,omitempty" json:"custody_every,omitempty"`
+	// Personal says who may read personal data that is kept as evidence.
+	Personal PersonalConfig `yaml:"personal_data,omitempty" json:"personal_data"`
 	// Seal says who attests the evidence log, and how often.
 	Seal SealConfig `yaml:"seal,omitempty" json:"seal"`
 	// Routes sends connections meant for one address ("192.0.2.1:53") to
@@ -217,6 +222,18 @@ type SinkholeConfig struct {
 	ACME ACMEConfig `yaml:"acme,omitempty" json:"acme"`
 	// Limits bound what strangers can use up.
 	Limits LimitsConfig `yaml:"limits,omitempty" json:"limits"`
+	// Capacity is what all sensors together bear, for the gate G3.
+	Capacity CapacityConfig `yaml:"capacity,omitempty" json:"capacity"`
+}
+
+// CapacityConfig is what a fleet of sensors was measured to bear.
+type CapacityConfig struct {
+	// QueriesPerSecond is what it answers without loss when one server is gone.
+	QueriesPerSecond int `yaml:"queries_per_second,omitempty" json:"queries_per_second,omitempty"`
+	// Servers is how many machines answer. Default 1.
+	Servers int `yaml:"servers,omitempty" json:"servers,omitempty"`
+	// Measured is when: "2026-11-20".
+	Measured string `yaml:"measured,omitempty" json:"measured,omitempty"`
 }
 
 // ACMEConfig is a public authority for certificates (RFC 8555).
@@ -381,11 +398,24 @@ func (c *Config) Check(state string) impound.Problems {
 			bad(where, "write a size, or leave it out", "%d is no size", n)
 		}
 	}
+	if e := c.checkPersonal(); e != nil {
+		ps = append(ps, e)
+	}
 	ps = append(ps, c.checkRole(state)...)
 	ps = append(ps, c.checkCapture()...)
 	for _, a := range c.Sinkhole.Answer {
 		if !a.IsValid() {
 			bad("sinkhole.answer", "write IP addresses", "an empty address")
+		}
+	}
+	if k := c.Sinkhole.Capacity; k.QueriesPerSecond < 0 || k.Servers < 0 {
+		bad("sinkhole.capacity", "write what was measured, or leave it out", "a fleet can't bear less than nothing")
+	} else if _, err := time.Parse(time.DateOnly, k.Measured); k.Measured != "" && err != nil {
+		bad("sinkhole.capacity.measured", "write a date such as 2026-11-20", "%q is no date", k.Measured)
+	}
+	if c.PassiveDNS != "" {
+		if _, err := os.Stat(c.Path(state, c.PassiveDNS)); err != nil {
+			bad("passive_dns", "put the file there, or correct the path", "couldn't find %s", c.PassiveDNS)
 		}
 	}
 	if _, err := c.custodyEvery(); err != nil {

@@ -215,7 +215,8 @@ func inParallel[T any](ctx context.Context, items []T, do func(T) error) error {
 	return ctx.Err()
 }
 
-// AddFile keeps a file as evidence.
+// AddFile keeps a file as evidence. A mail is kept sealed, with an analysis
+// beside it, which is the artefact that is given.
 func (s *System) AddFile(ctx context.Context, by, caseID string, n impound.Name, path, kind string) (impound.Artefact, error) {
 	if err := s.may(ctx, "AddFile", by); err != nil {
 		return impound.Artefact{}, err
@@ -226,6 +227,13 @@ func (s *System) AddFile(ctx context.Context, by, caseID string, n impound.Name,
 	body, err := os.ReadFile(path)
 	if err != nil {
 		return impound.Artefact{}, impound.Errorf(impound.KindInvalid, "couldn't read the file: %w", err)
+	}
+	what, err := personal(path, body)
+	if err != nil {
+		return impound.Artefact{}, err
+	}
+	if what == "mail" {
+		return s.addMail(ctx, by, caseID, n, path, body)
 	}
 	media := mime.TypeByExtension(filepath.Ext(path))
 	a, err := s.Evidence.Capture(ctx, impound.Artefact{Kind: kind, Media: media, Name: n, Case: caseID, Source: "file " + filepath.Base(path), Tool: "impound " + s.opt.Version, By: by, At: s.now().UTC()}, body)

@@ -15,6 +15,7 @@ import (
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/app"
 	"github.com/impound/impound/internal/evidence"
+	"github.com/impound/impound/internal/evidence/lure"
 )
 
 func jsonLine(w io.Writer, v any) error {
@@ -34,7 +35,7 @@ func shortHash(h string) string {
 func (e *env) evidenceCmd() *cobra.Command {
 	var caseID string
 	var addName, kind string
-	add := verb("add FILE", "keep a file as evidence", "  impound evidence add report.pdf --case APT35-2019 --as ada\n  impound evidence add page.png --case APT35-2019 --name outlook-verify[.]net --as ada", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+	add := verb("add FILE", "keep a file as evidence; a mail is kept sealed, with an analysis of where it came from and leads", "  impound evidence add report.pdf --case APT35-2019 --as ada\n  impound evidence add lure.eml --case APT35-2019 --as ada\n  impound evidence add page.png --case APT35-2019 --name outlook-verify[.]net --as ada", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
 			me, err := e.me(s)
 			if err != nil {
@@ -54,6 +55,9 @@ func (e *env) evidenceCmd() *cobra.Command {
 				return e.json(a)
 			}
 			fmt.Fprintln(e.Out, a.Hash)
+			if a.Kind == "mail" {
+				return e.mailShown(ctx, s, a.Hash)
+			}
 			return nil
 		})
 	})
@@ -277,6 +281,57 @@ func (e *env) evidenceCmd() *cobra.Command {
 	})
 	export.Flags().StringVar(&outFile, "out", "", "where to write it (default CASE.zip; - for standard output)")
 	return group("evidence", "capture, list, prove and export evidence", "  impound evidence capture NAME --case APT35-2019\n  impound evidence list --case APT35-2019\n  impound evidence verify", e.captureCmd(), add, list, show, verify, checkpoint, seal, redact, export)
+}
+
+// mailShown says on standard error what the analysis of a mail holds.
+func (e *env) mailShown(ctx context.Context, s *app.System, hash string) error {
+	b, err := s.Artefact(ctx, hash)
+	if err != nil {
+		return err
+	}
+	var an lure.Analysis
+	if err := json.Unmarshal(b, &an); err != nil {
+		return fmt.Errorf("couldn't read the analysis: %w", err)
+	}
+	say := func(format string, args ...any) { fmt.Fprintln(e.Err, printable(fmt.Sprintf(format, args...))) }
+	defang := func(s string) string { return strings.ReplaceAll(s, ".", "[.]") }
+	for _, m := range an.Messages {
+		say("from %s, sent %s, %d servers on the way", defang(m.From), m.Date, len(m.Hops))
+		for _, d := range m.Differ {
+			say("its %s is of another domain", d)
+		}
+		for _, x := range m.Auth {
+			say("%s states %s=%s %s", defang(x.Server), x.Method, x.Result, defang(x.Domain))
+		}
+		for _, p := range m.Platforms {
+			say("sent with %s: %s", p.Name, p.Why)
+		}
+		for _, l := range m.Links {
+			more := ""
+			if len(l.Wrapped) > 0 {
+				more += ", wrapped by " + strings.Join(l.Wrapped, " in ")
+			}
+			if l.Shows != "" {
+				more += ", shown as " + defang(l.Shows)
+			}
+			say("leads to %s (%s%s)", defang(l.Host), l.Where, more)
+		}
+		for i, f := range m.Attachments {
+			what := f.Is
+			if what == "" {
+				what = "kind not known"
+			}
+			if f.PDF != nil && f.PDF.Encrypted {
+				what = "encrypted " + what
+			}
+			say("attachment %d: %s %s, %d octets, %s", i+1, f.Ending, what, f.Size, strings.Join(append(f.Notes, f.Hash), "; "))
+		}
+	}
+	for _, p := range an.Problems {
+		say("note: %s", p)
+	}
+	say("the original is sealed: impound evidence show %s | age -d -i KEY", an.Sealed)
+	return nil
 }
 
 // readRoots reads a PEM file of certificates; nil for no file.
