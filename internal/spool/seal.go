@@ -156,6 +156,9 @@ func sealJournal(p sealer, data []byte, first uint64, sensor string) (out sealed
 
 func (s *Spool) sealOne(g segment) error {
 	j, err := readJournal(g.path)
+	if errors.Is(err, os.ErrNotExist) { // shipped, and its room was needed
+		return nil
+	}
 	if j == nil {
 		s.setAside(g.path, err)
 		return nil

@@ -551,8 +551,8 @@ func (s *Spool) evictOldest() bool {
 	if err != nil {
 		return false
 	}
-	for _, g := range segs {
-		if g.sealed && g.last <= s.shipped.Load() {
+	for i, g := range segs {
+		if wasShipped(segs, i, s.shipped.Load()) {
 			if os.Remove(g.path) != nil {
 				return false
 			}
@@ -561,6 +561,15 @@ func (s *Spool) evictOldest() bool {
 		}
 	}
 	return false
+}
+
+// wasShipped says whether all of a segment stands elsewhere. A journal counts once
+// there is a later one: it may be that sealing it is what there is no room for.
+func wasShipped(segs []segment, i int, shipped uint64) bool {
+	if segs[i].sealed {
+		return segs[i].last <= shipped
+	}
+	return i+1 < len(segs) && segs[i+1].first <= shipped+1
 }
 
 func (s *Spool) makeRoom() error {
@@ -575,14 +584,14 @@ func (s *Spool) makeRoom() error {
 	n := len(segs)
 	if s.opt.MaxBytes > 0 {
 		shipped := s.shipped.Load()
-		for _, g := range segs {
+		for i, g := range segs {
 			if total+int64(s.opt.SegmentBytes) <= s.opt.MaxBytes {
 				break
 			}
-			if !g.sealed || g.last > shipped {
+			if !wasShipped(segs, i, shipped) {
 				continue
 			}
-			if err := os.Remove(g.path); err != nil {
+			if err := os.Remove(g.path); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return err
 			}
 			total -= g.size

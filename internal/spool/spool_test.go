@@ -630,6 +630,29 @@ func TestBoundAndGap(t *testing.T) {
 	_ = kept
 }
 
+// Where nothing can be sealed, shipped journals go too: recording goes on.
+func TestShippedJournalsMakeRoom(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, func(o *Options) { o.MaxBytes, o.NoSeal = 256<<10, true })
+	for i := range 10_000 {
+		e := event(i)
+		if err := s.Append(e); err != nil {
+			t.Fatalf("event %d: %v", i, err)
+		}
+		if i%100 == 0 {
+			s.MarkShipped(e.Seq)
+		}
+	}
+	if st := s.Stats(); st.Evicted == 0 || st.Dropped > 0 || st.Corrupt > 0 {
+		t.Errorf("stats: %+v", st)
+	}
+	// What was not shipped is all there.
+	es := readAll(t, s)
+	if first, last := es[0].Seq, es[len(es)-1].Seq; first > s.Stats().Shipped+1 || last != 10_000 || last-first+1 != uint64(len(es)) {
+		t.Errorf("%d events from %d to %d are left", len(es), first, last)
+	}
+}
+
 // The file is cut under the mapping, of the writer and of a reader: nobody dies,
 // recording goes on in another journal, and it is said.
 func TestJournalCutUnderUs(t *testing.T) {
