@@ -62,6 +62,8 @@ type System struct {
 	facts   map[impound.Name]cachedFacts
 
 	gateRuns gateRuns
+	lists    *gate.Lists // nil: the built-in facts
+	passive  passive
 	cases    sync.Map // order id -> case id
 
 	servingMu sync.Mutex
@@ -114,13 +116,12 @@ func Open(ctx context.Context, opt Options) (s *System, err error) {
 	if s.Observe, err = observe.New(obs); err != nil {
 		return s, err
 	}
-	var lists *gate.Lists
 	if _, err := os.Stat(s.listsDir()); err == nil || s.cfg.Lists != "" {
-		if lists, err = gate.LoadLists(s.listsDir()); err != nil {
+		if s.lists, err = gate.LoadLists(s.listsDir()); err != nil {
 			return s, err
 		}
 	}
-	if s.Casework, err = casework.New(casework.Config{Store: s.Store, Evidence: s.Evidence, Now: s.now, Gates: lists, Facts: s.gateFacts, Log: s.log, Tool: "impound " + opt.Version, SeesArtefact: s.seesArtefact}); err != nil {
+	if s.Casework, err = casework.New(casework.Config{Store: s.Store, Evidence: s.Evidence, Now: s.now, Gates: s.lists, Facts: s.gateFacts, Capacity: s.fleet, Taken: s.taken, Log: s.log, Tool: "impound " + opt.Version, SeesArtefact: s.seesArtefact}); err != nil {
 		return s, err
 	}
 	if err := s.openSeizure(ctx); err != nil {
@@ -399,6 +400,7 @@ func (s *System) gateFacts(ctx context.Context, n impound.Name) (casework.Facts,
 			}
 		}
 	}
+	s.passiveFacts(n, &f)
 	s.factsMu.Lock()
 	s.facts[n] = cachedFacts{s.now(), f}
 	s.factsMu.Unlock()

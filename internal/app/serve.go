@@ -107,6 +107,7 @@ func (s *System) Start(ctx context.Context) (err error) {
 	}
 	if every, err := s.cfg.custodyEvery(); err == nil && every > 0 {
 		v.wg.Go(func() { s.custodyLoop(ctx, every) })
+		v.wg.Go(func() { s.nightlyLoop(ctx) })
 	}
 	if often, err := every(s.cfg.Seal.Every, 24*time.Hour); err == nil && often > 0 && len(s.cfg.Seal.Witnesses)+len(s.cfg.Seal.TSAs) > 0 {
 		v.wg.Go(func() { s.sealLoop(ctx, often) })

@@ -189,7 +189,7 @@ func (e *env) orderCmd() *cobra.Command {
 			return err
 		})
 	})
-	return group("order", "orders: which names, which acts, until when", "  impound order draft APT35-2019 --id O-2026-1 --out order.yaml\n  impound order check order.yaml\n  impound order sign order.yaml --as ben\n  impound order file order.yaml --as carla", draft, check, sign, file, list, show, e.appendixCmd(), e.deadlinesCmd(), e.affidavitCmd(), e.orderDiffCmd(), e.supplementCmd(), e.overrideCmd())
+	return group("order", "orders: which names, which acts, until when", "  impound order draft APT35-2019 --id O-2026-1 --out order.yaml\n  impound order check order.yaml\n  impound order sign order.yaml --as ben\n  impound order file order.yaml --as carla", draft, check, sign, file, list, show, e.appendixCmd(), e.deadlinesCmd(), e.affidavitCmd(), e.orderDiffCmd(), e.supplementCmd(), e.orderGatesCmd(), e.overrideCmd())
 }
 
 func joinActs(as []impound.Act) string {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -245,4 +246,14 @@ func (l *Lists) DemandOf(n impound.Name, p *Passive) *Demand {
 		}
 	}
 	return d
+}
+
+// Addrs gives the addresses that the registrable domain of n was seen at, and when
+// the newest record was seen. Nobody is asked for it, so no actor is warned.
+func (p *Passive) Addrs(n impound.Name) ([]netip.Addr, time.Time) {
+	own, ok := registrable(n)
+	if !ok {
+		return nil, time.Time{}
+	}
+	return slices.Clone(p.addrs[own]), p.newest
 }
