@@ -3,7 +3,7 @@
 //
 // What lives here: the account's key, one order per seized zone (the zone and
 // www below it) proven over http-01, renewal, and the destruction of keys and
-// certificates when the order ends. It stands outside the sinkhole, which has
+// the revocation of certificates when the order ends. It stands outside the sinkhole, which has
 // no network client. What must not: a way to ask for a name that InForce does
 // not vouch for, which is asked again right before every step (law 1), an act
 // without an entry made before it (law 4), or a listener.
@@ -42,7 +42,7 @@ import (
 // intent, then with its result.
 type Act struct {
 	ID     string // of the intent; the result has the same
-	What   string // acme.account | acme.certificate | acme.destroy
+	What   string // acme.account | acme.certificate | acme.destroy | acme.revoke
 	Name   string // the seized zone; "" for the account
 	Result bool
 	Err    string // of a result: what went wrong; "" for well
@@ -93,6 +93,20 @@ const (
 	maxWait   = 24 * time.Hour
 )
 
+func (t *backoff) failed(now time.Time) {
+	t.next = now.Add(min(maxWait, firstWait<<min(t.failures, 12)))
+	t.failures++
+}
+
+func (m *Manager) try(what string) *backoff {
+	t := m.tries[what]
+	if t == nil {
+		t = &backoff{}
+		m.tries[what] = t
+	}
+	return t
+}
+
 // Open reads what the folder holds and makes the account's key when it has
 // none. It asks nobody anything.
 func Open(cfg Config) (*Manager, error) {
@@ -117,8 +131,10 @@ func Open(cfg Config) (*Manager, error) {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 2 * time.Minute
 	}
-	if err := os.MkdirAll(filepath.Join(cfg.Dir, "certs"), 0o700); err != nil {
-		return nil, fmt.Errorf("couldn't make the folder for certificates: %w", err)
+	for _, d := range []string{"certs", "revoke"} {
+		if err := os.MkdirAll(filepath.Join(cfg.Dir, d), 0o700); err != nil {
+			return nil, fmt.Errorf("couldn't make the folder for certificates: %w", err)
+		}
 	}
 	key, err := accountKey(filepath.Join(cfg.Dir, "account.key"))
 	if err != nil {
@@ -280,10 +296,10 @@ func (m *Manager) Challenge(host, token string) (keyAuth string, ok bool) {
 	return keyAuth, true
 }
 
-// Tick destroys the keys and certificates of names that are no longer in force,
-// and gets those that are missing or near their end, for the zones given. What
-// fails is tried again later, twice as late each time; the error joins what
-// failed now.
+// Tick destroys the keys of names that are no longer in force and has their
+// certificates revoked, and gets those that are missing or near their end, for the
+// zones given. What fails is tried again later, twice as late each time; the error
+// joins what failed now.
 func (m *Manager) Tick(ctx context.Context, zones []string) error {
 	var errs []error
 	m.mu.RLock()
@@ -300,6 +316,7 @@ func (m *Manager) Tick(ctx context.Context, zones []string) error {
 			}
 		}
 	}
+	errs = append(errs, m.revokeAll(ctx)...)
 	for _, z := range zones {
 		if ctx.Err() != nil {
 			break
@@ -312,11 +329,7 @@ func (m *Manager) Tick(ctx context.Context, zones []string) error {
 		if m.fresh(z, now) {
 			continue
 		}
-		t := m.tries[z]
-		if t == nil {
-			t = &backoff{}
-			m.tries[z] = t
-		}
+		t := m.try(z)
 		if now.Before(t.next) {
 			continue
 		}
@@ -324,8 +337,7 @@ func (m *Manager) Tick(ctx context.Context, zones []string) error {
 			break
 		}
 		if err := m.get(ctx, z); err != nil {
-			t.next = now.Add(min(maxWait, firstWait<<min(t.failures, 12)))
-			t.failures++
+			t.failed(now)
 			errs = append(errs, fmt.Errorf("couldn't get a certificate for %s: %w", defanged(z), err))
 			continue
 		}
@@ -463,13 +475,45 @@ func (m *Manager) issue(ctx context.Context, zone string) error {
 	if err := m.may(zone); err != nil { // the order ended meanwhile: the key is dropped unused
 		return err
 	}
-	if err := writeFile(m.file(zone), out); err != nil {
+	return m.replace(zone, c, out)
+}
+
+// replace puts a certificate in the place of the one before, whose key is
+// destroyed, and which is to be revoked: it may outlive the order.
+func (m *Manager) replace(zone string, c *tls.Certificate, file []byte) error {
+	old, err := os.OpenFile(m.file(zone), os.O_RDWR, 0)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if old != nil {
+		defer old.Close()
+		m.mu.RLock()
+		was := m.certs[zone]
+		m.mu.RUnlock()
+		if err := m.toRevoke(zone, was); err != nil {
+			return err
+		}
+	}
+	if err := writeFile(m.file(zone), file); err != nil {
 		return err
 	}
 	m.mu.Lock()
 	m.certs[zone] = c
 	m.mu.Unlock()
+	if old != nil { // it has no name any more, but its octets are there
+		return overwrite(old)
+	}
 	return nil
+}
+
+// overwrite writes over what a file holds. Disks that write elsewhere keep it.
+func overwrite(f *os.File) error {
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(bytes.Repeat([]byte{'0'}, int(fi.Size())), 0)
+	return errors.Join(err, f.Sync())
 }
 
 func (m *Manager) file(zone string) string { return filepath.Join(m.cfg.Dir, "certs", zone+".pem") }
@@ -521,24 +565,24 @@ func (m *Manager) prove(ctx context.Context, zone string, names []string, url st
 }
 
 // destroy takes the certificate away at once, and then its key off the disk:
-// also when that can't be recorded, since nobody ordered that it be kept.
+// also when that can't be recorded, since nobody ordered that it be kept. What is
+// public of it stays until it was revoked.
 func (m *Manager) destroy(ctx context.Context, zone string) error {
 	m.mu.Lock()
+	was := m.certs[zone]
 	m.certs[zone] = nil
 	m.mu.Unlock()
+	noted := m.toRevoke(zone, was)
 	var done bool
 	erase := func() error {
 		done = true
 		p := m.file(zone)
-		if fi, err := os.Stat(p); err == nil {
-			f, err := os.OpenFile(p, os.O_WRONLY, 0)
-			if err != nil {
+		if f, err := os.OpenFile(p, os.O_WRONLY, 0); err == nil {
+			if err := errors.Join(overwrite(f), f.Close()); err != nil {
 				return err
 			}
-			_, err = f.Write(bytes.Repeat([]byte{'0'}, int(fi.Size())))
-			if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-				return err
-			}
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
 		if err := os.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -549,6 +593,7 @@ func (m *Manager) destroy(ctx context.Context, zone string) error {
 	if !done {
 		err = errors.Join(err, erase())
 	}
+	err = errors.Join(err, noted)
 	if _, serr := os.Stat(m.file(zone)); errors.Is(serr, fs.ErrNotExist) {
 		m.mu.Lock()
 		if m.certs[zone] == nil {

@@ -118,7 +118,7 @@ func (a *acts) take() (out []string) {
 }
 
 // pebble starts a real authority that asks our DNS and our web server.
-func pebble(t testing.TB, dnsAddr, httpPort string) (directory string, c *http.Client) {
+func pebble(t testing.TB, dnsAddr, httpPort string) (directory, manage string, c *http.Client) {
 	t.Helper()
 	bin := peertest.Need(t, "pebble", "pebble")
 	dir := t.TempDir()
@@ -140,11 +140,11 @@ func pebble(t testing.TB, dnsAddr, httpPort string) (directory string, c *http.C
 		defer l.Close()
 		return l.Addr().String()
 	}
-	at := free()
+	at, manageAt := free(), free()
 	var port int
 	fmt.Sscan(httpPort, &port)
 	cfg, _ := json.Marshal(map[string]any{"pebble": map[string]any{
-		"listenAddress": at, "managementListenAddress": free(), "certificate": filepath.Join(dir, "cert.pem"), "privateKey": filepath.Join(dir, "key.pem"), "httpPort": port, "tlsPort": 1,
+		"listenAddress": at, "managementListenAddress": manageAt, "certificate": filepath.Join(dir, "cert.pem"), "privateKey": filepath.Join(dir, "key.pem"), "httpPort": port, "tlsPort": 1,
 	}})
 	for name, b := range map[string][]byte{"cert.pem": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), "key.pem": k, "config.json": cfg} {
 		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
@@ -174,7 +174,7 @@ func pebble(t testing.TB, dnsAddr, httpPort string) (directory string, c *http.C
 		res, err := c.Get(directory)
 		if err == nil {
 			res.Body.Close()
-			return directory, c
+			return directory, "https://" + manageAt, c
 		}
 		if time.Now().After(end) {
 			t.Fatalf("pebble doesn't answer: %v\n%s", err, out.String())
@@ -209,7 +209,7 @@ func TestWithPebble(t *testing.T) {
 	}
 	defer s.Close(context.Background())
 	_, port, _ := net.SplitHostPort(s.Addrs()["http"][0])
-	directory, client := pebble(t, s.Addrs()["dns"][0], port)
+	directory, manage, client := pebble(t, s.Addrs()["dns"][0], port)
 	var log acts
 	dir := t.TempDir()
 	cfg := Config{
@@ -264,6 +264,57 @@ func TestWithPebble(t *testing.T) {
 			t.Errorf("%s: %v, %v", f, fi.Mode(), err)
 		}
 	}
+	status := func(c *tls.Certificate) string {
+		res, err := client.Get(manage + "/cert-status-by-serial/" + c.Leaf.SerialNumber.Text(16))
+		if err != nil {
+			return err.Error()
+		}
+		defer res.Body.Close()
+		b, _ := io.ReadAll(res.Body)
+		return string(b)
+	}
+	// It is renewed when two thirds of its life are over. The old key is gone, and
+	// the old certificate is revoked: it could outlive the order.
+	held, err := os.Open(filepath.Join(dir, "certs", zone+".pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	later := cfg
+	life := c.Leaf.NotAfter.Sub(c.Leaf.NotBefore)
+	for _, tt := range []struct {
+		part   time.Duration
+		renews bool
+	}{{life / 2, false}, {life * 3 / 4, true}} {
+		later.Now = func() time.Time { return c.Leaf.NotBefore.Add(tt.part) }
+		later.InForce = func(string, time.Time) (time.Time, bool) { return later.Now().Add(time.Hour), true }
+		n, err := Open(later)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cur.Store(n)
+		err = n.Tick(t.Context(), []string{zone})
+		if got := len(log.take()); err != nil || got != map[bool]int{true: 4}[tt.renews] {
+			t.Errorf("after %s of %s: %d acts, %v", tt.part, life, got, err)
+		}
+	}
+	if b, err := io.ReadAll(held); err != nil || len(b) == 0 || len(bytes.Trim(b, "0")) > 0 {
+		t.Errorf("the old key can still be read: %v, %.60q", err, b)
+	}
+	if err := m.Tick(t.Context(), []string{zone}); err != nil || !strings.Contains(status(c), `"Revoked"`) {
+		t.Errorf("the old one: %v, %s", err, status(c))
+	}
+	if got := log.take(); !slices.Equal(got, []string{"acme.revoke " + zone, "acme.revoke " + zone + " done"}) {
+		t.Errorf("acts: %q", got)
+	}
+	old := c.Leaf.SerialNumber
+	if m, err = Open(cfg); err != nil {
+		t.Fatal(err)
+	}
+	cur.Store(m)
+	if c = m.Certificate(zone, now().Add(time.Hour)); c == nil || c.Leaf.SerialNumber.Cmp(old) == 0 || !strings.Contains(status(c), `"Valid"`) {
+		t.Fatalf("the new one: %v", c)
+	}
 	// The order ends.
 	shift.Store(int64(time.Hour))
 	if got := issuer(); !strings.Contains(got, "unrecognized name") {
@@ -272,8 +323,14 @@ func TestWithPebble(t *testing.T) {
 	if err := m.Tick(t.Context(), []string{zone}); err != nil {
 		t.Fatal(err)
 	}
-	if got := log.take(); !slices.Equal(got, []string{"acme.destroy " + zone, "acme.destroy " + zone + " done"}) {
+	if got := log.take(); !slices.Equal(got, []string{"acme.destroy " + zone, "acme.destroy " + zone + " done", "acme.revoke " + zone, "acme.revoke " + zone + " done"}) {
 		t.Errorf("acts: %q", got)
+	}
+	if got := status(c); !strings.Contains(got, `"Revoked"`) {
+		t.Errorf("at the end: %s", got)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "revoke", "*")); len(left) > 0 {
+		t.Errorf("left: %v", left)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "certs", zone+".pem")); !os.IsNotExist(err) {
 		t.Errorf("the key is still there: %v", err)
@@ -359,7 +416,9 @@ func TestDestroyedAtTheEnd(t *testing.T) {
 		os.WriteFile(file, append(k, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...), 0o600)
 		os.WriteFile(filepath.Join(dir, "certs", "b.net.pem"), []byte("cut"), 0o600)
 		in := true
-		cfg := Config{Dir: dir, Directory: "https://ca.invalid/dir", InForce: func(string, time.Time) (time.Time, bool) { return time.Time{}, in }}
+		var asked atomic.Int64
+		clock := time.Now()
+		cfg := Config{Dir: dir, Directory: "https://ca.invalid/dir", HTTP: unreachable(t, &asked), Now: func() time.Time { return clock }, InForce: func(string, time.Time) (time.Time, bool) { return time.Time{}, in }}
 		if fail {
 			cfg.OnAct = func(context.Context, Act) error { return io.ErrShortWrite }
 		}
@@ -368,20 +427,44 @@ func TestDestroyedAtTheEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		until := time.Now().Add(time.Minute)
-		if m.Certificate("a.net", until) == nil || m.Certificate("b.net", until) != nil || m.Certificate("a.net", time.Now().Add(-1)) != nil {
+		if m.Certificate("a.net", until) == nil || m.Certificate("b.net", until) != nil || m.Certificate("a.net", clock.Add(-1)) != nil {
 			t.Error("certificates are not as the folder holds them")
 		}
 		in = false
-		if err := m.Tick(t.Context(), nil); (err != nil) != fail {
+		if err := m.Tick(t.Context(), nil); err == nil || strings.Contains(err.Error(), "destroy") != fail || !strings.Contains(err.Error(), "couldn't revoke a certificate of a[.]net") {
 			t.Errorf("%v", err)
+		}
+		// The authority can't be reached: what is public of it waits.
+		waits, _ := filepath.Glob(filepath.Join(dir, "revoke", "*"))
+		if len(waits) != 1 {
+			t.Fatalf("to be revoked: %v", waits)
+		}
+		if b, _ := os.ReadFile(waits[0]); bytes.Contains(b, []byte("KEY")) || !bytes.Contains(b, []byte("CERTIFICATE")) {
+			t.Errorf("%s", b)
+		}
+		before := asked.Load()
+		if fail != (before == 0) { // without a record the authority isn't asked either
+			t.Errorf("asked %d times", before)
+		}
+		if err := m.Tick(t.Context(), nil); err != nil || asked.Load() != before {
+			t.Errorf("at once again: %v, asked %d times", err, asked.Load())
 		}
 		left, _ := filepath.Glob(filepath.Join(dir, "certs", "*"))
 		if len(left) > 0 || m.Certificate("a.net", until) != nil {
 			t.Errorf("left: %v", left)
 		}
 		b, _ := os.ReadFile(filepath.Join(dir, "acts.jsonl"))
-		if n := bytes.Count(b, []byte("\n")); !fail && n != 4 {
-			t.Errorf("%d acts are written down, want 4:\n%s", n, b)
+		if n := bytes.Count(b, []byte("\n")); !fail && n != 6 {
+			t.Errorf("%d acts are written down, want 6:\n%s", n, b)
+		}
+		// It ends by itself at last.
+		clock = clock.Add(2 * time.Hour)
+		n := asked.Load()
+		if err := m.Tick(t.Context(), nil); err != nil || asked.Load() != n {
+			t.Errorf("after its end: %v", err)
+		}
+		if left, _ := filepath.Glob(filepath.Join(dir, "revoke", "*")); len(left) > 0 {
+			t.Errorf("left: %v", left)
 		}
 	}
 }
