@@ -47,7 +47,7 @@ var noticeTemplate = template.Must(template.New("notice").Parse(`<!DOCTYPE html>
 <p>{{.W.Safe}}</p>
 <h2>{{.W.Call}}</h2>
 <p>{{.W.NoCall}}</p>
-{{if .Contact}}<p class="name" dir="auto"><strong>{{.Contact}}</strong></p>
+{{if .Contact}}<p class="name"><strong><bdi>{{.Contact}}</bdi></strong></p>
 {{end}}</main>
 </body>
 </html>
