@@ -93,7 +93,6 @@ var Needs = map[string]Need{
 	"Orders":         {Reads: true},
 	"People":         {Reads: true},
 	"Recheck":        {Reads: true},
-	"Recheck":        {Reads: true}, // it notes since when a verdict is worse, and decides nothing
 	"Seal":           {Reads: true},
 	"Session":        {Reads: true},
 	"Sight":          {Reads: true},
