@@ -36,6 +36,8 @@ type columns struct {
 	used   []uint32
 	page   []byte
 	w      pqWriter
+
+	raw []byte // the journal, where the spool reads it
 }
 
 // groupRows is the most rows of a row group. A journal of 8 MiB has fewer.

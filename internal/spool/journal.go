@@ -187,10 +187,10 @@ func openJournal(path string, write bool) (*journal, error) {
 	return j, nil
 }
 
-// readJournal is openJournal into memory: nothing that becomes of the file later
-// can hurt who reads it.
-func readJournal(path string) (*journal, error) {
-	data, err := readBounded(path)
+// readJournal is openJournal into memory, buf where that is large enough: nothing
+// that becomes of the file later can hurt who reads it.
+func readJournal(path string, buf []byte) (*journal, error) {
+	data, err := readBounded(path, buf)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -14,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/impound/impound"
 )
@@ -304,22 +307,35 @@ func (r *Reader) readJournal(g segment, after uint64, max int, newest bool, out 
 // segment is smaller than its journal.
 const maxSegment = 1<<30 + 1<<20
 
-// readBounded is os.ReadFile for what may be of any size.
-func readBounded(path string) ([]byte, error) {
-	st, err := os.Stat(path)
+// readBounded is os.ReadFile for what may be of any size, into buf where that is
+// large enough.
+func readBounded(path string, buf []byte) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe must not block
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
 	if !st.Mode().IsRegular() || st.Size() > maxSegment {
 		return nil, fmt.Errorf("with %d octets it is no segment or journal", st.Size())
 	}
-	return os.ReadFile(path)
+	if int64(cap(buf)) < st.Size() {
+		buf = make([]byte, st.Size())
+	}
+	n, err := io.ReadFull(f, buf[:st.Size()])
+	if err == io.ErrUnexpectedEOF || err == io.EOF { // it became shorter
+		err = nil
+	}
+	return buf[:n], err
 }
 
 // readSealed reads a sealed segment whole and proves it against the checksum in
 // its name.
 func readSealed(g segment) (*rows, error) {
-	data, err := readBounded(g.path)
+	data, err := readBounded(g.path, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -155,7 +155,9 @@ func sealJournal(p sealer, data []byte, first uint64, sensor string) (out sealed
 }
 
 func (s *Spool) sealOne(g segment) error {
-	j, err := readJournal(g.path)
+	p := sealers.Get().(*columns)
+	defer sealers.Put(p)
+	j, err := readJournal(g.path, p.raw)
 	if errors.Is(err, os.ErrNotExist) { // shipped, and its room was needed
 		return nil
 	}
@@ -163,13 +165,11 @@ func (s *Spool) sealOne(g segment) error {
 		s.setAside(g.path, err)
 		return nil
 	}
-	defer j.close()
+	p.raw = j.data
 	sensor := j.head.sensor
 	if err != nil {
 		sensor = s.opt.Sensor
 	}
-	p := sealers.Get().(sealer)
-	defer sealers.Put(p)
 	out, perr := sealJournal(p, j.data, g.first, sensor)
 	if perr != nil {
 		return perr

@@ -337,7 +337,7 @@ func newestEvent(list []segment) uint64 {
 		if list[i].sealed {
 			return list[i].last
 		}
-		j, _ := readJournal(list[i].path) // not mapped: it may be cut meanwhile
+		j, _ := readJournal(list[i].path, nil) // not mapped: it may be cut meanwhile
 		if j == nil {
 			continue
 		}
