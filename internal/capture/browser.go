@@ -26,7 +26,8 @@ type BrowserConfig struct {
 	// Weak accepts the weak jail where the machine grants no namespaces: an
 	// unprivileged user, limits, and the browser's own manners alone keep it
 	// from files and from the network.
-	Weak bool
+	Weak     bool
+	onlyWeak bool // for tests: as if the machine granted no namespaces
 	// Width and Height of the window; 0 is 1366 by 900.
 	Width, Height int
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -156,6 +157,7 @@ func TestCaptureTakesEverything(t *testing.T) {
 
 func TestScreenshotInTheJail(t *testing.T) {
 	needBrowser(t)
+	t.Parallel()
 	inside := make(chan string, 10)
 	secret := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, q *http.Request) { inside <- q.URL.Path }))
 	t.Cleanup(secret.Close)
@@ -226,3 +228,72 @@ func needBrowser(t testing.TB) {
 	_, err := findChromium("")
 	peertest.NeedThat(t, "chromium", err == nil, "apt-get install chromium")
 }
+
+// A page that never lets go is ended, and what it asked for is kept.
+func TestBrowserIsEndedInTime(t *testing.T) {
+	needBrowser(t)
+	t.Parallel()
+	w := newWorld(t, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "text/html")
+		_, _ = rw.Write([]byte(`<html><body>caught<script>for(;;){}</script></body></html>`))
+	}))
+	w.cfg.Bounds.Browser = 4 * time.Second
+	r := w.take(t, Request{})
+	if !strings.Contains(r.NoScreenshot, "too long") && !strings.Contains(r.NoScreenshot, "couldn't make the picture") {
+		t.Errorf("no screenshot: %q", r.NoScreenshot)
+	}
+	r.find(t, KindGating)
+	if rs := records(t, lastOf(r, KindWARC).Body); len(rs) < 4 {
+		t.Errorf("%d records of the visit", len(rs))
+	}
+	if left := chromiums(); len(left) > 0 {
+		t.Errorf("the browser lives on: %v", left)
+	}
+}
+
+// chromiums gives the browsers of this test binary's jails that still run.
+func chromiums() []string {
+	var out []string
+	dirs, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, d := range dirs {
+		b, err := os.ReadFile(d)
+		if err == nil && bytes.Contains(b, []byte("capture-jail\x00")) && bytes.HasPrefix(b, []byte("impound\x00")) {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+func TestWeakJail(t *testing.T) {
+	needBrowser(t)
+	t.Parallel()
+	w := newWorld(t, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write([]byte(signIn)) }))
+	w.cfg.Browser = BrowserConfig{Weak: true, onlyWeak: true}
+	r := w.take(t, Request{})
+	var v BrowserView
+	must(t, json.Unmarshal(r.find(t, KindBrowser).Body, &v))
+	if r.NoScreenshot != "" || v.Jail != "weak" || v.Title != "Sign in" {
+		t.Errorf("no screenshot: %q; %+v", r.NoScreenshot, v)
+	}
+}
+
+func TestWithoutABrowserTheRestGoesOn(t *testing.T) {
+	w := newWorld(t, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write([]byte(signIn)) }))
+	for path, why := range map[string]string{"/nowhere/chromium": "is not there", "/bin/false": "did not start"} {
+		w.cfg.Browser = BrowserConfig{Path: path}
+		w.cfg.Bounds.Browser = 3 * time.Second
+		r := w.take(t, Request{})
+		if !strings.Contains(r.NoScreenshot, why) {
+			t.Errorf("%s: %q", path, r.NoScreenshot)
+		}
+		if r.find(t, KindScreenshot).Err != r.NoScreenshot || r.find(t, KindScreenshot).Body != nil {
+			t.Error("the missing screenshot is no part of the record")
+		}
+		var m Manifest
+		must(t, json.Unmarshal(r.Items[len(r.Items)-1].Body, &m))
+		if m.NoScreenshot != r.NoScreenshot || m.Gating != GateNone {
+			t.Errorf("the manifest says %q, %q", m.NoScreenshot, m.Gating)
+		}
+	}
+}
+

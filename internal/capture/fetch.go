@@ -28,7 +28,7 @@ import (
 
 // Bounds bound a capture. The zero value of a field is its default.
 type Bounds struct {
-	Total   int64         // octets over the wire, of all HTTP answers together; 24 MiB
+	Total   int64         // octets over the wire of all looks' answers, and as much again of the browser's; 24 MiB
 	Answer  int64         // octets of one answer; 4 MiB
 	Header  int64         // octets of one answer's head; 64 KiB
 	Decoded int64         // octets that one answer may unpack to; 8 MiB
@@ -115,7 +115,7 @@ func (t *intake) Read(p []byte) (int, error) {
 
 // fetch sends one request and takes the answer. head is the request as it is
 // sent, up to and with the empty line; it must ask for the connection's end.
-func (t *take) fetch(ctx context.Context, via *egress, look string, u *url.URL, method string, head, body []byte) *exchange {
+func (t *take) fetch(ctx context.Context, via *egress, bud *budget, look string, u *url.URL, method string, head, body []byte) *exchange {
 	x := &exchange{Look: look, Via: t.viaName(via), URL: u.String(), request: append(bytes.Clone(head), body...), sent: body}
 	ctx, cancel := context.WithTimeout(ctx, t.bounds.Time)
 	defer cancel()
@@ -123,7 +123,7 @@ func (t *take) fetch(ctx context.Context, via *egress, look string, u *url.URL, 
 	if err == nil && !webPort(port) && !via.loopback && !t.routed(host, port) {
 		err = fmt.Errorf("port %d is no web server's: not asked", port)
 	}
-	if err == nil && t.budget.left.Load() <= 0 {
+	if err == nil && bud.left.Load() <= 0 {
 		err = fmt.Errorf("the capture's bound of %d octets is used up", t.bounds.Total)
 	}
 	if err == nil {
@@ -143,7 +143,7 @@ func (t *take) fetch(ctx context.Context, via *egress, look string, u *url.URL, 
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	in := &intake{r: conn, bud: t.budget, limit: t.bounds.Header}
+	in := &intake{r: conn, bud: bud, limit: t.bounds.Header}
 	out := io.Writer(conn)
 	if u.Scheme == "https" {
 		c, view, err := t.handshake(ctx, conn, host, []string{"http/1.1"})
@@ -299,7 +299,7 @@ func (t *take) visit(ctx context.Context, v *visitor, u *url.URL) *chain {
 			return c
 		}
 		seen[key] = true
-		x := t.fetch(ctx, v.via, v.look, u, http.MethodGet, v.head(u, referer, cookie), nil)
+		x := t.fetch(ctx, v.via, t.budget, v.look, u, http.MethodGet, v.head(u, referer, cookie), nil)
 		t.warc.exchange(x)
 		c.steps = append(c.steps, x)
 		if x.Status == 0 {

@@ -3,7 +3,7 @@ package capture
 import (
 	"bytes"
 	"fmt"
-	"hash/maphash"
+	"hash/fnv"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -296,14 +296,17 @@ func normal(s string) string {
 	return reNumber.ReplaceAllString(s, "#")
 }
 
-var shingleSeed = maphash.MakeSeed()
-
 // shingles are the page's runs of three words.
 func (p *pageText) shingles() map[uint64]struct{} {
 	out := make(map[uint64]struct{}, len(p.words))
 	for i := range p.words {
 		end := min(i+3, len(p.words))
-		out[maphash.String(shingleSeed, strings.Join(p.words[i:end], "\x00"))] = struct{}{}
+		h := fnv.New64a()
+		for _, w := range p.words[i:end] {
+			_, _ = h.Write([]byte(w))
+			_, _ = h.Write([]byte{0})
+		}
+		out[h.Sum64()] = struct{}{}
 	}
 	return out
 }

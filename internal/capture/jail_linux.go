@@ -42,6 +42,9 @@ var errNoNamespaces = errors.New("this machine grants no user namespaces, so the
 
 // runJail has the job done in the jail, the strong one if there is any way.
 func (t *take) runJail(ctx context.Context, j job, p *filterProxy) (reply, error) {
+	if t.cfg.Browser.onlyWeak {
+		j.Weak = true
+	}
 	r, err := t.startJail(ctx, j, p)
 	if !errors.Is(err, errNoNamespaces) {
 		return r, err

@@ -44,6 +44,7 @@ const (
 type filterProxy struct {
 	t     *take
 	via   *egress
+	bud   *budget
 	ca    *ecdsa.PrivateKey
 	warc  *warcFile
 	slots chan struct{}
@@ -61,7 +62,7 @@ func newFilterProxy(t *take) (*filterProxy, error) {
 		return nil, err
 	}
 	return &filterProxy{
-		t: t, via: t.main, ca: key, slots: make(chan struct{}, proxyConns), leaves: map[string]*tls.Certificate{},
+		t: t, via: t.main, bud: newBudget(t.bounds.Total), ca: key, slots: make(chan struct{}, proxyConns), leaves: map[string]*tls.Certificate{},
 		warc: newWARC(t.cfg.Tool, t.req.Name.String()+"-browser.warc.gz", t.now),
 	}, nil
 }
@@ -218,7 +219,7 @@ func (p *filterProxy) answer(ctx context.Context, c io.Writer, br *bufio.Reader,
 	if over {
 		return refuse(fmt.Sprintf("more than %d requests", proxyAsks))
 	}
-	x := p.t.fetch(ctx, p.via, "browser", u, h.method, h.forward(u, len(body)), body)
+	x := p.t.fetch(ctx, p.via, p.bud, "browser", u, h.method, h.forward(u, len(body)), body)
 	p.warc.exchange(x)
 	if x.Status == 0 {
 		return refuse(x.Err)
