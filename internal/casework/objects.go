@@ -122,7 +122,7 @@ func (s *Service) EditCase(ctx context.Context, by, caseID string, rev int64, e 
 				continue
 			}
 			if rev != 0 && rev != now && *f.is != f.saw {
-				return nil, impound.Errorf(impound.KindConflict, "somebody changed the %s of case %s since you looked. It is now: %q. Yours, which was not written: %q", f.what, caseID, *f.is, *f.to).
+				return nil, impound.Errorf(impound.KindConflict, "case %s was changed since you looked. Its %s is now: %q. Yours, which was not written: %q", caseID, f.what, *f.is, *f.to).
 					WithCure("put the two together and save that: nothing was lost")
 			}
 			*f.is = *f.to

@@ -385,7 +385,14 @@ func (e *env) caseCmd() *cobra.Command {
 				return err
 			}
 			if e.asJSON {
-				return e.json(k)
+				rev, err := s.Casework.CaseRev(ctx, k.ID)
+				if err != nil {
+					return err
+				}
+				return e.json(struct {
+					impound.Case
+					Rev int64 `json:"rev"`
+				}{k, rev})
 			}
 			fmt.Fprintf(e.Err, "%s: %s (actor %s, TLP:%s, owner %s)\n", k.ID, k.Title, k.Actor, strings.ToUpper(string(k.TLP)), k.Owner)
 			var rows [][]string
@@ -438,5 +445,5 @@ func (e *env) caseCmd() *cobra.Command {
 			})
 		})
 	})
-	return group("case", "cases: names with evidence", "  impound case open APT35-2019 --title \"APT35, March 2019\"\n  impound case add APT35-2019 names.txt\n  impound case show APT35-2019", append(append(e.decideCmds(), e.sealCmds()...), open, list, show, add, seen, e.intakeCmd())...)
+	return group("case", "cases: names with evidence", "  impound case open APT35-2019 --title \"APT35, March 2019\"\n  impound case add APT35-2019 names.txt\n  impound case show APT35-2019", append(append(append(e.decideCmds(), e.sealCmds()...), e.objectCmds()...), open, list, show, add, seen, e.intakeCmd())...)
 }
