@@ -109,6 +109,11 @@ func (s *Sinkhole) listenDNS(addr string) (start func(), err error) {
 	if !s.cfg.Plain {
 		wait, _ = newKernelWait(udp) // or else Go's poller does
 	}
+	if wait != nil {
+		// Out of Go's poller: it would wake an idle thread for each datagram that
+		// comes and each that is gone, only to find that nobody waits there.
+		udp.Close()
+	}
 	done := make(chan struct{})
 	s.stops = append(s.stops, t.close, func(context.Context) error {
 		// Unblock the readers; what was read is answered.
@@ -117,8 +122,11 @@ func (s *Sinkhole) listenDNS(addr string) (start func(), err error) {
 		if t.served != nil {
 			<-done
 		}
+		if wait == nil {
+			return udp.Close()
+		}
 		wait.close()
-		return udp.Close()
+		return nil
 	})
 	return func() {
 		t.served = make(chan struct{})
@@ -136,7 +144,7 @@ func portOf(a net.Addr) string {
 }
 
 func (s *Sinkhole) serveDNSUDP(c *net.UDPConn, wait *kernelWait) {
-	local := addrPort(c.LocalAddr())
+	local := addrPort(c.LocalAddr()) // which a closed one knows, too
 	// On a wildcard address the answer must come from where the question went.
 	wild := local.Addr().IsUnspecified()
 	n := cores
@@ -146,8 +154,10 @@ func (s *Sinkhole) serveDNSUDP(c *net.UDPConn, wait *kernelWait) {
 			defer func() { end <- struct{}{} }()
 			if s.cfg.Plain {
 				s.udpLoop(c, local, wild)
-			} else {
-				s.udpBatches(c, local, wild, wait.loop())
+			} else if w := wait.loop(); w != nil || wait == nil {
+				s.udpBatches(c, local, wild, w)
+			} else { // no file descriptor is left
+				s.cfg.Log.Error("sinkhole: couldn't start one of the loops for DNS over UDP", "address", local)
 			}
 		}()
 	}

@@ -38,10 +38,17 @@ type batch struct {
 // udpBatches is udpLoop with many datagrams to a system call: every question of
 // a batch is recorded before the first of its answers leaves.
 func (s *Sinkhole) udpBatches(c *net.UDPConn, local netip.AddrPort, wild bool, wait *waiter) {
-	rc, err := c.SyscallConn()
-	if err != nil {
-		s.udpLoop(c, local, wild)
-		return
+	var take, give func(func(fd uintptr) bool) error
+	if wait != nil {
+		defer wait.close()
+		take, give = wait.read, wait.write
+	} else {
+		rc, err := c.SyscallConn()
+		if err != nil {
+			s.udpLoop(c, local, wild)
+			return
+		}
+		take, give = rc.Read, rc.Write
 	}
 	b := &batch{}
 	for i := range b.in {
@@ -96,11 +103,6 @@ func (s *Sinkhole) udpBatches(c *net.UDPConn, local netip.AddrPort, wild bool, w
 		}
 		return true
 	}
-	take := rc.Read
-	if wait != nil {
-		defer wait.close()
-		take = wait.read
-	}
 	for {
 		if err := take(receive); err != nil {
 			return // closed, or told to end
@@ -142,10 +144,22 @@ func (s *Sinkhole) udpBatches(c *net.UDPConn, local netip.AddrPort, wild bool, w
 		if count == 0 {
 			continue
 		}
-		if err := rc.Write(send); err != nil {
+		if err := give(send); err != nil {
 			return
 		}
 	}
+}
+
+// write calls f as RawConn.Write does.
+func (p *waiter) write(f func(fd uintptr) bool) error {
+	for !f(uintptr(p.w.fd)) {
+		// The answers of others fill the buffer: it drains by itself.
+		fds := []unix.PollFd{{Fd: int32(p.w.fd), Events: unix.POLLOUT}}
+		if _, err := unix.Poll(fds, 1000); err != nil && err != unix.EINTR {
+			return err
+		}
+	}
+	return nil
 }
 
 // sockAddr reads an IPv4 or IPv6 socket address.
