@@ -32,10 +32,55 @@ acts:
   nameservers: [ns1.sinkhole.example, ns2.sinkhole-two.example]
   remove_ds: true
   sinkhole: true
-sinkhole: {capture: contact, retention_days: 30, notice: "Court text of %s."}
+sinkhole: {capture: contact, retention_days: 30, notice: "Court text of %s.", certificates: %s}
 appendices: [{id: A, count: 1, names: [{name: "%s"}]}]
 ...
 `
+
+// desk is a hub's state folder with people and a case, worked by the command line.
+type desk struct {
+	t    *testing.T
+	dir  string
+	took time.Duration // one command, on this machine today
+}
+
+func newDesk(t *testing.T) *desk {
+	t.Helper()
+	d := &desk{t: t, dir: t.TempDir()}
+	begun := time.Now()
+	d.run("people", "add", "ada", "--role", "admin", "--role", "analyst", "--role", "counsel")
+	d.run("people", "add", "ben", "--role", "approver", "--as", "ada")
+	d.run("people", "add", "dora", "--role", "approver", "--as", "ada")
+	d.run("case", "open", "C-1", "--title", "A case", "--as", "ada")
+	write(t, filepath.Join(d.dir, "names.txt"), []byte("outlook-verify[.]net 2026-11-01\nyahoo-verify[.]net 2026-11-01\n"))
+	d.run("case", "add", "C-1", "names.txt", "--as", "ada")
+	d.took = time.Since(begun) / 5
+	return d
+}
+
+func (d *desk) run(args ...string) string {
+	d.t.Helper()
+	return run(d.t, d.dir, append([]string{"--state", "hub"}, args...)...)
+}
+
+func (d *desk) configure(c app.Config) {
+	d.t.Helper()
+	write(d.t, filepath.Join(d.dir, "hub", app.ConfigFile), c.YAML())
+}
+
+// order has an order signed by two, and filed.
+func (d *desk) order(id, name, certs string, until time.Time) {
+	d.t.Helper()
+	file := id + ".yaml"
+	write(d.t, filepath.Join(d.dir, file), fmt.Appendf(nil, aWarrant, id, until.UTC().Format(time.RFC3339), id, certs, name))
+	d.run("order", "sign", file, "--as", "ben")
+	c := start(d.t, d.dir, "--state", "hub", "order", "file", file, "--as", "ada")
+	if err := <-c.end; err == nil || !strings.Contains(c.text(), "signed by one person") {
+		d.t.Errorf("filed with one signature: %v %s", err, c.text())
+	}
+	d.run("order", "sign", file, "--as", "dora")
+	d.run("order", "file", file, "--as", "ada")
+}
 
 // From an order on paper to answers at a site, and to their end, by two processes
 // and the command line alone: an order is signed by two and filed at the hub; the
@@ -43,22 +88,10 @@ appendices: [{id: A, count: 1, names: [{name: "%s"}]}]
 // at which the order ends the sensor stops by itself, and goes on for the other.
 func TestOrderReachesASensorAndEnds(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	hub := func(args ...string) string {
-		t.Helper()
-		return run(t, dir, append([]string{"--state", "hub"}, args...)...)
-	}
-	begun := time.Now()
-	hub("people", "add", "ada", "--role", "admin", "--role", "analyst", "--role", "counsel")
-	hub("people", "add", "ben", "--role", "approver", "--as", "ada")
-	hub("people", "add", "dora", "--role", "approver", "--as", "ada")
-	hub("case", "open", "C-1", "--title", "A case", "--as", "ada")
-	write(t, filepath.Join(dir, "names.txt"), []byte("outlook-verify[.]net 2026-11-01\nyahoo-verify[.]net 2026-11-01\n"))
-	hub("case", "add", "C-1", "names.txt", "--as", "ada")
-	cfg := app.Config{Hub: app.HubConfig{Listen: "http://" + freePort(t)}, Sinkhole: app.SinkholeConfig{Hostmaster: impound.MustName("hostmaster.unit.example"), Contact: "Practice Crimes Unit, +1 555 0100"}}
-	write(t, filepath.Join(dir, "hub", app.ConfigFile), cfg.YAML())
-	hub("sensor", "enrol", "paris", "--answer", "127.53.0.77", "--listen", "dns://127.0.0.1:0", "--listen", "http://127.0.0.1:0", "--out", "paris", "--as", "ada")
-	took := time.Since(begun) / 7 // one command, on this machine today
+	d := newDesk(t)
+	dir := d.dir
+	d.configure(app.Config{Hub: app.HubConfig{Listen: "http://" + freePort(t)}, Sinkhole: app.SinkholeConfig{Hostmaster: impound.MustName("hostmaster.unit.example"), Contact: "Practice Crimes Unit, +1 555 0100"}})
+	d.run("sensor", "enrol", "paris", "--answer", "127.53.0.77", "--listen", "dns://127.0.0.1:0", "--listen", "http://127.0.0.1:0", "--out", "paris", "--as", "ada")
 
 	h := start(t, dir, "--state", "hub", "serve", "--role", "hub")
 	h.waitFor(t, "stops in order")
@@ -92,23 +125,10 @@ func TestOrderReachesASensorAndEnds(t *testing.T) {
 		b, _ := io.ReadAll(r.Body)
 		return r.StatusCode, r.Header.Get("X-Sinkhole") + string(b)
 	}
-	order := func(id, name string, until time.Time) {
-		t.Helper()
-		file := id + ".yaml"
-		write(t, filepath.Join(dir, file), fmt.Appendf(nil, aWarrant, id, until.UTC().Format(time.RFC3339), id, name))
-		hub("order", "sign", file, "--as", "ben")
-		c := start(t, dir, "--state", "hub", "order", "file", file, "--as", "ada")
-		if err := <-c.end; err == nil || !strings.Contains(c.text(), "signed by one person") {
-			t.Errorf("filed with one signature: %v %s", err, c.text())
-		}
-		hub("order", "sign", file, "--as", "dora")
-		hub("order", "file", file, "--as", "ada")
-	}
-
 	if r := ask("outlook-verify.net", dns.TypeA); r.Rcode != dns.RcodeRefused {
 		t.Fatalf("before any order: %v", r)
 	}
-	order("O-1", "outlook-verify.net", time.Now().AddDate(1, 0, 0))
+	d.order("O-1", "outlook-verify.net", "none", time.Now().AddDate(1, 0, 0))
 	eventually(t, "the sensor answers as ordered", func() bool { return answered("outlook-verify.net") })
 	if status, body := page("outlook-verify.net"); status != 200 || !strings.HasPrefix(body, "impound") || !strings.Contains(body, "Court text of O-1.") || !strings.Contains(body, "555 0100") {
 		t.Errorf("the notice: %d %s", status, body)
@@ -124,8 +144,8 @@ func TestOrderReachesASensorAndEnds(t *testing.T) {
 		t.Errorf("a name without an order: %d", status)
 	}
 
-	until := time.Now().Add(2*time.Second + 8*took).Truncate(time.Second)
-	order("O-2", "yahoo-verify.net", until)
+	until := time.Now().Add(2*time.Second + 8*d.took).Truncate(time.Second)
+	d.order("O-2", "yahoo-verify.net", "none", until)
 	eventually(t, "the sensor answers for the short order", func() bool { return answered("yahoo-verify.net") || time.Now().After(until) })
 	if err := h.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -166,5 +186,5 @@ func TestOrderReachesASensorAndEnds(t *testing.T) {
 			t.Errorf("no event: %s; there are %v", want, seen)
 		}
 	}
-	hub("evidence", "verify")
+	d.run("evidence", "verify")
 }

@@ -26,8 +26,12 @@ type ACME struct {
 	OnAct     func(context.Context, acme.Act) error // nil: acts.jsonl in Dir
 }
 
-// acmeEvery is how often it is looked what certificates are missing or must go.
-const acmeEvery = 5 * time.Second
+// What certificates are missing or must go is looked at acmeEvery, and within
+// acmeLook of a new policy or an order's end.
+const (
+	acmeEvery = 5 * time.Second
+	acmeLook  = 250 * time.Millisecond
+)
 
 // Certs keeps certificates for the names of the policy in use whose order says
 // acme.
@@ -82,22 +86,26 @@ func (c *Certs) policy() *policy.Policy {
 // Run gets and destroys until ctx is done.
 func (c *Certs) Run(ctx context.Context, sink *sinkhole.Sinkhole) {
 	c.sink.Store(sink)
-	t := time.NewTicker(acmeEvery)
+	t := time.NewTicker(acmeLook)
 	defer t.Stop()
+	var last *policy.Policy
+	var ticked, end time.Time
 	for {
-		var zones []string
-		now := c.now()
-		p := c.policy()
-		if anyACME(p) {
-			p.Names(func(z string) bool {
-				if _, ok := c.inForce(z, now); ok {
-					zones = append(zones, z)
-				}
-				return true
-			})
-		}
-		if err := c.m.Tick(ctx, zones); err != nil && ctx.Err() == nil {
-			c.log.Error("acme: not all certificates could be had or destroyed", "err", err)
+		now, p := c.now(), c.policy()
+		if p != last || time.Since(ticked) >= acmeEvery || !end.IsZero() && !now.Before(end) {
+			var zones []string
+			if end = nextEnd(p, now); !end.IsZero() {
+				p.Names(func(z string) bool {
+					if _, ok := c.inForce(z, now); ok {
+						zones = append(zones, z)
+					}
+					return true
+				})
+			}
+			if err := c.m.Tick(ctx, zones); err != nil && ctx.Err() == nil {
+				c.log.Error("acme: not all certificates could be had, destroyed or revoked", "err", err)
+			}
+			last, ticked = p, time.Now()
 		}
 		select {
 		case <-ctx.Done():
@@ -107,14 +115,20 @@ func (c *Certs) Run(ctx context.Context, sink *sinkhole.Sinkhole) {
 	}
 }
 
-func anyACME(p *policy.Policy) bool {
+// nextEnd is when the next of the orders with ACME certificates ends, or the
+// policy if that is sooner; zero when there is none.
+func nextEnd(p *policy.Policy, now time.Time) (end time.Time) {
 	if p == nil {
-		return false
+		return end
 	}
 	for _, o := range p.Orders() {
-		if o.Certificates == impound.CertsACME {
-			return true
+		until := o.Until
+		if p.NotAfter().Before(until) {
+			until = p.NotAfter()
+		}
+		if o.Certificates == impound.CertsACME && now.Before(until) && (end.IsZero() || until.Before(end)) {
+			end = until
 		}
 	}
-	return false
+	return end
 }
