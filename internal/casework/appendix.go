@@ -32,6 +32,7 @@ type Appendix struct {
 	Until     time.Time          `json:"until"`
 	Sealed    time.Time          `json:"sealed_until,omitzero"`
 	ExecuteAt time.Time          `json:"execute_at,omitzero"`
+	ConfirmBy time.Time          `json:"confirm_by,omitzero"`
 	AtEnd     string             `json:"at_end"`
 	TLP       impound.TLP        `json:"tlp,omitempty"`
 	Signers   []string           `json:"signers"` // proven; fewer than two: a draft
@@ -39,6 +40,9 @@ type Appendix struct {
 	Groups    []AppendixGroup    `json:"groups"`
 	Missing   []Missing          `json:"missing,omitempty"` // what the recipient will ask for
 	Sinkhole  *impound.SinkTerms `json:"sinkhole,omitempty"`
+	Deadlines []impound.Deadline `json:"deadlines,omitempty"`
+	Custody   *impound.Custody   `json:"custody,omitempty"`
+	Rights    *impound.Rights    `json:"rights,omitempty"`
 	Exhibits  []Exhibit          `json:"exhibits,omitempty"` // see WithExhibits
 }
 
@@ -61,8 +65,11 @@ type AppendixName struct {
 	Registration *Registration  `json:"registration,omitempty"`
 	NS           []impound.Name `json:"ns,omitempty"` // at the parent zone
 	NSAsOf       time.Time      `json:"ns_as_of,omitzero"`
-	Gates        string         `json:"gates"` // "pass" | "warn" | "blocked"
-	Why          []string       `json:"why,omitempty"`
+	// Drawn is the name as the order was drawn up: who swears to it, what harm,
+	// how sure, and its registration then.
+	Drawn impound.OrderName `json:"as_drawn"`
+	Gates string            `json:"gates"` // "pass" | "warn" | "blocked"
+	Why   []string          `json:"why,omitempty"`
 }
 
 // Appendix makes the appendix of an order document; the names are looked at
@@ -78,7 +85,7 @@ func (s *Service) Appendix(ctx context.Context, filename string, data []byte) (A
 	}
 	o := rep.Order
 	a := Appendix{Order: o.ID, Hash: rep.Hash, Case: o.Case, Kind: o.Kind, Parent: o.Parent, Authority: o.Authority, Parties: o.Parties, Recipient: o.Recipient,
-		Issued: o.Issued.UTC(), From: o.From.UTC(), Until: o.Until.UTC(), Sealed: o.SealedUntil.UTC(), ExecuteAt: o.ExecuteAt.UTC(), AtEnd: o.AtEnd, TLP: o.TLP,
+		Issued: o.Issued.UTC(), From: o.From.UTC(), Until: o.Until.UTC(), Sealed: o.SealedUntil.UTC(), ExecuteAt: o.ExecuteAt.UTC(), ConfirmBy: o.ConfirmBy.UTC(), AtEnd: o.AtEnd, Deadlines: o.Deadlines, Custody: o.Custody, Rights: o.Rights, TLP: o.TLP,
 		Signers: append([]string{}, rep.Signers...), Count: len(rep.Names), Missing: rep.Missing}
 	if o.Sinkhole != (impound.SinkTerms{}) {
 		t := o.Sinkhole
@@ -86,9 +93,10 @@ func (s *Service) Appendix(ctx context.Context, filename string, data []byte) (A
 	}
 	in := map[impound.Name]string{}
 	own := map[impound.Name]impound.Acts{}
+	drawn := map[impound.Name]impound.OrderName{}
 	for _, ap := range o.Appendices {
 		for _, on := range ap.Names {
-			in[on.Name], own[on.Name] = ap.ID, o.Acts
+			in[on.Name], own[on.Name], drawn[on.Name] = ap.ID, o.Acts, on
 			if on.Acts != nil {
 				own[on.Name] = *on.Acts
 			}
@@ -97,7 +105,7 @@ func (s *Service) Appendix(ctx context.Context, filename string, data []byte) (A
 	type groupKey struct{ registry, registrar, iana string }
 	groups := map[groupKey][]AppendixName{}
 	for _, r := range rep.Names {
-		n := AppendixName{Name: r.Name, Unicode: r.Name.Unicode(), Appendix: in[r.Name], Exhibit: r.Exhibit, Acts: own[r.Name], NS: r.Facts.NS, NSAsOf: r.Facts.NSAsOf}
+		n := AppendixName{Name: r.Name, Unicode: r.Name.Unicode(), Appendix: in[r.Name], Exhibit: r.Exhibit, Acts: own[r.Name], Drawn: drawn[r.Name], NS: r.Facts.NS, NSAsOf: r.Facts.NSAsOf}
 		n.NS = slices.Clone(n.NS)
 		slices.SortFunc(n.NS, func(a, b impound.Name) int { return strings.Compare(a.String(), b.String()) })
 		// A host below somebody's zone is still in the registry of the TLD: the
@@ -181,6 +189,14 @@ func stamp(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
+// count is a number that is not given when it is 0.
+func count(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
 func joined(ns []impound.Name) string {
 	out := make([]string, len(ns))
 	for i, n := range ns {
@@ -195,6 +211,8 @@ var appendixHead = []string{
 	"roid", "registered", "created", "expires", "status", "signed", "registration_seen_at", "ns", "ns_seen_at", "gates", "gates_why",
 	"order", "order_hash", "parent", "authority", "docket", "judge", "jurisdiction", "call_back", "requesting", "counsel", "technical_contact", "recipient", "recipient_iana",
 	"issued", "from", "until", "sealed_until", "execute_at", "at_end", "capture", "retention_days", "signers",
+	"drawn_roid", "drawn_registrar", "drawn_registrar_iana", "drawn_created", "drawn_expires", "affiant", "harm", "confidence", "provider_asked", "monitor_decision",
+	"confirm_by", "instrument", "gag", "cost", "transfer_to", "transfer_iana", "renewal_by", "no_release", "escrow", "contest", "contest_days", "notice_to_others", "bond", "deadlines",
 }
 
 // CSV writes the appendix as one table, a name a row, with the order's own facts
@@ -223,6 +241,19 @@ func (a Appendix) CSV(w io.Writer) error {
 	}
 	order := []string{a.Order, a.Hash, parent, auth, a.Authority.Docket, a.Authority.Judge, a.Authority.Jurisdiction, a.Authority.CallBack, a.Parties.Requesting, a.Parties.Counsel, a.Parties.Technical,
 		a.Recipient.Name, iana, stamp(a.Issued), stamp(a.From), stamp(a.Until), stamp(a.Sealed), stamp(a.ExecuteAt), a.AtEnd, capture, days, strings.Join(a.Signers, " ")}
+	var cu impound.Custody
+	if a.Custody != nil {
+		cu = *a.Custody
+	}
+	var ri impound.Rights
+	if a.Rights != nil {
+		ri = *a.Rights
+	}
+	var dues []string
+	for _, d := range a.Deadlines {
+		dues = append(dues, stamp(d.Due)+" "+d.What+" "+d.Who)
+	}
+	more := []string{stamp(a.ConfirmBy), a.Authority.Instrument, strconv.FormatBool(a.Authority.Gag), a.Authority.Cost, cu.TransferTo, count(cu.TransferID), cu.RenewalBy, strconv.FormatBool(cu.NoRelease), cu.Escrow, ri.Contest, count(ri.ContestDays), ri.Notice, ri.Bond, strings.Join(dues, "; ")}
 	for _, g := range a.Groups {
 		for _, n := range g.Names {
 			var r Registration
@@ -235,6 +266,9 @@ func (a Appendix) CSV(w io.Writer) error {
 				joined(n.Acts.Nameservers), strconv.FormatBool(n.Acts.Hold), strconv.FormatBool(n.Acts.RemoveDS), n.Acts.Registrant, strings.Join(n.Acts.Lock, " "), strconv.FormatBool(n.Acts.Sinkhole),
 				r.Handle, registered, stamp(r.Created), stamp(r.Expires), strings.Join(r.Status, " "), signed, stamp(r.AsOf), joined(n.NS), stamp(n.NSAsOf), n.Gates, strings.Join(n.Why, "; ")}
 			row = append(row, order...)
+			dr := n.Drawn
+			row = append(row, dr.ROID, dr.Registrar, count(dr.RegistrarID), stamp(dr.Created), stamp(dr.Expires), dr.Affiant, dr.Harm, dr.Confidence, stamp(dr.Asked), dr.Decision)
+			row = append(row, more...)
 			for i := range row {
 				row[i] = cell(row[i])
 			}

@@ -169,7 +169,12 @@ func (a Appendix) Paper() *document.Doc {
 	field("Issued", longStamp(a.Issued))
 	field("In force", longStamp(a.From)+" until "+longStamp(a.Until))
 	field("Execute at", longStamp(a.ExecuteAt))
+	field("Confirm by", longStamp(a.ConfirmBy))
 	field("Sealed until", longStamp(a.Sealed))
+	if a.Authority.Gag {
+		field("Secrecy", "the recipient may tell nobody, its customer included")
+	}
+	field("Cost", a.Authority.Cost)
 	field("At the end", map[string]string{"restore": "the names are put back as they were", "release": "the names are released", "keep-lock": "the names stay locked"}[a.AtEnd])
 	if a.Parent != nil {
 		field("Supplements", "order "+a.Parent.ID+", by its clause "+a.Parent.Clause)
@@ -182,9 +187,35 @@ func (a Appendix) Paper() *document.Doc {
 			impound.CaptureLure:    "of a contact: time, source address and port, name, method, path without query, user agent, and the lure token, sealed; never contents",
 		}[a.Sinkhole.Capture]+fmt.Sprintf("; kept %d days", a.Sinkhole.RetentionDays))
 	}
+	if c := a.Custody; c != nil {
+		if c.TransferTo != "" {
+			to := c.TransferTo
+			if c.TransferID != 0 {
+				to += " (IANA " + strconv.Itoa(c.TransferID) + ")"
+			}
+			field("Transfer to", to)
+		}
+		field("Renewals paid by", c.RenewalBy)
+		if c.NoRelease {
+			field("At expiry", "no name is to come free")
+		}
+		field("Escrow", c.Escrow)
+	}
+	if r := a.Rights; r != nil {
+		contest := r.Contest
+		if r.ContestDays > 0 {
+			contest += fmt.Sprintf(" (answered within %d days)", r.ContestDays)
+		}
+		field("How to contest", contest)
+		field("Others told", r.Notice)
+		field("Bond", r.Bond)
+	}
 	field("Names", strconv.Itoa(a.Count))
 	field("Seen", "registrations and name servers as looked at until "+longStamp(asOf))
 	f = append(f, document.Field{Label: "Order's hash", Value: mono(a.Hash)})
+	if a.Authority.Instrument != "" {
+		f = append(f, document.Field{Label: "The court's paper", Value: mono(a.Authority.Instrument)})
+	}
 	if len(a.Signers) > 0 {
 		field("Signed by", strings.Join(a.Signers, ", "))
 	}
@@ -198,6 +229,15 @@ func (a Appendix) Paper() *document.Doc {
 		for j, act := range paperActs(s) {
 			add(document.Para{Number: strconv.Itoa(j+1) + ".", Runs: act})
 		}
+	}
+
+	if len(a.Deadlines) > 0 {
+		add(document.Heading{Level: 1, Text: "Deadlines"})
+		tab := document.Table{Head: []string{"Due", "What", "Who"}, Widths: []float64{2.2, 5, 2}}
+		for _, x := range a.Deadlines {
+			tab.Rows = append(tab.Rows, []document.Cell{document.C(t(longStamp(x.Due))), document.C(t(x.What)), document.C(t(x.Who))})
+		}
+		add(tab)
 	}
 
 	add(document.Heading{Level: 1, Text: "Names, by registry and registrar"})
@@ -226,9 +266,7 @@ func (a Appendix) Paper() *document.Doc {
 				name = append(name, t("shown as "+n.Unicode+" (see below)"))
 			}
 			row := []document.Cell{document.C(t(strconv.Itoa(no))), name, nil, document.C(t(n.Exhibit)), snapshot(n)}
-			if n.Registration != nil {
-				row[2] = document.C(m(n.Registration.Handle))
-			}
+			row[2] = objectID(n)
 			if several {
 				row = append(row, document.C(t(n.Appendix)))
 			}
@@ -238,6 +276,10 @@ func (a Appendix) Paper() *document.Doc {
 			tab.Rows = append(tab.Rows, row)
 		}
 		add(tab)
+	}
+
+	if tab := drawnTable(a.Groups); len(tab.Rows) > 0 {
+		add(document.Heading{Level: 1, Text: "What the order says of each name"}, tab)
 	}
 
 	if idn {
@@ -318,7 +360,9 @@ func checksTable(groups []AppendixGroup) document.Table {
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(x, y *finding) int { return cmp.Or(strings.Compare(x.result, y.result), strings.Compare(x.why, y.why)) })
+	slices.SortStableFunc(all, func(x, y *finding) int {
+		return cmp.Or(strings.Compare(x.result, y.result), strings.Compare(x.why, y.why))
+	})
 	tab := document.Table{Head: []string{"Result", "Finding", "Names"}, Widths: []float64{0.7, 5, 2.2}}
 	for _, f := range all {
 		tab.Rows = append(tab.Rows, []document.Cell{document.C(document.T(f.result)), document.C(document.T(f.why)), document.C(document.T(ranges(f.nos)))})
@@ -342,6 +386,61 @@ func ranges(ns []int) string {
 		i = j + 1
 	}
 	return strings.Join(out, ", ")
+}
+
+// objectID is the registry's id of a name: as it was looked at, and as the order
+// was drawn up where that differs.
+func objectID(n AppendixName) document.Cell {
+	now := ""
+	if n.Registration != nil {
+		now = n.Registration.Handle
+	}
+	switch drawn := n.Drawn.ROID; {
+	case drawn == "" || drawn == now:
+		return document.C(document.M(now))
+	case now == "":
+		return document.C(document.M(drawn), document.T("in the order"))
+	default:
+		return document.C(document.M(now), document.T("in the order: "+drawn))
+	}
+}
+
+// drawnTable is what the order itself says of names; without rows when it says
+// nothing.
+func drawnTable(groups []AppendixGroup) document.Table {
+	tab := document.Table{Head: []string{"No.", "Domain name", "Harm", "Attribution", "Sworn by", "Provider asked", "Registration then"}, Widths: []float64{0.5, 2.2, 2.4, 1.2, 1.3, 1.2, 2}}
+	no := 0
+	t := document.T
+	for _, g := range groups {
+		for _, n := range g.Names {
+			no++
+			d := n.Drawn
+			var then document.Cell
+			if d.Registrar != "" {
+				r := d.Registrar
+				if d.RegistrarID != 0 {
+					r += " (IANA " + strconv.Itoa(d.RegistrarID) + ")"
+				}
+				then = append(then, t(r))
+			}
+			if !d.Created.IsZero() || !d.Expires.IsZero() {
+				then = append(then, t("created "+orUnknown(day(d.Created))+", expires "+orUnknown(day(d.Expires))))
+			}
+			if d.Affiant+d.Harm+d.Confidence+d.Decision == "" && d.Asked.IsZero() && len(then) == 0 {
+				continue
+			}
+			sure := d.Confidence
+			if sure != "" {
+				sure += " confidence"
+			}
+			said := document.C(t(sure))
+			if d.Decision != "" {
+				said = append(said, t("monitor's decision "+d.Decision))
+			}
+			tab.Rows = append(tab.Rows, []document.Cell{document.C(t(strconv.Itoa(no))), document.C(document.M(n.Name.String())), document.C(t(d.Harm)), said, document.C(t(d.Affiant)), document.C(t(day(d.Asked))), then})
+		}
+	}
+	return tab
 }
 
 func regAsOf(r *Registration) time.Time {

@@ -44,6 +44,8 @@ func appendixOf(t *testing.T) casework.Appendix {
 	doc := d.draft("O-1", ns...)
 	doc = bytes.Replace(doc, []byte("gone[.]com"), []byte("gone[.]com\n        exhibit: Ex. 10"), 1)
 	doc = bytes.Replace(doc, []byte("outlook-verify[.]net"), []byte("outlook-verify[.]net\n        exhibit: Ex. 9"), 1)
+	doc = bytes.Replace(doc, []byte("mail-help[.]net"), []byte("mail-help[.]net\n        roid: D9-NET\n        registrar: Old Registrar\n        affiant: A. Agent\n        harm: takes passwords of 3 victims\n        confidence: high\n        provider_asked: 2026-11-01"), 1)
+	doc = bytes.Replace(doc, []byte("at_end:"), []byte("confirm_by: 2026-11-22\ndeadlines:\n  - what: TRO ends\n    due: 2026-12-05\n    who: counsel\ncustody:\n  transfer_to: Last Resort\n  transfer_iana_id: 2482\n  renewal_by: the plaintiff\n  no_release: true\nrights:\n  contest: write to the court\n  contest_days: 10\n  bond: none was asked\nat_end:"), 1)
 	a, err := s.Appendix(ctx, "o.yaml", doc)
 	d.ok(err)
 	var log []casework.Logged
@@ -94,6 +96,7 @@ func TestAppendixAsPaper(t *testing.T) {
 		for _, want := range []string{
 			"to order O-1", "26-mj-1", "+1 555 0100", "Registry .com", "outlook-verify.net", "D123456789-NET", "Good[U+202E]gnihsihP Registrar, Inc. (IANA 9999)",
 			"Set the name servers to ns1.sinkhole.example, ns2.sinkhole.example", "Ex. 9", "Ex. 10", "xn--pypal-4ve.com", "U+0430 Cyrillic", "[U+4E2D][U+56FD]", "not registered, says the registry", "not known: no answer by RDAP", "blocked", "101",
+			"TRO ends", "5 December 2026", "Last Resort (IANA 2482)", "no name is to come free", "write to the court (answered within 10 days)", "in the order: D9-NET", "takes passwords", "A. Agent", "2026-11-01",
 		} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%s: no %q", cmd[0], want)
