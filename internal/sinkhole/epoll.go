@@ -57,6 +57,7 @@ const (
 	stRead   = iota // reads heads
 	stWrite         // has answers that the client didn't take yet
 	stLinger        // said all; throws away what comes until the client ends
+	stHello         // TLS: has said nothing yet
 	stShake         // a goroutine makes the TLS handshake
 	stGone          // given to net/http, or closed
 )
@@ -413,7 +414,7 @@ func (l *webLoop) letGo() {
 	for _, c := range l.socks {
 		switch {
 		case c == nil:
-		case c.list == listIdle || c.list == listHead && len(c.in) == 0 && c.state == stRead:
+		case c.list == listIdle || c.state == stHello || c.list == listHead && len(c.in) == 0 && c.state == stRead:
 			l.drop(c)
 		case c.list == listHead:
 			l.clock(c, listHead)
@@ -466,10 +467,28 @@ func (l *webLoop) accept() {
 		l.socks[fd] = c
 		l.clock(c, listHead)
 		if l.w.tls != nil {
-			l.shake(c)
+			c.state = stHello
+			l.hello(c)
 			continue
 		}
 		l.read(c)
+	}
+}
+
+// hello has the handshake begin once the client said something: until then it
+// costs no goroutine.
+func (l *webLoop) hello(c *sock) {
+	var b [1]byte
+	n, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&b)), 1, unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0)
+	switch {
+	case e == 0 && n == 1:
+		l.shake(c)
+	case e == unix.EAGAIN || e == unix.EINTR:
+		if !c.polled {
+			l.watch(c)
+		}
+	default:
+		l.drop(c)
 	}
 }
 
@@ -587,6 +606,10 @@ func (l *webLoop) expire() {
 
 // drop closes c.
 func (l *webLoop) drop(c *sock) {
+	if c.state == stHello {
+		ev := contact(l.w.proto, c.src, c.dst, l.w.s.cfg.Now())
+		l.w.s.recordSilent(&ev)
+	}
 	unix.RawSyscall(unix.SYS_CLOSE, uintptr(c.fd), 0, 0)
 	l.forget(c)
 }
@@ -617,6 +640,8 @@ func (l *webLoop) hold(c *sock, n int) bool {
 func (l *webLoop) ready(c *sock, events uint32) {
 	c.drained = false
 	switch c.state {
+	case stHello:
+		l.hello(c)
 	case stShake:
 		c.secure.poke()
 	case stRead:

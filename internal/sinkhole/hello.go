@@ -256,7 +256,11 @@ func parseSNI(data octets) (string, bool) {
 }
 
 // helloFacts are what may be kept of a ClientHello.
-type helloFacts struct{ sni, alpn, ja4, ja3, tls string }
+type helloFacts struct {
+	sni, alpn, ja4, ja3, tls string
+
+	silent bool // there is none: not an octet came
+}
 
 // facts gives them; ok is false when an extension came twice.
 func (h *clientHello) facts() (f helloFacts, ok bool) {
@@ -503,7 +507,8 @@ func (c *helloConn) look(b []byte, err error) {
 		if h, c.ok = parseHello(msg); c.ok {
 			f, c.ok = h.facts()
 		}
-	case herr != nil, err != nil && c.some:
+	case herr != nil, err != nil:
+		f.silent = herr == nil && !c.some
 	default:
 		return
 	}

@@ -106,6 +106,9 @@ func (s *Sinkhole) serveSMTP(c net.Conn) {
 		}
 		st = smtpSession{secure: true, recorded: st.recorded, errors: st.errors, rcpts: st.rcpts}
 		hello := newHelloConn(c, func(f helloFacts, ok bool) {
+			if f.silent {
+				return // finish tells
+			}
 			st.facts = f
 			outcome := refused
 			if !ok {

@@ -54,6 +54,10 @@ func (s *Sinkhole) shown(h *tls.ClientHelloInfo, nobody bool) (*tls.Certificate,
 func (s *Sinkhole) recordHello(c net.Conn, f helloFacts, ok bool) {
 	now := s.cfg.Now()
 	ev := contact(impound.ProtoTLS, addrPort(c.RemoteAddr()), addrPort(c.LocalAddr()), now)
+	if f.silent {
+		s.recordSilent(&ev)
+		return
+	}
 	ab := about{named: f.sni != ""}
 	ab.match, ab.ok = s.policy.Load().Lookup(f.sni, now)
 	ev.Name = f.sni
@@ -68,6 +72,13 @@ func (s *Sinkhole) recordHello(c net.Conn, f helloFacts, ok bool) {
 	}
 	s.n.hellos.Add(1)
 	s.record(&ev, ab)
+}
+
+// recordSilent records who connected where a client speaks first, and left
+// without a word, as whoever comes so to a port on which nothing is served.
+func (s *Sinkhole) recordSilent(ev *impound.Event) {
+	ev.Outcome, ev.Guess = refused, guess(nil)
+	s.record(ev, about{})
 }
 
 func (f *helloFacts) into(ev *impound.Event) {

@@ -95,7 +95,9 @@ func (l *webLoop) shake(c *sock) {
 	sc.web, sc.tls = wc, tls.Server(wc, l.w.tls.conf)
 	c.secure, c.state = sc, stShake
 	l.shaky++
-	l.watch(c)
+	if !c.polled {
+		l.watch(c)
+	}
 	go func() {
 		err := sc.tls.Handshake()
 		l.post(func() { l.shaken(sc, err) })
