@@ -155,6 +155,13 @@ func (s *System) startSinkhole(ctx context.Context, v *serving) error {
 	if v.spool, err = spool.Open(s.path("spool"), so); err != nil {
 		return fmt.Errorf("couldn't open the spool: %w", err)
 	}
+	// Telemetry takes each number once: a folder that was lost, or came back from
+	// an old copy, must not give one again.
+	if have, err := s.Telemetry.Cursor(ctx, s.sensorID()); err != nil {
+		return err
+	} else if have > v.spool.Stats().Last {
+		v.spool.Raise(have + spool.Margin)
+	}
 	cfg, err := s.cfg.sinkConfig(s.opt.State, lure)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/sinkhole/policy"
+	"github.com/impound/impound/internal/spool"
 )
 
 // PollPath is where a hub answers its sensors: POST with a [Poll], and the
@@ -178,7 +180,12 @@ func (s *Site) poll(ctx context.Context, client *http.Client, seen string) (data
 		return nil, "", err
 	}
 	defer resp.Body.Close()
-	if n, err := strconv.ParseUint(resp.Header.Get(ShippedHeader), 10, 64); err == nil && n > st.Spool.Shipped && n <= st.Spool.Last {
+	switch n, err := strconv.ParseUint(resp.Header.Get(ShippedHeader), 10, 64); {
+	case err != nil || n > math.MaxUint64/2:
+	case n > st.Spool.Last && n > s.spool.Stats().Last:
+		// All of this folder was lost: the hub has numbers that we never gave.
+		s.spool.Raise(n + spool.Margin)
+	case n > st.Spool.Shipped && n <= st.Spool.Last:
 		if err := s.spool.MarkShipped(n); err != nil {
 			s.opt.Log.Error("sensor: couldn't note what the hub has", "err", err)
 		}

@@ -133,6 +133,11 @@ func Open(ctx context.Context, opt Options) (s *Site, err error) {
 	if s.spool, err = spool.Open(filepath.Join(opt.State, "spool"), opt.Spool); err != nil {
 		return s, fmt.Errorf("couldn't open the spool: %w", err)
 	}
+	// Where the folder was lost the clock says where numbers go on; where that is
+	// wrong, what we said of ourselves a second before tells.
+	if was, err := ReadStatus(opt.State); err == nil && was.Spool.Last > s.spool.Stats().Last {
+		s.spool.Raise(was.Spool.Last + spool.Margin)
+	}
 	p, err := s.kept.Load(opt.Now())
 	if err != nil {
 		if impound.KindOf(err) != impound.KindRefused {

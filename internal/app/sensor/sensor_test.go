@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -65,13 +69,17 @@ func bundle(t testing.TB, serial uint64, now time.Time, valid time.Duration, ms 
 	return b.Data
 }
 
-func site(t testing.TB, state string, now func() time.Time) *Site {
+func site(t testing.TB, state string, now func() time.Time, edit ...func(*Options)) *Site {
 	t.Helper()
-	s, err := Open(t.Context(), Options{
+	opt := Options{
 		State: state, HubKey: impound.NewPublicKey(hub.Public().(ed25519.PublicKey)),
 		Sink:  sinkhole.Config{Sensor: "s1", Listeners: []string{"dns://127.0.0.1:0"}, LureKey: []byte("key")},
 		Spool: spool.Options{SegmentBytes: 64 << 10, ClockLeap: -1}, Now: now,
-	})
+	}
+	for _, f := range edit {
+		f(&opt)
+	}
+	s, err := Open(t.Context(), opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,6 +88,78 @@ func site(t testing.TB, state string, now func() time.Time) *Site {
 }
 
 func at(now time.Time) func() time.Time { return func() time.Time { return now } }
+
+// numbers asks once, and gives the numbers in the spool.
+func numbers(t testing.TB, state string, s *Site) (all []uint64) {
+	t.Helper()
+	ask(t, s, "anything.net")
+	r, err := spool.OpenReader(filepath.Join(state, "spool"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	es, err := r.Read(0, 1<<20)
+	if err != nil || len(es) == 0 {
+		t.Fatal(es, err)
+	}
+	for _, e := range es {
+		all = append(all, e.Seq)
+	}
+	return all
+}
+
+// A number is never given twice, though the spool's folder was lost, and the clock
+// was put back: what the sensor said of itself tells, or where that was lost too,
+// the hub.
+func TestNumbersNeverRepeat(t *testing.T) {
+	state := t.TempDir()
+	s := site(t, state, at(t0))
+	ask(t, s, "anything.net")
+	last := slices.Max(numbers(t, state, s))
+	s.Close()
+	lose := func(what ...string) {
+		for _, f := range what {
+			if err := os.RemoveAll(filepath.Join(state, f)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	lose("spool")
+	s = site(t, state, at(t0.AddDate(-1, 0, 0)))
+	again := numbers(t, state, s)
+	if slices.Min(again) <= last {
+		t.Errorf("numbers %d after %d", again, last)
+	}
+	s.Close()
+	// An orderly restart doesn't leap.
+	s = site(t, state, at(t0.AddDate(-1, 0, 0)))
+	if next := numbers(t, state, s); next[len(next)-1] != slices.Max(again)+1 {
+		t.Errorf("number %d after %d", next[len(next)-1], slices.Max(again))
+	}
+	s.Close()
+	lose("spool", StatusFile)
+	hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(ShippedHeader, fmt.Sprint(last))
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	defer hub.Close()
+	s = site(t, state, at(t0.AddDate(-1, 0, 0)), func(o *Options) {
+		o.Control = &Control{URL: hub.URL, Token: func() (string, error) { return "x", nil }}
+	})
+	for range 1000 {
+		if s.Status().HubAt.IsZero() {
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		break
+	}
+	if all := numbers(t, state, s); all[len(all)-1] <= last {
+		t.Errorf("number %d, and the hub has %d", all[len(all)-1], last)
+	}
+	if shipped := s.Status().Spool.Shipped; shipped != 0 {
+		t.Errorf("it takes %d for shipped", shipped)
+	}
+}
 
 func ask(t testing.TB, s *Site, name string) {
 	t.Helper()
