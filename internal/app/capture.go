@@ -50,6 +50,12 @@ func (s *System) capturer() (*capture.Capturer, error) {
 // and attaches it to the case. done, when not nil, is called for each name as it
 // is finished. A name that a case does not hold is asked nothing.
 func (s *System) CaptureFull(ctx context.Context, by, caseID string, names []impound.Name, how Full, done func(FullCapture)) error {
+	if err := s.may(ctx, "CaptureFull", by); err != nil {
+		return err
+	}
+	if err := s.knows(ctx, by, caseID); err != nil {
+		return err
+	}
 	c, err := s.capturer()
 	if err != nil {
 		return err

@@ -381,6 +381,8 @@ var Needs = func() map[string]casework.Need {
 	roles("Apply", impound.RoleOperator)
 	roles("Approve", impound.RoleApprover)
 	roles("Capture", impound.RoleAnalyst, impound.RoleOperator)
+	roles("CaptureFull", impound.RoleAnalyst, impound.RoleOperator)
+	roles("DismissClaim", impound.RoleCounsel)
 	roles("EnrolSensor", impound.RoleAdmin)
 	roles("OpenSealed", impound.RoleAnalyst)
 	roles("Plan", impound.RoleAnalyst, impound.RoleCounsel, impound.RoleApprover, impound.RoleOperator)

@@ -414,7 +414,7 @@ func (t *take) viaName(g *egress) string {
 }
 
 func (t *take) artefact(kind, media, source string, at time.Time) impound.Artefact {
-	return impound.Artefact{Kind: kind, Media: media, Name: t.req.Name, Case: t.req.Case, Source: cmp.Or(inert(source, 2048), "-"), Tool: t.cfg.Tool, By: t.req.By, At: at}
+	return impound.Artefact{Kind: kind, Media: media, Name: t.req.Name, Case: t.req.Case, Source: cmp.Or(inert(source, 2048), "none"), Tool: t.cfg.Tool, By: t.req.By, At: at}
 }
 
 func (t *take) keepJSON(kind, source string, at time.Time, v any, summary, fault string) {
@@ -429,7 +429,6 @@ func (t *take) keep(a impound.Artefact, body []byte, summary, fault string) {
 	if body != nil {
 		a.Hash, a.Size = impound.HashBytes(body), int64(len(body))
 	}
-	a.Source = cmp.Or(a.Source, "-")
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.items = append(t.items, Item{a, inert(summary, 2000), inert(fault, 500), body})

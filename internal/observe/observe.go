@@ -10,6 +10,7 @@
 package observe
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -130,9 +131,9 @@ type Part struct {
 }
 
 // Artefact describes o for the evidence log; the hash and size are the
-// log's to set.
+// log's to set. Where nobody could be asked the source is "none".
 func (o Observation) Artefact(caseID, by string) impound.Artefact {
-	return impound.Artefact{Kind: o.Kind, Media: "application/json", Name: o.Name, Case: caseID, Source: o.Source, Tool: DefaultUserAgent, By: by, At: o.At}
+	return impound.Artefact{Kind: o.Kind, Media: "application/json", Name: o.Name, Case: caseID, Source: cmp.Or(o.Source, "none"), Tool: DefaultUserAgent, By: by, At: o.At}
 }
 
 // All takes every look at name at the same time. It has no error: what failed
