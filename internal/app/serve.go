@@ -167,6 +167,7 @@ func (s *System) startSinkhole(ctx context.Context, v *serving) error {
 		return err
 	}
 	cfg.Recorder, cfg.Now, cfg.Log = v.spool, s.now, s.log
+	cfg.NewBatch = func() sinkhole.Batch { return v.spool.NewBatch() }
 	var certs *sensor.Certs
 	if a := s.cfg.acme(s.opt.State); a != nil {
 		a.OnAct = s.recordACME

@@ -2,7 +2,9 @@ package sinkhole
 
 import (
 	"encoding/binary"
+	"strings"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/miekg/dns"
 
@@ -76,7 +78,7 @@ type packer struct {
 	b     []byte
 	start int
 	ttl   uint32
-	names [2 + maxNames]uint16 // where labels begin that later names can point at
+	names []uint16 // where labels begin that later names can point at
 	n     int
 }
 
@@ -86,6 +88,13 @@ func (p *packer) note(at int) {
 	if p.n < len(p.names) && at < 1<<14 {
 		p.names[p.n] = uint16(at)
 		p.n++
+	}
+}
+
+// question notes the labels of the question.
+func (p *packer) question(req []byte) {
+	for at := 12; req[at] != 0; at += 1 + int(req[at]) {
+		p.note(at)
 	}
 }
 
@@ -186,108 +195,163 @@ var (
 	dataANY    = []byte("\x07RFC8482\x00")
 )
 
-func (p *packedAnswerer) answer(out, req []byte, env *dnsEnv, q *question) []byte {
+// asked is what a usual question asks for. Its memory is used again and again.
+type asked struct {
+	low    [256]byte // the name in wire form, lower case
+	text   [256]byte // the same as text
+	n      int       // length of the wire form
+	second int       // offset of the second label
+	labels int
+	qtype  uint16
+	end    int // of the question in the message
+
+	edns, nsid bool
+	do         byte
+	size       int    // of an answer that the client takes
+	cookie     []byte // in the message; nil for none
+
+	names [2 + maxNames]uint16 // room for the packer
+}
+
+func (a *asked) wire() []byte { return a.low[:a.n] }
+
+// clear octets stand for themselves in text; they are given in lower case, all
+// others are 0.
+var clearOctet = func() (t [256]byte) {
+	for c := '!'; c < 0x7f; c++ {
+		if !strings.ContainsRune(".\\\"();@'$", c) {
+			t[c] = byte(c)
+		}
+	}
+	for c := 'A'; c <= 'Z'; c++ {
+		t[c] += 'a' - 'A'
+	}
+	return t
+}()
+
+// parse reads a usual question; false for a message that is left to the plain
+// answerer. a keeps parts of req.
+func (p *packedAnswerer) parse(req []byte, a *asked) bool {
 	// Only one plain question, with at most an OPT record behind it.
 	if len(req) < 17 || req[2]&0xf8 != 0 || req[4] != 0 || req[5] != 1 ||
 		req[6]|req[7]|req[8]|req[9]|req[10] != 0 || req[11] > 1 {
-		return p.plain.answer(out, req, env, q)
+		return false
 	}
-	// The question: the name in lower case, and where its labels begin.
-	var low [256]byte
-	var first, second int // offsets of the first two labels in low
 	i, labels := 12, 0
 	for {
 		if i >= len(req) {
-			return p.plain.answer(out, req, env, q)
+			return false
 		}
 		l := int(req[i])
 		if l == 0 {
 			break
 		}
 		if l > 63 || i+1+l >= len(req) || i+1+l-12 > 254 {
-			return p.plain.answer(out, req, env, q)
+			return false
 		}
 		if labels == 1 {
-			second = i - 12
+			a.second = i - 12
 		}
 		labels++
-		low[i-12] = byte(l)
-		for j := i + 1; j <= i+l; j++ {
-			c := req[j]
-			if 'A' <= c && c <= 'Z' {
-				c += 'a' - 'A'
+		a.low[i-12] = byte(l)
+		from := req[i+1 : i+1+l]
+		to := a.low[i-11:][:len(from)]
+		for j, c := range from {
+			c = clearOctet[c]
+			if c == 0 { // events spell it with an escape
+				return false
 			}
-			low[j-12] = c
+			to[j] = c
 		}
 		i += 1 + l
 	}
-	wire := low[:i-12+1]
+	a.low[i-12] = 0
+	a.n, a.labels = i-12+1, labels
 	i++
 	if i+4 > len(req) || labels == 0 {
-		return p.plain.answer(out, req, env, q)
+		return false
 	}
 	t := binary.BigEndian.Uint16(req[i:])
 	if req[i+2] != 0 || req[i+3] != 1 || t == dns.TypeAXFR || t == dns.TypeIXFR || t == dns.TypeOPT {
-		return p.plain.answer(out, req, env, q)
+		return false
 	}
-	question := req[12 : i+4]
 	i += 4
-	size := 512
-	var do byte
-	var cookie []byte
-	nsid := false
-	if req[11] == 1 {
-		if len(req)-i < 11 || req[i] != 0 || req[i+1] != 0 || req[i+2] != 41 || req[i+6] != 0 {
-			return p.plain.answer(out, req, env, q)
+	a.qtype, a.end = t, i
+	a.edns, a.nsid, a.do, a.size, a.cookie = req[11] == 1, false, 0, 512, nil
+	if !a.edns {
+		return i == len(req)
+	}
+	if len(req)-i < 11 || req[i] != 0 || req[i+1] != 0 || req[i+2] != 41 || req[i+6] != 0 {
+		return false
+	}
+	a.size = min(max(512, int(binary.BigEndian.Uint16(req[i+3:]))), maxUDP)
+	a.do = req[i+7] & 0x80
+	opts := req[i+11:]
+	if int(binary.BigEndian.Uint16(req[i+9:])) != len(opts) {
+		return false
+	}
+	for len(opts) > 0 {
+		if len(opts) < 4 {
+			return false
 		}
-		size = min(max(512, int(binary.BigEndian.Uint16(req[i+3:]))), maxUDP)
-		do = req[i+7] & 0x80
-		opts := req[i+11:]
-		if int(binary.BigEndian.Uint16(req[i+9:])) != len(opts) {
-			return p.plain.answer(out, req, env, q)
+		code, n := binary.BigEndian.Uint16(opts), int(binary.BigEndian.Uint16(opts[2:]))
+		if 4+n > len(opts) {
+			return false
 		}
-		for len(opts) > 0 {
-			if len(opts) < 4 {
-				return p.plain.answer(out, req, env, q)
-			}
-			code, n := binary.BigEndian.Uint16(opts), int(binary.BigEndian.Uint16(opts[2:]))
-			if 4+n > len(opts) {
-				return p.plain.answer(out, req, env, q)
-			}
-			data := opts[4 : 4+n]
-			opts = opts[4+n:]
-			switch {
-			case code == dns.EDNS0COOKIE:
-				if cookie == nil {
-					if n != 8 && (n < 16 || n > 40) {
-						return p.plain.answer(out, req, env, q)
-					}
-					cookie = data
+		data := opts[4 : 4+n]
+		opts = opts[4+n:]
+		switch {
+		case code == dns.EDNS0COOKIE:
+			if a.cookie == nil {
+				if n != 8 && (n < 16 || n > 40) {
+					return false
 				}
-			case code == dns.EDNS0NSID:
-				nsid = len(p.plain.cfg.NSID) > 0
-			case code == dns.EDNS0PADDING || code > 255 || code == dns.EDNS0SUBNET && usualSubnet(data):
-			default: // others can be wrong in themselves
-				return p.plain.answer(out, req, env, q)
+				a.cookie = data
 			}
+		case code == dns.EDNS0NSID:
+			a.nsid = len(p.plain.cfg.NSID) > 0
+		case code == dns.EDNS0PADDING || code > 255 || code == dns.EDNS0SUBNET && usualSubnet(data):
+		default: // others can be wrong in themselves
+			return false
 		}
-	} else if i != len(req) {
-		return p.plain.answer(out, req, env, q)
 	}
-	if !plainLabels(wire) { // labels that events spell with escapes
-		return p.plain.answer(out, req, env, q)
-	}
+	return true
+}
 
-	match, ok := env.policy.LookupWire(wire, env.now)
+// name gives the name as text. It is in a's memory.
+func (a *asked) name() string {
+	copy(a.text[:], a.low[1:a.n])
+	for i := int(a.low[0]); i < a.n-2; i += 1 + int(a.low[i+1]) {
+		a.text[i] = '.'
+	}
+	return unsafe.String(&a.text[0], a.n-2)
+}
+
+func (p *packedAnswerer) answer(out, req []byte, env *dnsEnv, q *question) []byte {
+	var a asked
+	if !p.parse(req, &a) {
+		return p.plain.answer(out, req, env, q)
+	}
+	out = p.pack(out, req, &a, &policy.Hint{}, env, q)
+	if q.name != q.about.match.Zone {
+		q.name = strings.Clone(q.name)
+	}
+	return out
+}
+
+// pack answers what parse read into a. q.name may be in a's memory.
+func (p *packedAnswerer) pack(out, req []byte, a *asked, h *policy.Hint, env *dnsEnv, q *question) []byte {
+	wire, t := a.wire(), a.qtype
+	match, ok := env.policy.LookupHint(wire, h, env.now)
 	q.about = about{match: match, ok: ok, named: true}
 	q.qtype = t
 	apex := len(wire) == len(match.Zone)+2
 	if apex && match.Zone != "" {
 		q.name = match.Zone
 	} else {
-		q.name = textName(wire)
+		q.name = a.name()
 	}
-	w := packer{b: out, start: len(out)}
+	w := packer{b: out, start: len(out), names: a.names[:]}
 	flags, rcode := byte(0x80)|req[2]&1, byte(0)
 	if ok {
 		q.outcome = answered
@@ -298,18 +362,18 @@ func (p *packedAnswerer) answer(out, req []byte, env *dnsEnv, q *question) []byt
 	}
 	q.rcode = rcode
 	w.b = append(w.b, req[0], req[1], flags, rcode, 0, 1, 0, 0, 0, 0, 0, req[11])
-	w.b = append(w.b, question...)
-	if len(cookie) > 8 {
-		q.proven = p.plain.cookie.check(cookie, env.src, env.now)
+	w.b = append(w.b, req[12:a.end]...)
+	if len(a.cookie) > 8 {
+		q.proven = p.plain.cookie.check(a.cookie, env.src, env.now)
 	}
 	limit := maxReply
 	if !env.tcp {
-		limit = size
+		limit = a.size
 		if !q.proven {
 			limit = min(limit, replyLimit(len(req), env.src))
 		}
 	}
-	o := optional{had: req[11] == 1, do: do, nsid: nsid, cookie: cookie, limit: limit + w.start}
+	o := optional{had: a.edns, do: a.do, nsid: a.nsid, cookie: a.cookie, limit: limit + w.start}
 	if !ok {
 		return p.opt(w.b, &o, env)
 	}
@@ -318,20 +382,15 @@ func (p *packedAnswerer) answer(out, req []byte, env *dnsEnv, q *question) []byt
 		return p.opt(w.b, &o, env)
 	}
 	optLen := 0
-	if req[11] == 1 {
+	if a.edns {
 		optLen = 11
-		if cookie != nil {
+		if a.cookie != nil {
 			optLen += 4 + 24
 		}
 	}
 	tell := p.tell(env)
 	zone := 12 + len(wire) - len(match.Zone) - 2 // offset of the seized name in the message
 	w.ttl = ttlOf(match, env.now)
-	if len(tell.ns) > 0 && t == dns.TypeNS || len(tell.host) > 1 {
-		for at := 12; req[at] != 0; at += 1 + int(req[at]) {
-			w.note(at)
-		}
-	}
 	empty := len(w.b)
 	an := 0
 	switch t {
@@ -347,6 +406,7 @@ func (p *packedAnswerer) answer(out, req []byte, env *dnsEnv, q *question) []byt
 		an = len(tell.aaaa)
 	case dns.TypeNS:
 		if apex {
+			w.question(req)
 			for _, n := range tell.ns {
 				at := w.rr(12, t)
 				w.name(n)
@@ -356,6 +416,7 @@ func (p *packedAnswerer) answer(out, req []byte, env *dnsEnv, q *question) []byt
 		}
 	case dns.TypeSOA:
 		if apex {
+			w.question(req)
 			w.soa(zone, tell.host, tell.serial)
 			an = 1
 		}
@@ -364,14 +425,14 @@ func (p *packedAnswerer) answer(out, req []byte, env *dnsEnv, q *question) []byt
 		an = 1
 	case dns.TypeTXT:
 		switch {
-		case string(wire[first:first+7]) == "\x06_dmarc":
+		case string(wire[:7]) == "\x06_dmarc":
 			if rua := match.Order.DMARCReports; rua != "" {
 				w.dmarc(12, rua)
 			} else {
 				w.data(12, t, tell.dmarc)
 			}
 			an = 1
-		case labels > 1 && string(wire[second:min(len(wire), second+11)]) == "\x0a_domainkey":
+		case a.labels > 1 && string(wire[a.second:min(len(wire), a.second+11)]) == "\x0a_domainkey":
 			w.data(12, t, tell.dkim)
 			an = 1
 		default:
@@ -394,6 +455,7 @@ func (p *packedAnswerer) answer(out, req []byte, env *dnsEnv, q *question) []byt
 	}
 	ns := 0
 	if an == 0 {
+		w.question(req)
 		n := w.n
 		w.soa(zone, tell.host, tell.serial)
 		ns = 1
@@ -458,33 +520,4 @@ func usualSubnet(b []byte) bool {
 		return b[2] <= 128 && b[3] <= 128
 	}
 	return false
-}
-
-// plainLabels says whether every octet of the labels stands for itself in text.
-func plainLabels(wire []byte) bool {
-	for i := 0; wire[i] != 0; {
-		l := int(wire[i])
-		for _, c := range wire[i+1 : i+1+l] {
-			if c <= ' ' || c >= 0x7f || c == '.' || c == '\\' || c == '"' || c == '(' || c == ')' || c == ';' || c == '@' || c == '\'' || c == '$' {
-				return false
-			}
-		}
-		i += 1 + l
-	}
-	return true
-}
-
-func textName(wire []byte) string {
-	var b [256]byte
-	n := 0
-	for i := 0; wire[i] != 0; {
-		l := int(wire[i])
-		if n > 0 {
-			b[n] = '.'
-			n++
-		}
-		n += copy(b[n:], wire[i+1:i+1+l])
-		i += 1 + l
-	}
-	return string(b[:n])
 }

@@ -27,26 +27,7 @@ type about struct {
 // It must be called before the answer leaves. A recorder that fails must not
 // stop the answer: that is counted, and logged once a minute.
 func (s *Sinkhole) record(ev *impound.Event, a about) {
-	level, bits4, bits6 := impound.CaptureCount, 0, 0
-	switch {
-	case a.ok:
-		o := a.match.Order
-		ev.Zone, ev.Order = a.match.Zone, o.ID
-		level, bits4, bits6 = o.Capture, o.KeepBits4, o.KeepBits6
-	case a.named:
-		// Somebody else's name, or an order that lapsed: nobody ordered that
-		// more than the count be kept. A lapsed name's labels may say who came.
-		if a.match.Zone != "" {
-			ev.Name = a.match.Zone
-		}
-	default:
-		// No name: what every order in force allows may be kept.
-		if floor, ok := floorTerms(s.policy.Load(), ev.At); ok {
-			level, bits4, bits6 = floor.Capture, floor.KeepBits4, floor.KeepBits6
-		}
-	}
-	cut(ev, level)
-	ev.Src = keepBits(ev.Src, bits4, bits6)
+	s.shape(ev, &a)
 	n := &s.n
 	switch ev.Proto {
 	case impound.ProtoDNS:
@@ -73,12 +54,40 @@ func (s *Sinkhole) record(ev *impound.Event, a about) {
 		n.limited.Add(1)
 	}
 	if err := s.cfg.Recorder.Append(ev); err != nil {
-		n.recordFailed.Add(1)
-		now := time.Now().Unix()
-		if last := s.failedAt.Load(); now-last >= 60 && s.failedAt.CompareAndSwap(last, now) {
-			s.cfg.Log.Error("sinkhole: contacts are answered but NOT RECORDED", "err", err, "so far", n.recordFailed.Load())
+		s.notRecorded(1, err)
+	}
+}
+
+func (s *Sinkhole) notRecorded(lost int, err error) {
+	n := s.n.recordFailed.Add(uint64(lost))
+	now := time.Now().Unix()
+	if last := s.failedAt.Load(); now-last >= 60 && s.failedAt.CompareAndSwap(last, now) {
+		s.cfg.Log.Error("sinkhole: contacts are answered but NOT RECORDED", "err", err, "so far", n)
+	}
+}
+
+// shape cuts the event down to what may be kept.
+func (s *Sinkhole) shape(ev *impound.Event, a *about) {
+	level, bits4, bits6 := impound.CaptureCount, 0, 0
+	switch {
+	case a.ok:
+		o := a.match.Order
+		ev.Zone, ev.Order = a.match.Zone, o.ID
+		level, bits4, bits6 = o.Capture, o.KeepBits4, o.KeepBits6
+	case a.named:
+		// Somebody else's name, or an order that lapsed: nobody ordered that
+		// more than the count be kept. A lapsed name's labels may say who came.
+		if a.match.Zone != "" {
+			ev.Name = a.match.Zone
+		}
+	default:
+		// No name: what every order in force allows may be kept.
+		if floor, ok := floorTerms(s.policy.Load(), ev.At); ok {
+			level, bits4, bits6 = floor.Capture, floor.KeepBits4, floor.KeepBits6
 		}
 	}
+	cut(ev, level)
+	ev.Src = keepBits(ev.Src, bits4, bits6)
 }
 
 // cut removes from an event what its capture level does not allow. It is the

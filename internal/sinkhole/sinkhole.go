@@ -40,6 +40,7 @@ type Config struct {
 	Sensor    string
 	Listeners []string // dns://ADDR (UDP and TCP), dns+tls://ADDR, dns+xdp://INTERFACE (the same on its addresses, past the kernel where it can), http://ADDR, https://ADDR, smtp://ADDR, tcp://ADDR, udp://ADDR; the last two also for ADDRESS:PORT-PORT
 	Recorder  Recorder
+	NewBatch  func() Batch   // of the same recorder, for what comes many at a time; nil: Recorder takes each
 	Policy    *policy.Policy // the first one; nil answers nobody until SetPolicy
 
 	// What the DNS tells; where it is empty, the policy's answer is told.

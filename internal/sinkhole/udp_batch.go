@@ -7,8 +7,6 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/impound/impound"
 )
 
 const (
@@ -27,12 +25,15 @@ type mmsghdr struct {
 // batch is room for a batch of datagrams in, and of their answers out. Nothing
 // in it is allocated anew.
 type batch struct {
-	in, out  [batchSize]mmsghdr
-	iin      [batchSize]unix.Iovec
-	iout     [batchSize]unix.Iovec
-	names    [batchSize]unix.RawSockaddrInet6
-	ctl      [batchSize][ctlBuf]byte
+	in, out [batchSize]mmsghdr
+	iin     [batchSize]unix.Iovec
+	iout    [batchSize]unix.Iovec
+	names   [batchSize]unix.RawSockaddrInet6
+	ctl     [batchSize][ctlBuf]byte
+	// An odd number of cache lines apart, so that they don't all want the same
+	// places in the cache.
 	req, ans [batchSize][udpBuf + 64]byte
+	work     [batchSize]datagram
 }
 
 // udpBatches is udpLoop with many datagrams to a system call: every question of
@@ -60,9 +61,7 @@ func (s *Sinkhole) udpBatches(c *net.UDPConn, local netip.AddrPort, wild bool, w
 		h.SetIovlen(1)
 		b.iout[i].Base = &b.ans[i][0]
 	}
-	var env dnsEnv
-	var q question
-	var ev impound.Event
+	u := s.newUDPAnswerer()
 	var got int
 	var errno unix.Errno
 	// The system calls are raw ones, which never wait: told of a system call, the
@@ -110,31 +109,34 @@ func (s *Sinkhole) udpBatches(c *net.UDPConn, local netip.AddrPort, wild bool, w
 		if errno != 0 {
 			continue // an ICMP error of an earlier answer
 		}
-		now := s.cfg.Now()
-		first, count = 0, 0
 		for i := range got {
 			m := &b.in[i]
 			n := int(m.n)
 			if m.hdr.Flags&unix.MSG_TRUNC != 0 {
 				n = 0 // longer than any question is: it is malformed
 			}
-			from := sockAddr(&b.names[i])
-			dst := local
+			d := &b.work[i]
+			d.src, d.dst = sockAddr(&b.names[i]), local
 			if wild {
-				dst = dstOf(b.ctl[i][:min(ctlBuf, int(m.hdr.Controllen))], local)
+				d.dst = dstOf(b.ctl[i][:min(ctlBuf, int(m.hdr.Controllen))], local)
 			}
-			out := s.answerUDP(b.ans[i][:0], b.req[i][:n], from, dst, now, &env, &q, &ev)
+			d.req, d.out = b.req[i][:n], b.ans[i][:0]
+		}
+		u.answer(b.work[:got], s.cfg.Now())
+		first, count = 0, 0
+		for i := range got {
+			out := b.work[i].out
 			if len(out) == 0 {
 				continue
 			}
 			if &out[0] != &b.ans[i][0] { // it outgrew the room; can't be, at 1,232 octets
 				out = b.ans[i][:copy(b.ans[i][:], out)]
 			}
-			o := &b.out[count]
+			b.iout[i].SetLen(len(out))
+			m, o := &b.in[i], &b.out[count]
 			o.hdr = m.hdr
 			o.hdr.Flags = 0
 			o.hdr.Iov = &b.iout[i]
-			b.iout[i].SetLen(len(out))
 			if !wild {
 				o.hdr.Control = nil
 				o.hdr.SetControllen(0)

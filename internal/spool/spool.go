@@ -381,6 +381,10 @@ func (s *Spool) write(body []byte) (uint64, error) {
 	if s.closed {
 		return 0, errClosed
 	}
+	return s.writeLocked(body)
+}
+
+func (s *Spool) writeLocked(body []byte) (uint64, error) {
 	if !s.broken && s.off+recSize(len(body)) <= len(s.cur.data) {
 		if seq, ok := s.tryPut(body); ok {
 			return seq, nil
@@ -415,12 +419,17 @@ func (s *Spool) tryPut(body []byte) (seq uint64, ok bool) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
-			s.broken, ok = true, false
-			s.corrupt.Add(1)
-			s.opt.Log.Error("spool: THE JOURNAL CAN'T BE WRITTEN any more; it is given up, and what it held may be lost", "file", s.cur.path, "why", r)
+			ok = false
+			s.giveUp(r)
 		}
 	}()
 	return s.put(body), true
+}
+
+func (s *Spool) giveUp(why any) {
+	s.broken = true
+	s.corrupt.Add(1)
+	s.opt.Log.Error("spool: THE JOURNAL CAN'T BE WRITTEN any more; it is given up, and what it held may be lost", "file", s.cur.path, "why", why)
 }
 
 // put writes a record at the end. There is room.

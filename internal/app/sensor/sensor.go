@@ -149,6 +149,7 @@ func Open(ctx context.Context, opt Options) (s *Site, err error) {
 	}
 	s.learn(p)
 	opt.Sink.Recorder, opt.Sink.Policy, opt.Sink.Now, opt.Sink.Log = s.spool, p, opt.Now, opt.Log
+	opt.Sink.NewBatch = func() sinkhole.Batch { return s.spool.NewBatch() }
 	var certs *Certs
 	if opt.ACME != nil {
 		if certs, err = OpenCerts(*opt.ACME, &opt.Sink, opt.Now, opt.Log); err != nil {

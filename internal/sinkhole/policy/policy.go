@@ -342,15 +342,7 @@ func (p *Policy) LookupWire(name []byte, now time.Time) (Match, bool) {
 	}
 	t := now.UnixNano()
 	var m Match
-	ok := p.table.find(name, func(zone string, set uint32) bool {
-		m.Zone = zone
-		s := inSpan(p.spans[set], t)
-		if s == nil {
-			return false
-		}
-		m.Order, m.until = s.terms, s.end
-		return true
-	})
+	ok := p.table.find(name, func(rec uint32) bool { return p.covered(rec, t, &m) })
 	return m, ok
 }
 

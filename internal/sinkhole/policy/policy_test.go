@@ -341,7 +341,7 @@ func TestLookupAgreesWithDefinition(t *testing.T) {
 				t.Fatalf("appendWire(%q) failed", q)
 			}
 			got := ""
-			tab.find(w, func(zone string, _ uint32) bool { got = zone; return true })
+			tab.find(w, func(rec uint32) bool { got, _ = tab.record(rec); return true })
 			if got != want {
 				t.Fatalf("find(%q) = %q, want %q", q, got, want)
 			}

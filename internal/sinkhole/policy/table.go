@@ -178,8 +178,7 @@ func (t *table) probe(h uint64, key []byte) (slot int, found bool) {
 		if s>>32 != h>>32 {
 			continue
 		}
-		r := t.arena[uint32(s):]
-		if n := int(r[4]); n == len(key) && r[recordHead:recordHead+n] == string(key) {
+		if t.is(uint32(s), key) {
 			return i, true
 		}
 	}
@@ -215,9 +214,9 @@ func offsets(name []byte, offs *[128]uint8) (n int, ok bool) {
 	}
 }
 
-// find calls yes with each listed name at or above name, the longest first,
-// until yes is true.
-func (t *table) find(name []byte, yes func(zone string, set uint32) bool) bool {
+// find calls yes with the record of each listed name at or above name, the
+// longest first, until yes is true.
+func (t *table) find(name []byte, yes func(rec uint32) bool) bool {
 	if t.n == 0 {
 		return false
 	}
@@ -232,7 +231,7 @@ func (t *table) find(name []byte, yes func(zone string, set uint32) bool) bool {
 		}
 		key := name[offs[n-d]:]
 		at, found := t.probe(maphash.Bytes(t.seed, key), key)
-		if found && yes(t.record(uint32(t.slots[at]))) {
+		if found && yes(uint32(t.slots[at])) {
 			return true
 		}
 	}
