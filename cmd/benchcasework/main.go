@@ -131,7 +131,7 @@ func makeState(ctx context.Context, state string, entries, domains int) error {
 	if _, err := s.Casework.AddNames(ctx, "ada", caseID, names); err != nil {
 		return err
 	}
-	if _, err := s.Casework.SaveCandidates(ctx, cands); err != nil {
+	if _, err := s.Casework.SaveCandidates(impound.AsSystem(ctx), cands); err != nil {
 		return err
 	}
 	for i := range 100 {
