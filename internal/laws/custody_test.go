@@ -61,7 +61,7 @@ func TestCustody(t *testing.T) {
 	w.file(t, s, terms{id: liveOrder, names: []impound.Name{live, spare}, from: now.Add(-time.Hour), until: now.AddDate(0, 0, 400)})
 	look := func() []app.Alarm {
 		t.Helper()
-		a, err := s.Custody(t.Context())
+		a, err := s.Custody(impound.AsSystem(t.Context()))
 		must(t, err)
 		return a
 	}
@@ -202,7 +202,7 @@ func TestDeadlines(t *testing.T) {
 		t.Helper()
 		w.clock.set(after)
 		defer w.clock.set(0)
-		a, err := s.Custody(t.Context())
+		a, err := s.Custody(impound.AsSystem(t.Context()))
 		must(t, err)
 		var out []string
 		for _, x := range a {

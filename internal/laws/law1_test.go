@@ -205,9 +205,9 @@ func TestLaw1NoOrderNoEffect(t *testing.T) {
 		c.refused(t, "has lapsed", "seize", "plan", lapsedOrder, "--as", "olaf")
 	})
 	c.attack(t, "cli: the wrong people", onlyLive, func(t *testing.T, c *court) {
-		c.refused(t, "is no approver", "seize", "approve", c.byOne, "--as", "olaf")
-		c.refused(t, "is no approver", "seize", "approve", c.byOne, "--as", "carla")
-		c.refused(t, "no operator", "seize", "apply", c.byOne, "--as", "ben")
+		c.refused(t, "it takes the role approver", "seize", "approve", c.byOne, "--as", "olaf")
+		c.refused(t, "it takes the role approver", "seize", "approve", c.byOne, "--as", "carla")
+		c.refused(t, "it takes the role operator", "seize", "apply", c.byOne, "--as", "ben")
 		c.refused(t, "not enrolled", "seize", "approve", c.byOne, "--as", "mallory")
 		c.refused(t, "not the one that was enrolled", "seize", "approve", c.byOne, "--as", "dora", "--key", filepath.Join(c.state, "people", "ben.key"))
 	})
@@ -234,7 +234,7 @@ func TestLaw1NoOrderNoEffect(t *testing.T) {
 			t.Log("signing twice is taken")
 		}
 		c.refused(t, "it takes 2", "order", "file", path, "--as", "carla")
-		c.refused(t, "no approver", "order", "sign", path, "--as", "olaf")
+		c.refused(t, "it takes the role approver", "order", "sign", path, "--as", "olaf")
 		c.sign(t, s, path, "dora")
 		doc, err := os.ReadFile(path)
 		must(t, err)

@@ -173,11 +173,11 @@ func TestUnboundFollowsTheSeizure(t *testing.T) {
 		})
 	}
 	// And by Unbound's word all three views show the order.
-	st, err := s.Verify(t.Context(), liveOrder)
+	st, err := s.Verify(impound.AsSystem(t.Context()), liveOrder)
 	if err != nil || len(st) != 1 || !st[0].Done {
 		t.Errorf("%v %+v", err, st)
 	}
-	if a, err := s.Custody(t.Context()); err != nil || slices.ContainsFunc(a, func(x app.Alarm) bool { return !x.Name.IsZero() }) {
+	if a, err := s.Custody(impound.AsSystem(t.Context())); err != nil || slices.ContainsFunc(a, func(x app.Alarm) bool { return !x.Name.IsZero() }) {
 		t.Errorf("%v %+v", err, a)
 	}
 }

@@ -298,8 +298,8 @@ func (s *server) form(w http.ResponseWriter, r *http.Request, token string) bool
 }
 
 func (s *server) login(w http.ResponseWriter, r *http.Request) {
-	if s.cfg.Auth == nil || !visitOf(r.Context()).Guarded {
-		http.Redirect(w, r, "/", http.StatusSeeOther)
+	if !visitOf(r.Context()).Guarded { // nobody to log in as
+		notAllowed(w)
 		return
 	}
 	if !s.form(w, r, cookie(r, "form")) {
@@ -332,6 +332,10 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) logout(w http.ResponseWriter, r *http.Request) {
+	if !visitOf(r.Context()).Guarded {
+		notAllowed(w)
+		return
+	}
 	if !s.form(w, r, visitOf(r.Context()).CSRF) {
 		return
 	}

@@ -220,13 +220,17 @@ var forms = map[string]bool{"/login": true, "/logout": true}
 func readOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead && !(r.Method == http.MethodPost && forms[r.URL.Path]) {
-			w.Header().Set("Allow", "GET, HEAD")
-			w.Header().Set("Connection", "close") // rather than reading a body away
-			plainText(w, http.StatusMethodNotAllowed, "these pages are read-only: use the command line to act\n")
+			notAllowed(w)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+func notAllowed(w http.ResponseWriter) {
+	w.Header().Set("Allow", "GET, HEAD")
+	w.Header().Set("Connection", "close") // rather than reading a body away
+	plainText(w, http.StatusMethodNotAllowed, "these pages are read-only: use the command line to act\n")
 }
 
 func (s *server) checkHost(next http.Handler) http.Handler {
