@@ -1,13 +1,17 @@
 package observe_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -424,4 +428,63 @@ func FuzzParseRDAP(f *testing.F) {
 			t.Fatal("can't be kept")
 		}
 	})
+}
+
+// What is kept of an answer is its octets, not what a library makes of them.
+func TestRawAnswersAreAsTheyCame(t *testing.T) {
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	var sent [][]byte
+	var mu sync.Mutex
+	go func() {
+		b := make([]byte, 4096)
+		for {
+			n, from, err := pc.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			q := new(dns.Msg)
+			if q.Unpack(b[:n]) != nil {
+				continue
+			}
+			m := new(dns.Msg)
+			m.SetReply(q)
+			m.Authoritative = true
+			if q.Question[0].Qtype == dns.TypeNS {
+				m.Answer = []dns.RR{&dns.NS{Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeNS, Class: dns.ClassINET, Ttl: 60}, Ns: "NS1.Actor.Example."}}
+			}
+			m.Compress = true // which packing anew would undo
+			out, err := m.Pack()
+			if err != nil {
+				continue
+			}
+			stranger := bytes.Clone(out)
+			stranger[0] ^= 0xff // somebody who guesses ids
+			_, _ = pc.WriteTo(stranger, from)
+			mu.Lock()
+			sent = append(sent, out)
+			mu.Unlock()
+			_, _ = pc.WriteTo(out, from)
+		}
+	}()
+	o, err := observe.New(observe.Config{Parents: map[string][]string{"example": {pc.LocalAddr().String()}}, Timeout: 2 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := o.Parent(t.Context(), impound.MustName("outlook-verify.example"))
+	if len(v.Servers) != 1 || len(v.Servers[0].Raw) != 2 || len(v.Servers[0].Answers) != 2 {
+		t.Fatalf("%+v", v)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for i, raw := range v.Servers[0].Raw {
+		a := v.Servers[0].Answers[i]
+		sum := sha256.Sum256(raw)
+		if !bytes.Equal(raw, sent[i]) || a.SHA256 != hex.EncodeToString(sum[:]) || a.Size != len(raw) || a.At.IsZero() || a.Type != []string{"NS", "DS"}[i] {
+			t.Errorf("answer %d: %+v", i, a)
+		}
+	}
 }
