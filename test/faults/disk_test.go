@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -52,6 +53,10 @@ func TestDiskFull(t *testing.T) {
 			t.Error("it stopped answering when its disk was full")
 		}
 		if err := os.Remove(filler); err != nil {
+			t.Fatal(err)
+		}
+		// What was recorded meanwhile fills more of it each time.
+		if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("size=%d", size+(round+1)*(40<<20))); err != nil {
 			t.Fatal(err)
 		}
 		s.waitFor(t, "recording goes on after a gap")
