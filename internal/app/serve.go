@@ -288,7 +288,13 @@ func (s *System) stopServing() error {
 	if v.spool != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 		defer cancel()
-		err = errors.Join(err, s.ingest(ctx, v), v.spool.Close())
+		ierr := s.ingest(ctx, v)
+		if ierr != nil && ctx.Err() != nil {
+			// Its time was over: the rest stays in the spool for the next start.
+			s.log.Info("contacts stay in the spool; telemetry takes them in at the next start", "err", ierr)
+			ierr = nil
+		}
+		err = errors.Join(err, ierr, v.spool.Close())
 	}
 	_, aerr := s.Evidence.Append(context.Background(), impound.Entry{Type: impound.EntrySystem, By: "system", What: "serve.stop", Detail: map[string]string{"text": "this process stopped serving in order"}})
 	return errors.Join(err, aerr)
