@@ -379,6 +379,7 @@ var Needs = func() map[string]casework.Need {
 		"Gaps", "GapsIn", "Guarded", "HubKey", "Identify", "KeyPath", "Lists", "Log", "Mandate", "Notifier", "PlanInfo", "Plans", "PolicyStatus", "SeizureStatus", "Series", "ShareItems", "State", "Victims")
 	roles("AddFile", impound.RoleAnalyst, impound.RoleCounsel)
 	roles("Apply", impound.RoleOperator)
+	roles("ApplyTogether", impound.RoleOperator)
 	roles("Approve", impound.RoleApprover)
 	roles("Capture", impound.RoleAnalyst, impound.RoleOperator)
 	roles("CaptureFull", impound.RoleAnalyst, impound.RoleOperator)

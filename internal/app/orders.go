@@ -184,13 +184,22 @@ func (s *System) Plan(ctx context.Context, by, orderID string) (*seizure.Plan, e
 // Apply applies a plan in the name of by, who must be an operator, and notes in
 // the case what was seized.
 func (s *System) Apply(ctx context.Context, by Identity, planID string) (seizure.Result, error) {
+	return s.applied(ctx, by, planID, func(e *seizure.Engine) (seizure.Result, error) { return e.Apply(ctx, planID) })
+}
+
+// ApplyTogether is [System.Apply] with all providers beginning at one instant.
+func (s *System) ApplyTogether(ctx context.Context, by Identity, planID string, t seizure.Together) (seizure.Result, error) {
+	return s.applied(ctx, by, planID, func(e *seizure.Engine) (seizure.Result, error) { return e.ApplyTogether(ctx, planID, t) })
+}
+
+func (s *System) applied(ctx context.Context, by Identity, planID string, do func(*seizure.Engine) (seizure.Result, error)) (seizure.Result, error) {
 	if err := s.may(ctx, "Apply", by.ID); err != nil {
 		return seizure.Result{}, err
 	}
 	if _, err := s.PlanInfo(ctx, planID); err != nil {
 		return seizure.Result{}, err
 	}
-	res, err := s.Seizure.As(by.ID).Apply(ctx, planID)
+	res, err := do(s.Seizure.As(by.ID))
 	if res.Plan == "" {
 		return res, err
 	}

@@ -327,7 +327,12 @@ func (e *env) seizeCmd() *cobra.Command {
 		}
 		return append(row, why)
 	}
-	apply := verb("apply PLAN", "do what an approved plan says, and look whether it is so", "  impound seize apply PLAN --as olaf", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+	var at string
+	var grace time.Duration
+	apply := verb("apply PLAN", "do what an approved plan says, and look whether it is so", `  impound seize apply PLAN --as olaf
+  impound seize apply PLAN --at now --as olaf       # all providers begin at once, or none
+  impound seize apply PLAN --at order --as olaf     # at the order's execute_at; waits for it
+  impound seize apply PLAN --at 2026-11-24T15:00:00Z --as olaf`, cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		s, err := e.open(c.Context())
 		if err != nil {
 			return err
@@ -341,7 +346,33 @@ func (e *env) seizeCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		res, err := s.Apply(ctx, me, args[0])
+		apply := func() (seizure.Result, error) { return s.Apply(ctx, me, args[0]) }
+		if at != "" {
+			t := seizure.Together{Grace: grace}
+			switch at {
+			case "now":
+			case "order":
+				p, err := s.PlanInfo(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				if t.At = p.Plan.ExecuteAt; t.At.IsZero() {
+					return usageError{errors.New("the order names no instant: write --at now, or a time")}
+				}
+			default:
+				if t.At, err = time.Parse(time.RFC3339, at); err != nil {
+					return usageError{fmt.Errorf("%q is no instant: write now, order, or a time such as 2026-11-24T15:00:00Z", at)}
+				}
+			}
+			apply = func() (seizure.Result, error) { return s.ApplyTogether(ctx, me, args[0], t) }
+		}
+		res, err := apply()
+		if b := res.Barrier; b != nil {
+			fmt.Fprintf(e.Err, "ready at %s; T0 %s; %d providers began within %s\n", utc(b.Ready), b.At.UTC().Format("2006-01-02 15:04:05.000Z"), len(b.Began), b.Skew)
+			for _, l := range b.Late {
+				fmt.Fprintf(e.Err, "late: %s\n", l)
+			}
+		}
 		if e.asJSON {
 			return errors.Join(e.json(res), err)
 		}
@@ -354,6 +385,8 @@ func (e *env) seizeCmd() *cobra.Command {
 		}
 		return err
 	})
+	apply.Flags().StringVar(&at, "at", "", "begin at all providers at one instant: now, order, or a time; nothing is done unless all are ready")
+	apply.Flags().DurationVar(&grace, "grace", 0, "how long after that instant to wait for a provider that is late (default 5s)")
 	verify := verb("verify ORDER", "look at each name in the parent zone, in RDAP and through resolvers", "  impound seize verify O-2026-1\n  impound seize verify O-2026-1 --json", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
 			sts, err := s.Verify(ctx, args[0])

@@ -42,6 +42,8 @@ type Result struct {
 	Names []NameResult `json:"names"`
 
 	Revert bool `json:"revert,omitempty"` // the plan undid what the order had done
+
+	Barrier *Barrier `json:"barrier,omitempty"` // where all providers began at one instant
 }
 
 // Count gives how many names ended with one of outcomes.
@@ -78,22 +80,27 @@ func (e *Engine) Apply(ctx context.Context, planID string) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	m, hash, err := e.prove(ctx, r)
+	m, hash, err := e.prove(ctx, r, time.Time{})
 	if err != nil {
 		return Result{Plan: planID, Order: r.Plan.Order, Revert: r.Plan.Revert}, err
 	}
-	p := &r.Plan
+	return e.apply(ctx, m, &r.Plan, hash, nil)
+}
+
+// apply does a proven plan. g is nil where nobody waits for the others.
+func (e *Engine) apply(ctx context.Context, m *impound.Mandate, p *Plan, hash string, g *gate) (Result, error) {
 	res := Result{Plan: p.ID, Order: p.Order, Revert: p.Revert, Names: make([]NameResult, len(p.Names))}
 	providers := p.providers()
 	_ = parallel(context.WithoutCancel(ctx), max(e.cfg.Parallel, len(providers)), len(providers), func(i int) error {
-		e.applyProvider(ctx, m, p, hash, providers[i], res.Names)
+		defer g.arrive(providers[i]) // whoever ends without a change holds nobody up
+		e.applyProvider(ctx, m, p, hash, providers[i], res.Names, g)
 		return nil
 	})
 	e.settle(ctx, m, p, res.Names)
 	return res, e.finish(ctx, p, &res)
 }
 
-func (e *Engine) applyProvider(ctx context.Context, m *impound.Mandate, p *Plan, hash, provider string, out []NameResult) {
+func (e *Engine) applyProvider(ctx context.Context, m *impound.Mandate, p *Plan, hash, provider string, out []NameResult, g *gate) {
 	work := false
 	for i, np := range p.Names {
 		if np.Provider != provider {
@@ -126,7 +133,7 @@ func (e *Engine) applyProvider(ctx context.Context, m *impound.Mandate, p *Plan,
 	}
 	defer l.release(context.WithoutCancel(ctx))
 	crash("leased")
-	base := job{m: m, p: p, hash: hash, conn: e.cfg.Connectors[provider], lease: l}
+	base := job{m: m, p: p, hash: hash, conn: e.cfg.Connectors[provider], lease: l, gate: g}
 	if base.conn == nil {
 		all(impound.Errorf(impound.KindInvalid, "provider %s is not configured", provider))
 		return
@@ -176,6 +183,7 @@ type job struct {
 	hash  string
 	conn  Connector
 	lease *held
+	gate  *gate
 
 	name  impound.Name
 	step  Step
@@ -219,11 +227,18 @@ func (j *job) clTRID(try int) string {
 func (e *Engine) applyHost(ctx context.Context, j job, s Step) (string, error) {
 	h := s.Change.CreateHost
 	j.name, j.step, j.what, j.patient = s.Change.Name, s, "seize.host", true
-	j.id = stepID(j.hash, h, j.what, 0)
+	// Each registry has host objects of its own: the same name server may have to
+	// be made at many.
+	j.id = stepID(j.hash, h, j.what+"\n"+j.conn.Provider(), 0)
 	if vs, why := e.gates(ctx, j.m, j.name); why != "" {
 		return Blocked, impound.Errorf(impound.KindRefused, "%s", why)
 	} else {
 		j.gates = gateWords(vs)
+	}
+	// A host of ours shows nobody anything: where the order allows it already, it
+	// is made before the common instant, so that the names can follow at once.
+	if _, err := e.permits(&j); err == nil && !j.p.ExecuteAt.After(e.now()) {
+		j.gate = nil
 	}
 	j.look = func(ctx context.Context) (sight, string, error) {
 		ok, err := j.conn.Host(ctx, h)
@@ -389,7 +404,7 @@ func (e *Engine) runStep(ctx context.Context, j job) (string, error) {
 		case sightOther:
 			return Stale, impound.Errorf(impound.KindConflict, "it is no longer as the plan says: %s", words).WithCure(j.p.again())
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || j.gate.pass(ctx, j.conn.Provider()) != nil {
 			return Skipped, errDrained
 		}
 		if err := j.lease.renew(ctx); err != nil {
@@ -407,6 +422,7 @@ func (e *Engine) runStep(ctx context.Context, j job) (string, error) {
 		c := j.step.Change
 		c.ClTRID = j.clTRID(j.try)
 		actx, cancel := context.WithTimeout(keep, actTime)
+		j.gate.begin(j.conn.Provider())
 		a, err := j.conn.Do(actx, permits, c)
 		cancel()
 		crash("acted")

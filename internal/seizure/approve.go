@@ -167,8 +167,8 @@ func (e *Engine) fresh(p *Plan, m *impound.Mandate) error {
 // prove checks all that must hold before anything of a stored plan is done: the
 // order, its dates, the two approvals of exactly this plan, and that its steps
 // are those that the order leads to from the state it names. The database is not
-// believed.
-func (e *Engine) prove(ctx context.Context, r record) (*impound.Mandate, string, error) {
+// believed. at is when the acts will be done, where that is later than now.
+func (e *Engine) prove(ctx context.Context, r record, at time.Time) (*impound.Mandate, string, error) {
 	p := &r.Plan
 	m, err := e.mandate(ctx, p.Order)
 	if err != nil {
@@ -188,8 +188,8 @@ func (e *Engine) prove(ctx context.Context, r record) (*impound.Mandate, string,
 	if len(who) < impound.MinSigners {
 		return nil, "", impound.Errorf(impound.KindRefused, "plan %s is approved by %d of %d people", p.ID, len(who), impound.MinSigners).WithCure("have another approver run: impound seize approve " + p.ID + " --as PERSON")
 	}
-	if p.ExecuteAt.After(e.now()) {
-		return nil, "", impound.Errorf(impound.KindRefused, "the order is to be executed at %s, not before", p.ExecuteAt.Format(time.RFC3339)).WithCure("apply again then")
+	if p.ExecuteAt.After(e.now()) && p.ExecuteAt.After(at) {
+		return nil, "", impound.Errorf(impound.KindRefused, "the order is to be executed at %s, not before", p.ExecuteAt.Format(time.RFC3339)).WithCure("apply again then, or have apply wait for it: --at order")
 	}
 	foreign := func(n impound.Name) error {
 		return impound.Errorf(impound.KindRefused, "a step of plan %s for %s does not follow from order %s", p.ID, n.Defanged(), p.Order).WithCure(p.again())

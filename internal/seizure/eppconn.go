@@ -68,6 +68,13 @@ func (e *EPP) with(ctx context.Context, f func(*epp.Client) error) ([]Frame, err
 	return e.frames, err
 }
 
+// Ready opens the session where there is none, and else has the server show that
+// it still lives.
+func (e *EPP) Ready(ctx context.Context) error {
+	_, err := e.again(ctx, func(c *epp.Client) error { return c.Hello(ctx) })
+	return err
+}
+
 // fatal says that the session can't be trusted any more: every failure but an
 // answer that the server gave and did not hang up on, or a refusal of ours.
 func fatal(err error) bool {
