@@ -43,7 +43,8 @@ faults:
 
 # Benchmarks: ratios against real peers, a JSON line a measure into $$BENCH_OUT.
 bench:
-	$(GO) test -run '^$$' -bench . -benchtime 1s ./...
+	@$(GO) build -trimpath -o bin/benchlines ./cmd/benchlines
+	$(GO) test -run '^$$' -bench . -benchtime 1s ./... 2>&1 | ./bin/benchlines
 
 # The sinkhole against Knot, NSD, BIND, CoreDNS and nginx, about 15 minutes:
 # docs/performance.md. The peers come from tools/bench-peers.sh. As root, for the

@@ -232,6 +232,7 @@ type flow struct {
 	done     []uint64  // bitmap over n
 	n        uint64
 	gone     bool // -record: the server went away
+	probed   bool
 	report
 }
 
@@ -320,6 +321,25 @@ func (l *flow) refused() error {
 	return nil
 }
 
+// probe asks twice, one by one, where nothing was answered yet: within a batch the
+// refusal of one question is told to the next, and sendmmsg keeps it to itself.
+func (l *flow) probe() error {
+	if l.probed || l.own != nil || l.Answered > 0 {
+		return nil
+	}
+	l.probed = true
+	for range 2 {
+		switch _, err := unix.Write(int(l.fd), l.h.packets[0]); err {
+		case nil:
+			l.Sent++
+			l.flying++
+		case unix.ECONNREFUSED:
+			return l.refused()
+		}
+	}
+	return nil
+}
+
 // receive takes the answers that are there, and says how many.
 func (l *flow) receive(now time.Time) (int, error) {
 	got, _, e := unix.RawSyscall6(unix.SYS_RECVMMSG, l.fd, uintptr(unsafe.Pointer(&l.rx[0])), batch, unix.MSG_DONTWAIT, 0, 0)
@@ -332,6 +352,7 @@ func (l *flow) receive(now time.Time) (int, error) {
 			l.Lost += uint64(l.flying)
 			l.flying = 0
 			l.heard = now
+			return 0, l.probe()
 		}
 		return 0, nil
 	case unix.ECONNREFUSED:
