@@ -108,6 +108,7 @@ func (r *rows) read(after uint64, max int, out []impound.Event) []impound.Event 
 		}
 		return 1
 	})
+	out = slices.Grow(out, min(max, len(r.order)-k))
 	for ; k < len(r.order) && max > 0; k, max = k+1, max-1 {
 		out = append(out, r.event(k))
 	}
