@@ -71,6 +71,8 @@ type Config struct {
 	CustodyEvery string `yaml:"custody_every,omitempty" json:"custody_every,omitempty"`
 	// Personal says who may read personal data that is kept as evidence.
 	Personal PersonalConfig `yaml:"personal_data,omitempty" json:"personal_data"`
+	// Contest is the public page for those whom an order hits.
+	Contest ContestConfig `yaml:"contest,omitempty" json:"contest"`
 	// Seal says who attests the evidence log, and how often.
 	Seal SealConfig `yaml:"seal,omitempty" json:"seal"`
 	// Routes sends connections meant for one address ("192.0.2.1:53") to
@@ -401,6 +403,7 @@ func (c *Config) Check(state string) impound.Problems {
 	if e := c.checkPersonal(); e != nil {
 		ps = append(ps, e)
 	}
+	ps = append(ps, c.checkContest()...)
 	ps = append(ps, c.checkRole(state)...)
 	ps = append(ps, c.checkCapture()...)
 	for _, a := range c.Sinkhole.Answer {

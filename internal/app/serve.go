@@ -42,13 +42,15 @@ type serving struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	spool  *spool.Spool
-	sink   *sinkhole.Sinkhole
-	kept   *policy.Kept
-	hub    ed25519.PrivateKey
-	hubSrv *hubServer
-	web    *http.Server
-	webAt  string
+	spool     *spool.Spool
+	sink      *sinkhole.Sinkhole
+	kept      *policy.Kept
+	hub       ed25519.PrivateKey
+	hubSrv    *hubServer
+	web       *http.Server
+	webAt     string
+	contest   *http.Server // the public form
+	contestAt string
 
 	mu          sync.Mutex
 	fingerprint string    // of what the newest bundle was made from
@@ -97,7 +99,12 @@ func (s *System) Start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if v.sink == nil && v.web == nil && v.hubSrv == nil {
+	if s.cfg.Contest.Listen != "" && s.cfg.Role != RoleSensor {
+		if err := s.startContest(v); err != nil {
+			return err
+		}
+	}
+	if v.sink == nil && v.web == nil && v.hubSrv == nil && v.contest == nil {
 		return impound.Errorf(impound.KindInvalid, "the configuration names nothing to serve").WithCure("fill in web:, hub: listen: or sinkhole: listen: in " + ConfigFile + "; impound config init writes a first one")
 	}
 	s.serving = v
@@ -247,6 +254,9 @@ func (s *System) Addrs() map[string][]string {
 		if v.webAt != "" {
 			out["web"] = []string{v.webAt}
 		}
+		if v.contestAt != "" {
+			out["contest"] = []string{v.contestAt}
+		}
 	}
 	return out
 }
@@ -264,6 +274,11 @@ func (v *serving) stop() error {
 	if v.hubSrv != nil {
 		if herr := v.hubSrv.http.Shutdown(ctx); herr != nil {
 			err = errors.Join(err, v.hubSrv.http.Close())
+		}
+	}
+	if v.contest != nil {
+		if cerr := v.contest.Shutdown(ctx); cerr != nil {
+			err = errors.Join(err, v.contest.Close())
 		}
 	}
 	if v.web != nil {
