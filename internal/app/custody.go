@@ -242,7 +242,10 @@ func (s *System) leftBehind(ctx context.Context, m *impound.Mandate, all []*impo
 	var out []Alarm
 	o := m.Order()
 	for _, on := range o.Names() {
-		acts, _ := o.ActsFor(on.Name)
+		acts := o.Acts
+		if on.Acts != nil {
+			acts = *on.Acts
+		}
 		other := slices.ContainsFunc(all, func(x *impound.Mandate) bool {
 			_, ok := x.Acts(on.Name)
 			return ok && x.InForce(now)

@@ -126,7 +126,10 @@ func (d desk) orderView(ctx context.Context, r casework.OrderRow, ms []*impound.
 		}
 	}
 	for _, on := range o.Names() {
-		a, _ := o.ActsFor(on.Name)
+		a := o.Acts
+		if on.Acts != nil {
+			a = *on.Acts
+		}
 		n := web.OrderName{Name: on.Name, State: states[on.Name], Acts: actWords(a)}
 		if vs := blocked[on.Name]; len(vs) > 0 {
 			n.Blocked = &vs[0]

@@ -53,6 +53,7 @@ type filing struct {
 	document string // hash of the document's bytes
 	hash     string // hash of the order
 	gates    string // hash of the gates' verdicts at filing
+	stops    string // hash of those among them that keep a name out; "": the order was filed by an older version
 }
 
 func newLedger(ev Evidence) *ledger {
@@ -98,7 +99,7 @@ func (l *ledger) sync(ctx context.Context) (ledgerView, error) {
 				v.bad = append(v.bad, fmt.Sprintf("entry %d files order %s a second time: the first counts", i, e.Order))
 				return nil
 			}
-			v.orders[e.Order] = filing{index: i, entry: e, document: e.Detail["document"], hash: e.Detail["hash"], gates: e.Detail["gates"]}
+			v.orders[e.Order] = filing{index: i, entry: e, document: e.Detail["document"], hash: e.Detail["hash"], gates: e.Detail["gates"], stops: e.Detail["gates_blocking"]}
 			v.orderIDs = append(v.orderIDs, e.Order)
 		case WhatOverride:
 			own()

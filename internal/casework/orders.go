@@ -419,6 +419,19 @@ func (s *Service) record(ctx context.Context, by string, view ledgerView, rep Or
 	if err != nil {
 		return impound.Errorf(impound.KindOf(err), "couldn't keep the gates' verdicts: %w", err)
 	}
+	// What keeps names out, apart: it is read at each start, and the whole report
+	// of a large order is a hundred times as long.
+	sr := gateReport{Order: o.ID, Hash: rep.Hash}
+	for _, n := range rep.Names {
+		sr.Names = append(sr.Names, gateReportRow{n.Name, gate.Blocking(n.Verdicts)})
+	}
+	if b, err = json.Marshal(sr); err != nil {
+		return impound.Errorf(impound.KindInternal, "couldn't encode the gates' verdicts: %w", err)
+	}
+	stops, err := s.cfg.Evidence.Capture(ctx, impound.Artefact{Kind: "gates-blocking", Media: "application/json", Case: o.Case, Source: "gates of " + o.ID, Tool: s.cfg.Tool, By: by, At: now}, b)
+	if err != nil {
+		return impound.Errorf(impound.KindOf(err), "couldn't keep the gates' verdicts: %w", err)
+	}
 	blocked := rep.BlockedNames()
 	var shown []string
 	for _, n := range blocked[:min(len(blocked), 50)] {
@@ -427,7 +440,7 @@ func (s *Service) record(ctx context.Context, by string, view ledgerView, rep Or
 	return s.decide(ctx, impound.Entry{
 		ID: WhatOrderFile + ":" + o.ID, By: by, At: now, What: WhatOrderFile, Case: o.Case, Order: o.ID,
 		Detail: map[string]string{
-			"document": art.Hash, "hash": rep.Hash, "gates": gates.Hash, "signers": strings.Join(rep.Signers, " "),
+			"document": art.Hash, "hash": rep.Hash, "gates": gates.Hash, "gates_blocking": stops.Hash, "signers": strings.Join(rep.Signers, " "),
 			"names": fmt.Sprint(len(rep.Names)), "blocked": fmt.Sprint(len(blocked)), "blocked_names": strings.Join(shown, " "),
 			"from": o.From.Format(time.RFC3339), "until": o.Until.Format(time.RFC3339),
 		},
@@ -589,7 +602,7 @@ type filedOrder struct {
 // its lists don't change either. It fails when the gates' record can't be read:
 // then nobody knows what was blocked.
 func (s *Service) filed(f filing) (*filedOrder, error) {
-	key := f.document + " " + f.hash + " " + f.gates
+	key := f.document + " " + f.hash + " " + f.gates + " " + f.stops
 	s.mu.Lock()
 	d := s.docs[key]
 	s.mu.Unlock()
@@ -607,7 +620,11 @@ func (s *Service) filed(f filing) (*filedOrder, error) {
 	if o.ID != f.entry.Order || o.Hash() != f.hash {
 		return nil, impound.Errorf(impound.KindInternal, "the entry of order %s names the document of another order (%s)", f.entry.Order, o.ID)
 	}
-	b, err := s.artefact(f.gates, "what the gates said of order "+f.entry.Order)
+	hash := f.gates
+	if f.stops != "" {
+		hash = f.stops
+	}
+	b, err := s.artefact(hash, "what the gates said of order "+f.entry.Order)
 	if err != nil {
 		return nil, err
 	}
