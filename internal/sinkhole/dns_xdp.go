@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -91,7 +90,7 @@ func (s *Sinkhole) listenDNSXDP(addr string) (start func(), err error) {
 			serving.Add(1)
 			s.wg.Go(func() {
 				defer serving.Done()
-				h := frameHandler{s: s}
+				h := newFrameHandler(s)
 				if err := q.Serve(h.handle); err != nil {
 					s.cfg.Log.Error("sinkhole: AF_XDP ended; ordinary sockets answer where they can", "listener", xdpScheme+"://"+addr, "queue", q.ID(), "err", err)
 				}
@@ -117,33 +116,44 @@ func globalAddrs(ifi *net.Interface) ([]netip.Addr, error) {
 	return out, nil
 }
 
-// frameHandler answers one frame after the other. Its fields are room to work in.
+// frameHandler answers batches of frames.
 type frameHandler struct {
-	s   *Sinkhole
-	now time.Time
-	p   xdp.Packet
-	env dnsEnv
-	q   question
-	ev  impound.Event
+	u      *udpAnswerer
+	p      [xdp.Batch]xdp.Packet
+	d      [xdp.Batch]datagram
+	frames [xdp.Batch]*xdp.Frame // of each in d
 }
 
-func (h *frameHandler) handle(in, out []byte, first bool) int {
-	if first {
-		h.now = h.s.cfg.Now()
+func newFrameHandler(s *Sinkhole) *frameHandler { return &frameHandler{u: s.newUDPAnswerer()} }
+
+func (h *frameHandler) handle(frames []xdp.Frame) {
+	n := 0
+	for i := range frames {
+		f, p := &frames[i], &h.p[n]
+		f.Len = 0
+		if !xdp.Parse(f.In, p) {
+			h.u.s.n.badFrames.Add(1)
+			continue
+		}
+		room := p.HeadRoom()
+		h.d[n] = datagram{src: p.Src, dst: p.Dst, req: p.Payload, out: f.Out[room:room:len(f.Out)]}
+		h.frames[n] = f
+		n++
 	}
-	if !xdp.Parse(in, &h.p) {
-		h.s.n.badFrames.Add(1)
-		return 0
+	if n == 0 {
+		return
 	}
-	room := h.p.HeadRoom()
-	ans := h.s.answerUDP(out[room:room:len(out)], h.p.Payload, h.p.Src, h.p.Dst, h.now, &h.env, &h.q, &h.ev)
-	if len(ans) == 0 || h.p.Src.Port() == 0 { // nobody can get it
-		return 0
+	h.u.answer(h.d[:n], h.u.s.cfg.Now())
+	for i := range n {
+		f, p, ans := h.frames[i], &h.p[i], h.d[i].out
+		if len(ans) == 0 || p.Src.Port() == 0 { // nobody can get it
+			continue
+		}
+		if &ans[0] != &f.Out[p.HeadRoom()] {
+			continue // it outgrew the frame; can't be, at 1,232 octets
+		}
+		f.Len = p.Reply(f.Out, len(ans))
 	}
-	if &ans[0] != &out[room] {
-		return 0 // it outgrew the frame; can't be, at 1,232 octets
-	}
-	return h.p.Reply(out, len(ans))
 }
 
 // xdpCure says what to do about an error of xdp.Open.

@@ -3,6 +3,7 @@ package xdp
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -143,14 +144,24 @@ func (q *Queue) Stop() {
 	unix.Write(q.event, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 }
 
-// Serve hands each frame that comes in to handle, with room for an answer of
-// which handle gives the length; 0 sends none. first is set on the first frame
-// of a batch. No answer of a batch leaves before all its frames were handled.
-// handle must keep neither slice.
+// Frame is one that came in, and room for an answer.
+type Frame struct {
+	In, Out []byte
+	Len     int // of the answer in Out; 0 sends none
+}
+
+// Batch is the most frames that handle gets at once.
+const Batch = batchSize
+
+// Serve hands the frames that come in to handle, up to Batch at once, which
+// gives each its Len. No answer leaves before handle returns. handle must keep
+// none of them.
 //
 // Serve returns nil after Stop, or why the socket is of no use any more. While
 // nothing comes it sleeps.
-func (q *Queue) Serve(handle func(in, out []byte, first bool) int) error {
+func (q *Queue) Serve(handle func([]Frame)) error {
+	var batch [batchSize]Frame
+	var bases [batchSize]uint64
 	for {
 		ending := q.stop.Load() // before the last look
 		q.reclaim()
@@ -165,19 +176,37 @@ func (q *Queue) Serve(handle func(in, out []byte, first bool) int) error {
 			}
 			continue
 		}
+		// Frames to send from are taken from the end of free, which is the part
+		// that the cache still holds. Those without an answer are put back.
+		k := 0
 		for i := range n {
 			d := *q.rx.at(q.rx.cons + i)
 			base := d.Addr &^ (frameSize - 1)
 			if base >= frames*frameSize || d.Addr-base+uint64(d.Len) > frameSize {
 				continue // can't be; its frame is not ours to give back
 			}
-			out := q.free[len(q.free)-1]
-			sent := handle(q.umem[d.Addr:d.Addr+uint64(d.Len):d.Addr+uint64(d.Len)], q.umem[out:out+frameSize:out+frameSize], i == 0)
-			if 0 < sent && sent <= frameSize {
-				q.free = q.free[:len(q.free)-1]
-				q.tx.put(unix.XDPDesc{Addr: out, Len: uint32(sent)})
+			out := q.free[len(q.free)-1-k]
+			batch[k] = Frame{In: q.umem[d.Addr : d.Addr+uint64(d.Len) : d.Addr+uint64(d.Len)], Out: q.umem[out : out+frameSize : out+frameSize]}
+			bases[k] = base
+			k++
+		}
+		handle(batch[:k])
+		outs := q.free[len(q.free)-k:]
+		left := 0
+		for i := range k {
+			out := outs[k-1-i]
+			if l := batch[i].Len; 0 < l && l <= frameSize {
+				q.tx.put(unix.XDPDesc{Addr: out, Len: uint32(l)})
+				outs[k-1-i] = 0
+			} else {
+				left++
 			}
-			q.fill.put(base)
+			q.fill.put(bases[i])
+		}
+		if left == 0 {
+			q.free = q.free[:len(q.free)-k]
+		} else {
+			q.free = slices.DeleteFunc(q.free, func(a uint64) bool { return a == 0 })
 		}
 		q.rx.took(n)
 		q.fill.submit()
