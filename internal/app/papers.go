@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/capture"
 	"github.com/impound/impound/internal/casework"
 	"github.com/impound/impound/internal/evidence"
 	"github.com/impound/impound/internal/observe"
@@ -83,6 +84,16 @@ func (s *System) tell(it casework.ExhibitItem) (string, error) {
 			if json.Unmarshal(body, &v) == nil {
 				return v.Observation().Summary, nil
 			}
+		}
+	}
+	switch it.Kind {
+	case capture.KindWHOIS, capture.KindTLS, capture.KindLooks, capture.KindGating, capture.KindBrowser, capture.KindManifest:
+		body, err := s.Evidence.Read(it.Hash)
+		if err != nil {
+			return "", err
+		}
+		if text := capture.Tell(it.Kind, body); text != "" {
+			return text, nil
 		}
 	}
 	return it.Kind + " from " + it.Source, nil

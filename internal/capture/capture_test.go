@@ -296,4 +296,3 @@ func TestWithoutABrowserTheRestGoesOn(t *testing.T) {
 		}
 	}
 }
-

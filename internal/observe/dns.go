@@ -149,7 +149,16 @@ func (c *Observer) Child(ctx context.Context, name impound.Name) View {
 		return v
 	}
 	servers := c.addresses(ctx, p.NS, p.Glue)
-	v.Servers = each(servers, func(s server) ServerView { return c.askAll(ctx, s, name, false) })
+	v.Servers = each(servers, func(s server) ServerView {
+		// Whoever holds the name chose these addresses: they must not send us
+		// into our own network.
+		if ap, err := netip.ParseAddrPort(s.addr); err == nil && !public(ap.Addr()) {
+			if _, ok := c.route(s.addr); !ok {
+				return ServerView{Server: s.host, Addr: s.addr, Err: "not asked: " + errPrivate.Error()}
+			}
+		}
+		return c.askAll(ctx, s, name, false)
+	})
 	v.merge()
 	return v
 }
