@@ -589,7 +589,11 @@ func (b *bench) http() error {
 	if err != nil {
 		return err
 	}
-	peer, err := b.nginx(list, page, head, false)
+	peer, err := b.nginx(list, page, head, false, true)
+	if err != nil {
+		return err
+	}
+	usual, err := b.nginx(list, page, head, false, false)
 	if err != nil {
 		return err
 	}
@@ -602,11 +606,12 @@ func (b *bench) http() error {
 		if err != nil {
 			return err
 		}
-		rates, err := b.turns([]*server{us, peer}, b.wrk("http", script, 64))
+		rates, err := b.turns([]*server{us, peer, usual}, b.wrk("http", script, 64))
 		if err != nil {
 			return err
 		}
 		b.ratio("HTTP, "+t.what+", recorded, against nginx", rates[0], rates[1], t.bar)
+		b.ratio("HTTP, "+t.what+", recorded, against nginx without deferred accepts", rates[0], rates[2], 0)
 	}
 	return nil
 }
@@ -630,7 +635,7 @@ func (b *bench) https() error {
 	if err != nil {
 		return err
 	}
-	peer, err := b.nginx(list, page, head, true)
+	peer, err := b.nginx(list, page, head, true, true)
 	if err != nil {
 		return err
 	}
@@ -761,20 +766,21 @@ func (b *bench) sealing() error {
 	if b.rounds < 3 {
 		n = 400_000
 	}
-	var rate, size []float64
+	var rate, cpu, size []float64
 	for range min(b.rounds, 3) {
 		if err := b.ctx.Err(); err != nil {
 			return err
 		}
 		dir := filepath.Join(b.dir, "seal")
-		r, s, err := sealing(dir, list, n)
+		r, c, s, err := sealing(dir, list, n)
 		if err != nil {
 			return err
 		}
-		rate, size = append(rate, r), append(size, s)
+		rate, cpu, size = append(rate, r), append(cpu, c), append(size, s)
 		os.RemoveAll(dir)
 	}
 	b.row("sealing, events a second on all cores", kilo(median(rate)), "", median(rate), "events/s", 900_000, false)
+	b.row("sealing, events by processor second", kilo(median(cpu)), "", median(cpu), "events/s", -1, false)
 	b.row("sealing, octets of an event", fmt.Sprintf("%.1f", median(size)), "", median(size), "B", 21, true)
 	return nil
 }

@@ -271,8 +271,9 @@ func portOf(names []string, port string) []string {
 }
 
 // nginx starts one worker with our page, our headers and a buffered access log;
-// with TLS, with a server block and a certificate for each name.
-func (b *bench) nginx(names []string, page []byte, head string, secure bool) (*server, error) {
+// with TLS, with a server block and a certificate for each name. deferred has it
+// accept connections when something was said, as we do.
+func (b *bench) nginx(names []string, page []byte, head string, secure, deferred bool) (*server, error) {
 	bin, err := need("nginx")
 	if err != nil {
 		return nil, err
@@ -301,6 +302,9 @@ http {
   types { text/html html; } default_type text/html;
 `, dir)
 	listen := "listen " + s.addr + " backlog=4096"
+	if deferred {
+		listen += " deferred"
+	}
 	body := fmt.Sprintf("root %s; %s location / { try_files /index.html =404; }", dir, head)
 	if !secure {
 		fmt.Fprintf(&c, "server { %s default_server; %s }\n", listen, body)

@@ -13,6 +13,8 @@ import (
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/sinkhole/policy"
 	"github.com/impound/impound/internal/spool"
+
+	"golang.org/x/sys/unix"
 )
 
 // hubKey signs the benchmark's bundles. It is no secret: only servers that this
@@ -88,28 +90,28 @@ func events(dir string, do func(*impound.Event)) (n int, err error) {
 }
 
 // sealing fills a spool with n events of the traffic mix and seals it: events a
-// second with all processors, octets an event.
-func sealing(dir string, names []string, n int) (perSecond, perEvent float64, err error) {
+// second with all processors, and by processor second, octets an event.
+func sealing(dir string, names []string, n int) (perSecond, perProcessor, perEvent float64, err error) {
 	opt := spool.Options{Sensor: "bench", NoSeal: true}
 	s, err := spool.Open(dir, opt)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	t := time.Now().Add(-time.Hour)
 	for i := range n {
 		e := realistic(names, i)
 		e.At = t.Add(time.Duration(i) * 5 * time.Microsecond)
 		if err := s.Append(&e); err != nil {
-			return 0, 0, err
+			return 0, 0, 0, err
 		}
 	}
 	if err := s.Close(); err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	opt.NoSeal = false
-	begin := time.Now()
+	begin, cpu := time.Now(), processor()
 	if s, err = spool.Open(dir, opt); err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	defer s.Close()
 	// The newest journal stays open; all others are sealed.
@@ -117,26 +119,26 @@ func sealing(dir string, names []string, n int) (perSecond, perEvent float64, er
 	for {
 		left, err := filepath.Glob(filepath.Join(dir, "journal-*.jrn"))
 		if err != nil {
-			return 0, 0, err
+			return 0, 0, 0, err
 		}
 		if len(left) <= 1 {
-			took = time.Since(begin)
+			took, cpu = time.Since(begin), processor()-cpu
 			break
 		}
 		if time.Since(begin) > 2*time.Minute {
-			return 0, 0, fmt.Errorf("%d journals are not sealed after two minutes", len(left))
+			return 0, 0, 0, fmt.Errorf("%d journals are not sealed after two minutes", len(left))
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
 	segs, err := filepath.Glob(filepath.Join(dir, "seg-*.parquet"))
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	var size, count int64
 	for _, g := range segs {
 		st, err := os.Stat(g)
 		if err != nil {
-			return 0, 0, err
+			return 0, 0, 0, err
 		}
 		size += st.Size()
 		f := strings.Split(filepath.Base(g), "-")
@@ -149,7 +151,14 @@ func sealing(dir string, names []string, n int) (perSecond, perEvent float64, er
 		}
 	}
 	if count == 0 {
-		return 0, 0, fmt.Errorf("nothing was sealed")
+		return 0, 0, 0, fmt.Errorf("nothing was sealed")
 	}
-	return float64(count) / took.Seconds(), float64(size) / float64(count), nil
+	return float64(count) / took.Seconds(), float64(count) / cpu.Seconds(), float64(size) / float64(count), nil
+}
+
+// processor is the processor time of this process.
+func processor() time.Duration {
+	var u unix.Rusage
+	unix.Getrusage(unix.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
