@@ -45,6 +45,11 @@ func (d desk) Case(ctx context.Context, id string) (impound.Case, error) {
 	return d.s.Casework.Case(ctx, id)
 }
 
+// Verdicts gives what the gates said of a name, with reasons.
+func (d desk) Verdicts(ctx context.Context, caseID string, n impound.Name) ([]impound.GateVerdict, error) {
+	return d.s.Casework.Verdicts(ctx, caseID, n)
+}
+
 func (d desk) Actor(ctx context.Context, id string) (impound.Actor, error) {
 	actors, err := d.s.Casework.Actors(ctx)
 	if err != nil {

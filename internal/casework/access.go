@@ -100,6 +100,7 @@ var Needs = map[string]Need{
 	"Supplement":     {Reads: true},
 	"TokenPrincipal": {Reads: true},
 	"Tokens":         {Reads: true},
+	"Verdicts":       {Reads: true},
 }
 
 // act lets by call method, or says which role it takes. It gives what by may see:

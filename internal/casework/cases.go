@@ -88,7 +88,7 @@ func (s *Service) Case(ctx context.Context, id string) (impound.Case, error) {
 		if c, err = getCase(tx, x, id); err != nil {
 			return err
 		}
-		c.Domains, err = store.Values[impound.CaseDomain](tx, store.Query{Kind: kindDomain, Field: "case", Value: id})
+		c.Domains, err = readDomains(tx, id)
 		return err
 	})
 	return c, err
@@ -134,16 +134,11 @@ func getCase(tx store.Tx, x Sight, id string) (impound.Case, error) {
 func domainID(caseID string, n impound.Name) string { return caseID + "/" + n.String() }
 
 func getDomain(tx store.Tx, x Sight, caseID string, n impound.Name) (impound.CaseDomain, int64, error) {
-	d, rev, err := store.Get[impound.CaseDomain](tx, kindDomain, domainID(caseID, n))
+	d, rev, err := readDomain(tx, caseID, n)
 	if impound.KindOf(err) == impound.KindNotFound || err == nil && !x.Case(caseID) {
 		return impound.CaseDomain{}, 0, impound.Errorf(impound.KindNotFound, "%s is not in case %s", n.Defanged(), caseID).WithCure("add it with: impound case add " + caseID + " " + n.Defanged())
 	}
 	return d, rev, err
-}
-
-func putDomain(tx store.Tx, caseID string, rev int64, d impound.CaseDomain) error {
-	_, err := store.Put(tx, kindDomain, domainID(caseID, d.Name), rev, d, map[string]string{"case": caseID, "name": d.Name.String(), "state": string(d.State)})
-	return err
 }
 
 // AddName is a name to add to a case, with what is known of it.
@@ -181,7 +176,7 @@ func (s *Service) addNames(ctx context.Context, tx store.Tx, by, caseID string, 
 	seen := map[string]string{} // first sighting by name: G9 rests on it, so it is recorded
 	now := s.now()
 	for _, a := range names {
-		d, rev, err := store.Get[impound.CaseDomain](tx, kindDomain, domainID(caseID, a.Name))
+		d, rev, err := readDomain(tx, caseID, a.Name)
 		switch {
 		case impound.KindOf(err) == impound.KindNotFound:
 			d = impound.CaseDomain{Name: a.Name, State: impound.StateCandidate, History: []impound.StateChange{{At: now, By: by, State: impound.StateCandidate, Why: "added to the case"}}}

@@ -136,7 +136,7 @@ func (s *Service) check(ctx context.Context, view ledgerView, x Sight, filename 
 		} else if err != nil {
 			return err
 		}
-		if c.Domains, err = store.Values[impound.CaseDomain](tx, store.Query{Kind: kindDomain, Field: "case", Value: o.Case}); err != nil {
+		if c.Domains, err = readDomains(tx, o.Case); err != nil {
 			return err
 		}
 		return s.claims(tx, x, c, o, claims)
@@ -190,7 +190,7 @@ func (s *Service) claims(tx store.Tx, x Sight, c impound.Case, o *impound.Order,
 		if other.ID == c.ID || other.Actor == c.Actor || other.Actor == "" || len(x.view.seals[other.ID].Parties) > 0 && !slices.Contains(x.view.seals[other.ID].Parties, x.id) {
 			continue
 		}
-		ds, err := store.Values[impound.CaseDomain](tx, store.Query{Kind: kindDomain, Field: "case", Value: other.ID})
+		ds, err := readDomains(tx, other.ID)
 		if err != nil {
 			return err
 		}
@@ -490,7 +490,7 @@ func (s *Service) noteFiled(ctx context.Context, f filing, rep OrderReport) erro
 			return err
 		}
 		for _, n := range rep.Names {
-			d, rev, err := store.Get[impound.CaseDomain](tx, kindDomain, domainID(o.Case, n.Name))
+			d, rev, err := readDomain(tx, o.Case, n.Name)
 			if impound.KindOf(err) == impound.KindNotFound {
 				d = impound.CaseDomain{Name: n.Name, State: impound.StateCandidate, History: []impound.StateChange{{At: now, By: by, State: impound.StateCandidate, Why: "listed in order " + o.ID}}}
 			} else if err != nil {

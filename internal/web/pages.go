@@ -777,7 +777,15 @@ func (s *server) namePage(ctx context.Context, r *http.Request) (*page, error) {
 	}
 	d.Gates = &table{ID: "gates", Title: "Gates", Live: true, CLI: cli, Empty: "The gates have not been run.",
 		Cols: []col{txt("gate", "gate"), txt("outcome", "outcome"), txt("reason", "reason"), txt("data", "rests on"), txt("as_of", "as of (UTC)")}}
-	for _, v := range dom.Verdicts {
+	verdicts := dom.Verdicts
+	if full, ok := s.desk.(interface {
+		Verdicts(ctx context.Context, caseID string, n impound.Name) ([]impound.GateVerdict, error)
+	}); ok {
+		if vs, err := full.Verdicts(ctx, id, dom.Name); err == nil {
+			verdicts = vs
+		}
+	}
+	for _, v := range verdicts {
 		tone := outcomeTone[v.Outcome]
 		if tone == "" {
 			tone = "warn"
