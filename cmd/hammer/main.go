@@ -174,7 +174,11 @@ func (h *hammer) load(path string) error {
 	}
 	h.list = list
 	r := rand.New(rand.NewPCG(1, 2))
-	h.packets = make([][]byte, 1<<16)
+	n := 1 << 16
+	if len(list) > n/2 { // or else most names are never asked for
+		n = 1 << 19
+	}
+	h.packets = make([][]byte, n)
 	for i := range h.packets {
 		name, n, qtype := list[r.IntN(len(list))], r.IntN(100), uint16(1)
 		for _, m := range mix {
