@@ -10,11 +10,11 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/sinkhole/policy"
 	"github.com/impound/impound/internal/spool"
-
-	"golang.org/x/sys/unix"
 )
 
 // hubKey signs the benchmark's bundles. It is no secret: only servers that this
