@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -24,12 +25,17 @@ func TestMain(m *testing.M) {
 	if os.Getenv("IMPOUND_TEST_CLI") != "" { // a child of TestServe
 		os.Exit(Main(context.Background(), os.Args[1:], OS()))
 	}
+	// The long tests mostly wait for other processes.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){
 		"impound": func() { os.Exit(Main(context.Background(), os.Args[1:], OS())) },
 	})
 }
 
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
