@@ -398,14 +398,10 @@ func (d desk) Reports(ctx context.Context, caseID string) ([]web.ReportView, err
 }
 
 func (d desk) Log(ctx context.Context, q web.LogQuery) ([]web.LogEntry, int, error) {
-	es, err := d.s.Log(ctx, evidence.Filter{Case: q.Case, Order: q.Order, Name: q.Name, Type: q.Type})
+	es, n, err := d.s.LogPage(ctx, evidence.Filter{Case: q.Case, Order: q.Order, Name: q.Name, Type: q.Type, Limit: q.Limit}, q.Offset)
 	if err != nil {
 		return nil, 0, err
 	}
-	n := len(es)
-	slices.Reverse(es)
-	es = es[min(q.Offset, n):]
-	es = es[:min(q.Limit, len(es))]
 	out := make([]web.LogEntry, len(es))
 	for i, e := range es {
 		out[i] = web.LogEntry{Index: e.Index, Entry: e.Entry}

@@ -65,6 +65,39 @@ func (s *System) Log(ctx context.Context, f evidence.Filter) ([]evidence.Indexed
 	return es, nil
 }
 
+// LogPage gives a page of the entries that fit f, the newest first, after leaving
+// offset out, and how many fit. Where nothing is hidden from whoever asks it reads
+// no more than the page.
+func (s *System) LogPage(ctx context.Context, f evidence.Filter, offset int) ([]evidence.Indexed, int, error) {
+	x, err := s.Casework.Sight(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	guarded, err := s.Guarded(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	limit := f.Limit
+	if len(x.Hidden()) == 0 {
+		es, n, err := s.Evidence.Newest(ctx, f, offset)
+		if guarded {
+			for i := range es {
+				es[i].Index, es[i].Entry = int64(n-1-offset-i), veil(es[i].Entry)
+			}
+		}
+		return es, n, err
+	}
+	f.Limit = 0
+	es, err := s.Log(ctx, f)
+	if err != nil {
+		return nil, 0, err
+	}
+	n := len(es)
+	slices.Reverse(es)
+	es = es[min(offset, n):]
+	return es[:min(limit, len(es))], n, nil
+}
+
 // housewide are entries that count over all cases.
 var housewide = map[string]string{
 	"sinkhole.policy": "a policy was made", "sensor.status": "a sensor said which policy it obeys",
