@@ -146,10 +146,13 @@ type Case struct {
 	Summary string    `json:"summary,omitempty"`
 	PAP     PAP       `json:"pap,omitempty"`
 	// Originator gave us the case's names, where no name says otherwise.
-	Originator string       `json:"originator,omitempty"`
-	Parties    []CaseParty  `json:"parties,omitempty"`
-	Tasks      []Task       `json:"tasks,omitempty"`
-	Domains    []CaseDomain `json:"domains"`
+	Originator string      `json:"originator,omitempty"`
+	Parties    []CaseParty `json:"parties,omitempty"`
+	Tasks      []Task      `json:"tasks,omitempty"`
+	// SealedFor are the parties to the seal; none: the case is not sealed. It is
+	// read from the evidence log, never from the stored case.
+	SealedFor []string     `json:"sealed_for,omitempty"`
+	Domains   []CaseDomain `json:"domains"`
 }
 
 // CaseDomain is one name of a case with its history.

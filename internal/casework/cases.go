@@ -54,7 +54,7 @@ func (s *Service) OpenCase(ctx context.Context, by string, c impound.Case) error
 	if c.Opened.IsZero() {
 		c.Opened = s.now()
 	}
-	c.Opened, c.Domains = c.Opened.UTC(), nil
+	c.Opened, c.Domains, c.SealedFor = c.Opened.UTC(), nil, nil
 	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		old, _, err := store.Get[impound.Case](tx, kindCase, c.ID)
 		switch {
@@ -88,6 +88,7 @@ func (s *Service) Case(ctx context.Context, id string) (impound.Case, error) {
 		if c, err = getCase(tx, x, id); err != nil {
 			return err
 		}
+		c.SealedFor = x.Sealed(id)
 		c.Domains, err = readDomains(tx, id)
 		return err
 	})
@@ -105,7 +106,11 @@ func (s *Service) Cases(ctx context.Context) ([]impound.Case, error) {
 		cs, err = store.Values[impound.Case](tx, store.Query{Kind: kindCase})
 		return err
 	})
-	return slices.DeleteFunc(cs, func(c impound.Case) bool { return !x.Case(c.ID) }), err
+	cs = slices.DeleteFunc(cs, func(c impound.Case) bool { return !x.Case(c.ID) })
+	for i := range cs {
+		cs[i].SealedFor = x.Sealed(cs[i].ID)
+	}
+	return cs, err
 }
 
 // CountNames counts the names of a case by state.

@@ -363,6 +363,8 @@ type caseData struct {
 	Timeline *table
 	Artefact *table
 	Reports  *table
+	Tasks    *table
+	Parties  *table
 	MoreLog  string
 	AllNames string // page of all names, when the case page shows some
 }
@@ -470,10 +472,11 @@ func (s *server) casePage(ctx context.Context, r *http.Request) (*page, error) {
 	d.Artefact = s.artefactTable(arts, id)
 	d.Artefact.Total, d.Artefact.Live = nArts, true
 	d.Reports = s.reportTable(reports, id)
+	d.Tasks, d.Parties = s.taskTable(d.Case), s.partyTable(d.Case)
 	d.MoreLog = "/log?" + base.Encode()
 	return &page{Tmpl: "case.html", Title: c.ID + ": " + defangHosts(c.Title), Nav: "/cases", Data: d,
 		Plots:  map[string]string{"over-time": svg, "by-network": barsSVG},
-		Tables: []*table{d.Names, d.OrderTab, d.Victims, d.Newest, d.Timeline, d.Artefact, d.Reports}}, nil
+		Tables: []*table{d.Names, d.OrderTab, d.Victims, d.Newest, d.Timeline, d.Artefact, d.Reports, d.Tasks, d.Parties}}, nil
 }
 
 type stateCount struct {
@@ -679,6 +682,32 @@ func (s *server) reportTable(reports []ReportView, id string) *table {
 		}
 		t.Rows = append(t.Rows, row{Key: x.ID, Cells: []cell{
 			text(x.Recipient), mono(x.Format), number(x.Rows), {Value: x.State, Kind: "badge", Tone: tone}, mono(x.File), hashCell(x.Hash), s.timeCell(x.At)}})
+	}
+	return t
+}
+
+func (s *server) taskTable(c impound.Case) *table {
+	t := &table{ID: "tasks", Title: "Tasks", Live: true, CLI: cliLine("case", "task", "list", c.ID), Empty: "Nobody has a task here. Give one: " + cliLine("case", "task", "add", c.ID),
+		Cols: []col{txt("id", "task"), txt("title", "what"), txt("owner", "who"), txt("due", "due (UTC)"), txt("state", "state")}}
+	for _, x := range c.Tasks {
+		state := cell{Value: "open", Kind: "badge"}
+		switch {
+		case !x.Done.IsZero():
+			state = cell{Value: "done", Kind: "badge", Tone: "good"}
+		case !x.Due.IsZero() && s.now().After(x.Due):
+			state = cell{Value: "overdue", Kind: "badge", Tone: "bad"}
+		}
+		t.Rows = append(t.Rows, row{Key: x.ID, Cells: []cell{mono(x.ID), text(x.Title), text(x.Owner), s.timeCell(x.Due), state}})
+	}
+	return t
+}
+
+func (s *server) partyTable(c impound.Case) *table {
+	t := &table{ID: "parties", Title: "Victims, parties, counsel", Live: true, CLI: cliLine("case", "party", "list", c.ID), Empty: "Nobody is noted yet. Note somebody: " + cliLine("case", "party", "add", c.ID),
+		Cols: []col{txt("id", "party"), txt("kind", "kind"), txt("name", "name"), txt("contact", "contact"), txt("tlp", "TLP"), txt("pap", "PAP"), txt("originator", "from")}}
+	for _, x := range c.Parties {
+		m := x.Marking.In(c.Marking())
+		t.Rows = append(t.Rows, row{Key: x.ID, Cells: []cell{mono(x.ID), text(x.Kind), text(x.Name), text(x.Contact), text(string(m.TLP)), text(string(m.PAP)), text(m.Originator)}})
 	}
 	return t
 }
