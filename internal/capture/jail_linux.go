@@ -217,11 +217,25 @@ func JailMain() int {
 		return say(reply{Err: "the jail was given no job: " + err.Error()})
 	}
 	unix.Close(jailSelf)
+	unix.CloseOnExec(jailSocket)
+	go endWithParent()
 	addr, err := giveListener()
 	if err != nil {
 		return say(reply{Err: "the jail has no way out: " + err.Error()})
 	}
 	return say(drive(j, addr))
+}
+
+// endWithParent ends the jail when the parent is gone, whatever ended it: its
+// end of the socket is closed then. The kernel takes the browser along, with the
+// PID namespace or as it was told at its start.
+func endWithParent() {
+	var b [1]byte
+	for {
+		if n, err := unix.Read(jailSocket, b[:]); n == 0 && err == nil || err != nil && !errors.Is(err, unix.EINTR) {
+			os.Exit(1)
+		}
+	}
 }
 
 // giveListener opens the proxy's listening socket in here and hands it to the
@@ -237,9 +251,7 @@ func giveListener() (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	err = unix.Sendmsg(jailSocket, []byte{0}, unix.UnixRights(int(f.Fd())), nil, 0)
-	unix.Close(jailSocket)
-	return l.Addr().String(), err
+	return l.Addr().String(), unix.Sendmsg(jailSocket, []byte{0}, unix.UnixRights(int(f.Fd())), nil, 0)
 }
 
 // shutIn takes away what the browser needs not, then starts the second stage.

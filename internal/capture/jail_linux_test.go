@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -87,6 +88,57 @@ func probe() int {
 	}
 	_, _ = os.Stdout.Write(r)
 	return 0
+}
+
+// When the capture is killed, the browser goes too.
+func TestTheJailEndsWithItsParent(t *testing.T) {
+	needBrowser(t)
+	if os.Getenv("CAPTURE_VICTIM") != "" { // the process that is killed
+		w := newWorld(t, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+			rw.Header().Set("Content-Type", "text/html")
+			_, _ = rw.Write([]byte(`<script>for(;;){}</script>`))
+		}))
+		w.cfg.Bounds.Browser = time.Minute
+		w.take(t, Request{})
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestTheJailEndsWithItsParent$")
+	cmd.Env = append(os.Environ(), "CAPTURE_VICTIM=1")
+	must(t, cmd.Start())
+	for i := 0; len(jailPids(cmd.Process.Pid)) == 0 && i < 400; i++ {
+		time.Sleep(50 * time.Millisecond)
+	}
+	pids := jailPids(cmd.Process.Pid)
+	if len(pids) == 0 {
+		t.Error("no jail was started")
+	}
+	must(t, cmd.Process.Kill())
+	_ = cmd.Wait()
+	for i := 0; i < 200; i++ {
+		left := 0
+		for _, p := range pids {
+			if s, err := os.ReadFile("/proc/" + p + "/status"); err == nil && !strings.Contains(string(s), "State:\tZ") {
+				left++
+			}
+		}
+		if left == 0 {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Errorf("the jail outlives its parent: %v", pids)
+}
+
+// jailPids gives the children of a process.
+func jailPids(parent int) []string {
+	var out []string
+	dirs, _ := filepath.Glob("/proc/[0-9]*/status")
+	for _, d := range dirs {
+		if s, err := os.ReadFile(d); err == nil && strings.Contains(string(s), "PPid:\t"+strconv.Itoa(parent)+"\n") {
+			out = append(out, filepath.Base(filepath.Dir(d)))
+		}
+	}
+	return out
 }
 
 func TestWhatTheJailHolds(t *testing.T) {
