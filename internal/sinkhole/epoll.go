@@ -6,11 +6,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 	"unsafe"
 
@@ -99,15 +97,12 @@ type clockList struct {
 
 type webLoop struct {
 	w     *webServer
-	ep    *os.File
-	rc    syscall.RawConn
 	epfd  int
 	wake  int
 	socks []*sock // by descriptor
 	free  []*sock
 	lists [lists]clockList
 	now   int64
-	armed int64
 	gen   uint32
 
 	buf, out, sealed []byte
@@ -198,24 +193,18 @@ func newWebLoop(w *webServer) (*webLoop, error) {
 		unix.Close(epfd)
 		return nil, err
 	}
-	unix.SetNonblock(epfd, true) // so that Go's poller takes it
-	l := &webLoop{w: w, ep: os.NewFile(uintptr(epfd), "epoll"), epfd: epfd, wake: wake, memo: newMemo(), buf: make([]byte, readRoom)}
+	l := &webLoop{w: w, epfd: epfd, wake: wake, memo: newMemo(), buf: make([]byte, readRoom)}
 	lim := w.s.cfg.Limits
 	l.lists[listHead].after = int64(lim.HeadTimeout)
 	l.lists[listIdle].after = int64(lim.IdleTimeout)
 	l.lists[listWrite].after = int64(2 * lim.HeadTimeout)
 	l.lists[listLinger].after = int64(linger)
-	if l.rc, err = l.ep.SyscallConn(); err == nil {
-		err = l.ep.SetReadDeadline(time.Time{}) // fails when the poller didn't
-	}
-	if err == nil {
-		err = l.control(unix.EPOLL_CTL_ADD, wake, 0, unix.EPOLLIN)
-	}
+	err = l.control(unix.EPOLL_CTL_ADD, wake, 0, unix.EPOLLIN)
 	if err == nil {
 		err = l.control(unix.EPOLL_CTL_ADD, w.lfd, 0, unix.EPOLLIN|unix.EPOLLEXCLUSIVE)
 	}
 	if err != nil {
-		l.ep.Close()
+		unix.Close(epfd)
 		unix.Close(wake)
 		return nil, err
 	}
@@ -229,7 +218,7 @@ var newLoopHook func(*webLoop) // for tests
 
 func (w *webServer) closeFDs() {
 	for _, l := range w.loops {
-		l.ep.Close()
+		unix.Close(l.epfd)
 		unix.Close(l.wake)
 	}
 	w.loops = nil
@@ -318,8 +307,8 @@ func (l *webLoop) poll() int {
 	return int(n)
 }
 
-// wait gives the next events, or none when a clock ran out. It waits in Go's
-// poller, which sees that our epoll has something: so no processor is held.
+// wait gives the next events, or none when a clock ran out. It waits in the
+// kernel: Go's poller would wake another thread for each event, only to wake us.
 func (l *webLoop) wait() int {
 	if n := l.poll(); n > 0 {
 		return n
@@ -330,18 +319,13 @@ func (l *webLoop) wait() int {
 			next = c.due
 		}
 	}
-	if next != 0 && (l.armed == 0 || next < l.armed) {
-		l.armed = next
-		l.ep.SetReadDeadline(loopStart.Add(time.Duration(next)))
+	ms := -1
+	if next != 0 {
+		ms = int(max(0, min(next-clockNow()+999_999, int64(time.Hour))) / 1_000_000)
 	}
-	n := 0
-	err := l.rc.Read(func(uintptr) bool {
-		n = l.poll()
-		return n > 0
-	})
-	if err != nil && l.armed != 0 {
-		l.armed = 0
-		l.ep.SetReadDeadline(time.Time{})
+	n, err := unix.EpollWait(l.epfd, l.events[:], ms)
+	if err != nil {
+		return 0
 	}
 	return n
 }
