@@ -4,7 +4,7 @@ export CGO_ENABLED ?= 0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/impound/impound/internal/cli.version=$(VERSION)
 
-.PHONY: run build test race lint fuzz faults bench bench-sinkhole eval-watch eval-gates clean
+.PHONY: run build test race lint fuzz faults bench bench-sinkhole bench-seizure eval-watch eval-gates clean
 
 build: bin/impound bin/testregistry
 
@@ -52,6 +52,11 @@ bench:
 bench-sinkhole:
 	@$(GO) build -trimpath -o bin/benchsinkhole ./cmd/benchsinkhole
 	@exec ./bin/benchsinkhole $(BENCH_FLAGS)
+
+# 10,000 names at 20 practice registries that fail on purpose, at one instant.
+bench-seizure:
+	@$(GO) build -trimpath -o bin/benchseizure ./cmd/benchseizure
+	@exec ./bin/benchseizure $(BENCH_FLAGS)
 
 # How well watch finds, on a folder of data that is not ours to ship: figures
 # split by time. make eval-watch DATA=folder

@@ -366,7 +366,7 @@ func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, np NamePlan) (
 	if !ordered && why == "" {
 		why = "it is withheld from the mandate: a gate keeps it out"
 	}
-	v, err := conn.Info(ctx, n)
+	v, err := e.lookAt(ctx, conn, n)
 	if ctx.Err() != nil {
 		return np, ctx.Err()
 	}
@@ -408,6 +408,23 @@ func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, np NamePlan) (
 		}
 	}
 	return np, nil
+}
+
+// lookAt looks at a name at its provider, and again where that had trouble of its
+// own: looking twice does no harm, and a name left out of a plan does.
+func (e *Engine) lookAt(ctx context.Context, conn Connector, n impound.Name) (RegistryView, error) {
+	wait := e.cfg.Backoff
+	for try := 0; ; try++ {
+		v, err := conn.Info(ctx, n)
+		if err == nil || impound.KindOf(err) != impound.KindUnavailable || try+1 >= e.cfg.Tries || ctx.Err() != nil {
+			return v, err
+		}
+		e.say(Event{Provider: conn.Provider(), Name: n, Phase: "retry", Text: err.Error()})
+		if e.cfg.Sleep(ctx, wait) != nil {
+			return v, err
+		}
+		wait = min(2*wait, 30*time.Second)
+	}
 }
 
 // keepSeen keeps what was seen of a name at its provider, its parent and RDAP,

@@ -13,7 +13,7 @@ import (
 // lagging is an observer whose resolvers show the former state for some looks.
 type lagging struct {
 	*provider
-	looks int // that still show it, per name
+	looks int // that still show it, or see nothing, per name; 0 with blind is all
 	blind bool
 	seen  map[impound.Name]int
 }
@@ -22,9 +22,9 @@ func (l *lagging) Resolve(ctx context.Context, x impound.Name) observe.View {
 	v := l.provider.Resolve(ctx, x)
 	l.w.mu.Lock()
 	defer l.w.mu.Unlock()
-	if l.seen[x]++; l.blind {
+	if l.seen[x]++; l.blind && (l.looks == 0 || l.seen[x] <= l.looks) {
 		v.Servers = []observe.ServerView{{Server: "s", Err: "no answer"}}
-	} else if l.seen[x] <= l.looks {
+	} else if !l.blind && l.seen[x] <= l.looks {
 		v.Servers[0].NS, v.Servers[0].DS = []string{"ns1.actor.test", "ns2.actor.test"}, nil
 	}
 	return v
@@ -39,10 +39,11 @@ func TestSettleWaitsForWhatIsOnItsWay(t *testing.T) {
 		want   int // looks
 		done   bool
 	}{
-		"one look":                  {0, false, 2, 1, false},
-		"waits until it shows":      {10 * time.Second, false, 2, 3, true},
-		"not for ever":              {3 * time.Second, false, 1000, 5, false},
-		"not for what it can't see": {10 * time.Second, true, 0, 1, false},
+		"one look":                             {0, false, 2, 1, false},
+		"waits until it shows":                 {10 * time.Second, false, 2, 3, true},
+		"not for ever":                         {3 * time.Second, false, 1000, 5, false},
+		"a few times for what it can't see":    {10 * time.Second, true, 0, 4, false},
+		"until it is seen, where that is soon": {10 * time.Second, true, 2, 3, true},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()

@@ -195,7 +195,8 @@ func words(vs []ViewStatus) string {
 
 // settle verifies after the acts: once, and again while a view still shows the
 // former state, until the time that the configuration gives for it is over.
-// What is otherwise, or can't be seen, waiting doesn't mend.
+// What is otherwise, waiting doesn't mend; what could not be seen is looked at
+// blindLooks times, since servers have trouble of their own.
 func (e *Engine) settle(ctx context.Context, m *impound.Mandate, p *Plan, rs []NameResult) {
 	pause := min(time.Second, max(e.cfg.Settle/4, time.Millisecond))
 	var open []int
@@ -204,7 +205,9 @@ func (e *Engine) settle(ctx context.Context, m *impound.Mandate, p *Plan, rs []N
 			open = append(open, i)
 		}
 	}
+	looks := 0
 	for waited := time.Duration(0); len(open) > 0 && ctx.Err() == nil; waited += pause {
+		looks++
 		_ = parallel(ctx, e.cfg.Parallel, len(open), func(k int) error {
 			i := open[k]
 			st, err := e.verifyOne(ctx, m, rs[i].Name, p.wants(m, i))
@@ -213,16 +216,20 @@ func (e *Engine) settle(ctx context.Context, m *impound.Mandate, p *Plan, rs []N
 			}
 			return nil
 		})
-		open = slices.DeleteFunc(open, func(i int) bool { return rs[i].Status != nil && !rs[i].Status.onItsWay() })
+		open = slices.DeleteFunc(open, func(i int) bool { return rs[i].Status != nil && !rs[i].Status.onItsWay(looks < blindLooks) })
 		if waited >= e.cfg.Settle || len(open) == 0 || e.cfg.Sleep(ctx, pause) != nil {
 			return
 		}
 	}
 }
 
-// onItsWay says whether the newest look leaves hope that the next one shows more.
-func (s *NameStatus) onItsWay() bool {
-	return slices.ContainsFunc(s.Views, func(v ViewStatus) bool { return v.State == NotYet })
+// blindLooks is how often settle looks at a view that it can't see.
+const blindLooks = 4
+
+// onItsWay says whether the newest look leaves hope that the next one shows more:
+// blind says whether a view that could not be seen does.
+func (s *NameStatus) onItsWay(blind bool) bool {
+	return slices.ContainsFunc(s.Views, func(v ViewStatus) bool { return v.State == NotYet || blind && v.State == Unknown })
 }
 
 // judgeSet compares a set of name servers with the ordered and the former one.
