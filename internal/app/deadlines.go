@@ -117,6 +117,18 @@ func (s *System) deadlines(ctx context.Context, m *impound.Mandate) ([]Deadline,
 			add(open.AddDate(0, 0, days), DueContest, on.Name, o.Parties.Counsel, "the contest of %s, made on %s, must be answered", on.Name.Defanged(), open.Format(time.DateOnly))
 		}
 	}
+	if s.Evidence == nil {
+		return out, nil
+	}
+	claims, err := s.Claims(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range claims {
+		if c.State == "open" && slices.Contains(c.Order, o.ID) {
+			add(c.Due, DueContest, c.Name, o.Parties.Counsel, "claim %s on %s, made by the public form on %s, must be answered", c.Ref, c.Name.Defanged(), c.At.Format(time.DateOnly))
+		}
+	}
 	return out, nil
 }
 
