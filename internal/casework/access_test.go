@@ -163,10 +163,13 @@ func TestASealedCaseIsNoCase(t *testing.T) {
 	// Sealed and missing have the same words, whatever is tried.
 	n := impound.MustName("quiet-verify.com")
 	same := map[string]func(id string) error{
-		"case":       func(id string) error { _, err := d.Case(eve, id); return err },
-		"count":      func(id string) error { _, err := d.CountNames(eve, id); return err },
-		"add":        func(id string) error { _, err := d.AddNames(eve, "eve", id, add("x.com")); return err },
-		"add list":   func(id string) error { _, err := d.AddNamesFrom(eve, "eve", id, "f", strings.NewReader("x.com\n")); return err },
+		"case":  func(id string) error { _, err := d.Case(eve, id); return err },
+		"count": func(id string) error { _, err := d.CountNames(eve, id); return err },
+		"add":   func(id string) error { _, err := d.AddNames(eve, "eve", id, add("x.com")); return err },
+		"add list": func(id string) error {
+			_, err := d.AddNamesFrom(eve, "eve", id, "f", strings.NewReader("x.com\n"))
+			return err
+		},
 		"state":      func(id string) error { return d.SetState(eve, "eve", id, n, impound.StateReleased, "x") },
 		"attach":     func(id string) error { return d.AttachEvidence(eve, "eve", id, n) },
 		"draft":      func(id string) error { _, err := d.DraftOrder(eve, id, template("O-1")); return err },
@@ -293,4 +296,35 @@ func TestACandidateInASealedCaseStaysOpenToOthers(t *testing.T) {
 		t.Errorf("ann sees %v", own)
 	}
 	d.ok(d.Promote(ctx, "eve", n, "OPEN"))
+}
+
+// One person can't be two approvers: not by another key, not by another spelling.
+func TestTwoApproversAreTwoPeople(t *testing.T) {
+	ctx := t.Context()
+	d := newDesk(t)
+	try := func(id, name, by string) error {
+		p := person(id, impound.RoleApprover)
+		p.Name = name
+		if by != "" {
+			p.Key = person(by).Key
+		}
+		return d.Enrol(ctx, casework.SignEnrolment(p, "root", key("root")))
+	}
+	for what, err := range map[string]error{
+		"the same key":     try("robert", "Robert", "bob"),
+		"another case":     try("BOB", "Robert", ""),
+		"digits":           try("b0b", "Robert", ""),
+		"a separator":      try("bo.b", "Robert", ""),
+		"the same name":    try("robert", "BOB", ""),
+		"the name, spaced": try("robert", "B o-b", ""),
+	} {
+		d.refuses(err, impound.KindConflict)
+		if err == nil {
+			t.Errorf("%s was taken", what)
+		}
+	}
+	for _, id := range []string{"b\u043eb", "bob\u200b", "\uff42ob"} { // Cyrillic o, zero width space, full-width b
+		d.refuses(try(id, "Robert", ""), impound.KindInvalid)
+	}
+	d.ok(try("robert", "Robert", ""))
 }

@@ -164,6 +164,16 @@ func (r *Ring) admit(e Enrolment) (*Ring, error) {
 			return nil, impound.Errorf(impound.KindConflict, "the key of %s is %s's: one key is one person", e.ID, id).WithCure("make a key of his own")
 		}
 	}
+	// Two approvers must be two people. Who has a new key, or another spelling,
+	// gives up what the old one could do first.
+	for id, p := range r.people {
+		if id == e.ID || len(p.Roles) == 0 || len(e.Roles) == 0 {
+			continue
+		}
+		if lookalike(id) == lookalike(e.ID) || foldAlias(p.Name) != "" && foldAlias(p.Name) == foldAlias(e.Name) {
+			return nil, impound.Errorf(impound.KindConflict, "%s reads like %s, who is enrolled: two people must be told apart", e.ID, id).WithCure("choose another id and name; for the same person with a new key, take the roles of " + id + " away first")
+		}
+	}
 	if r.used[e.key()] {
 		return nil, impound.Errorf(impound.KindRefused, "this enrolment of %s was used before, and has been replaced since", e.ID).WithCure("sign a new one")
 	}
@@ -189,6 +199,12 @@ func (r *Ring) admit(e Enrolment) (*Ring, error) {
 	}
 	n.people[e.ID] = p
 	return n, nil
+}
+
+// lookalike folds what reads alike in an id: case, separators, and the letters and
+// digits that are mixed up. Ids are ASCII, so there is no more to mix up.
+func lookalike(id string) string {
+	return strings.NewReplacer(".", "", "-", "", "_", "", "0", "o", "1", "l", "i", "l", "rn", "m", "vv", "w").Replace(strings.ToLower(id))
 }
 
 // Keyring gives the people enrolled now, replayed from the evidence log with
