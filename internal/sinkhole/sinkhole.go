@@ -73,6 +73,7 @@ type Config struct {
 // number no limit.
 type Limits struct {
 	DNSPerSecond   int           // UDP answers per second and network (/24, /56); 1000
+	UDPPerSecond   int           // datagrams to udp:// recorded one by one, per second and network; 100
 	ConnsPerSource int           // open connections per address (IPv6: per /64); 256
 	Conns          int           // open connections per listener; 20,000
 	AllConns       int           // open connections of all listeners; what the limit of open files leaves
@@ -88,6 +89,7 @@ func (l Limits) withDefaults() Limits {
 		}
 	}
 	def(&l.DNSPerSecond, 1000)
+	def(&l.UDPPerSecond, 100)
 	def(&l.ConnsPerSource, 256)
 	def(&l.Conns, 20_000)
 	def(&l.AllConns, filesFor())
@@ -131,8 +133,10 @@ type Sinkhole struct {
 	certs  *certs
 	lures  *sealer
 	rrl    *rateLimit
-	conns  *connLimit
-	room   *room
+
+	catchAll *rateLimit // of udp://
+	conns    *connLimit
+	room     *room
 
 	failedAt atomic.Int64 // when a failure to record was last logged
 
@@ -207,6 +211,7 @@ func New(cfg Config) (*Sinkhole, error) {
 	s.certs = newCerts(cfg.Now)
 	s.lures = &sealer{key: cfg.LureKey, to: cfg.Recipients, perSecond: cfg.Limits.SealPerSecond}
 	s.rrl = newRateLimit(cfg.Limits.DNSPerSecond)
+	s.catchAll = newRateLimit(cfg.Limits.UDPPerSecond)
 	s.room = &room{total: newBound(cfg.Limits.AllConns), cut: &s.n.connsCut}
 	s.conns = &connLimit{perSource: cfg.Limits.ConnsPerSource, open: map[netip.Addr]int{}}
 	if err := s.SetPolicy(cfg.Policy); err != nil {

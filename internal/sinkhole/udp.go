@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -59,6 +60,8 @@ const udpFirst = 128
 
 func (s *Sinkhole) serveUDP(c *net.UDPConn, wild bool) {
 	local := addrPort(c.LocalAddr())
+	over := newOverflow(s, local)
+	defer over.flush()
 	rc, err := c.SyscallConn()
 	if err != nil {
 		return
@@ -94,12 +97,83 @@ func (s *Sinkhole) serveUDP(c *net.UDPConn, wild bool) {
 		if wild {
 			dst = dstOf(oob[:oobn], local)
 		}
-		ev := contact(impound.ProtoUDP, from, dst, s.cfg.Now())
+		now := s.cfg.Now()
+		if s.catchAll.take(from.Addr(), now) > 0 {
+			over.add(from.Addr(), dst, now)
+			continue
+		}
+		ev := contact(impound.ProtoUDP, from, dst, now)
 		part := first[:min(n, len(first))]
 		ev.Len, ev.Guess, ev.Outcome = n, guessUDP(part, n), refused
 		clear(part)
 		s.record(&ev, about{})
 	}
+}
+
+// overflow counts datagrams above a network's rate that are not recorded one by
+// one: for each network and second one event tells how many they were (Len, where
+// the order's level keeps it).
+type overflow struct {
+	s    *Sinkhole
+	mu   sync.Mutex
+	nets map[netip.Addr]*suppressed
+	rest suppressed // of more networks than are kept apart
+}
+
+type suppressed struct {
+	n   int
+	dst netip.AddrPort
+	at  time.Time // the first
+}
+
+const overflowNets = 4096 // kept apart at once
+
+func newOverflow(s *Sinkhole, local netip.AddrPort) *overflow {
+	return &overflow{s: s, nets: map[netip.Addr]*suppressed{}, rest: suppressed{dst: local}}
+}
+
+func (o *overflow) add(src netip.Addr, dst netip.AddrPort, now time.Time) {
+	bits := 24
+	if !src.Is4() {
+		bits = 56
+	}
+	p, _ := src.Prefix(bits)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.nets) == 0 && o.rest.n == 0 {
+		time.AfterFunc(time.Second, o.flush)
+	}
+	x := o.nets[p.Addr()]
+	if x == nil {
+		if len(o.nets) >= overflowNets {
+			x = &o.rest
+		} else {
+			x = &suppressed{dst: dst}
+			o.nets[p.Addr()] = x
+		}
+	}
+	if x.n++; x.n == 1 {
+		x.at = now
+	}
+}
+
+// flush records what was counted: a second after the first, and at the end.
+func (o *overflow) flush() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	tell := func(a netip.Addr, x *suppressed) {
+		ev := contact(impound.ProtoUDP, netip.AddrPortFrom(a, 0), x.dst, x.at)
+		ev.Outcome, ev.Len, ev.Guess = limited, x.n, "flood"
+		o.s.record(&ev, about{})
+	}
+	for a, x := range o.nets {
+		tell(a, x)
+	}
+	if o.rest.n > 0 {
+		tell(netip.Addr{}, &o.rest)
+	}
+	clear(o.nets)
+	o.rest.n = 0
 }
 
 // guessUDP names the protocol that a datagram of n octets looks like by its

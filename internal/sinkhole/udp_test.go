@@ -91,3 +91,40 @@ func TestPortRanges(t *testing.T) {
 		}
 	}
 }
+
+// Datagrams above the rate are not recorded one by one, but none is missing from
+// the count.
+func TestUDPFlood(t *testing.T) {
+	r := start(t, opened(t, t0, policyOptions(), mandate(t, "O1", nil, "outlook-verify.net")), func(c *Config) {
+		c.Listeners = []string{"udp://127.0.0.1:0"}
+		c.Limits.UDPPerSecond = 10
+	})
+	c, err := net.Dial("udp", r.addr("udp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const sent = 100
+	for range sent {
+		if _, err := c.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	single, counted, events := 0, 0, 0
+	for end := time.Now().Add(10 * time.Second); single+counted < sent && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		for _, e := range r.rec.take() {
+			events++
+			if e.Outcome == limited {
+				counted += e.Len
+				if e.Guess != "flood" || e.Src.Addr().String() != "127.0.0.0" {
+					t.Errorf("event %+v", e)
+				}
+			} else {
+				single++
+			}
+		}
+	}
+	if single != 10 || single+counted != sent || events > 20 {
+		t.Errorf("%d recorded one by one, %d counted, %d events, of %d sent", single, counted, events, sent)
+	}
+}
