@@ -50,14 +50,17 @@ func TestSlowConnections(t *testing.T) {
 		slow = append(slow, startChild(t, "slow", slowConf{Addrs: addrs, First: first, Count: min(each, want-first),
 			Rate: pick(4000, 6000) / ((want + each - 1) / each), Each: 200, Drip: pick(500*time.Millisecond, 5*time.Second), Every: 100 * time.Millisecond}))
 	}
-	time.Sleep(pick(500*time.Millisecond, 15*time.Second)) // they come
+	for end := time.Now().Add(time.Minute); openFiles(t, s) < min(want, int(lim.Max))/3 && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond) // they come
+	}
+	time.Sleep(pick(0, 10*time.Second))
 	busy, busyEcho := startProbes(t, s.addr("dns"), echo)
 	cpu, begin := cpuTime(t, s), time.Now()
 	files, most := 0, 0
 	var sum slowed
 	var httpErr error
 	requests := 0
-	for time.Since(begin) < pick(1500*time.Millisecond, 20*time.Second) {
+	for time.Since(begin) < pick(1500*time.Millisecond, 60*time.Second) {
 		files = max(files, openFiles(t, s))
 		held := 0
 		sum = slowed{}
