@@ -120,7 +120,7 @@ func TestLaw1Doors(t *testing.T) {
 	permit, permits, mandate := reflect.TypeFor[impound.Permit](), reflect.TypeFor[[]impound.Permit](), reflect.TypeFor[*impound.Mandate]()
 	for typ, harmless := range map[reflect.Type][]string{
 		reflect.TypeFor[*epp.Client]():  {"Ack", "CertExpiry", "CheckDomain", "CheckHost", "Close", "Greeting", "Hello", "InfoDomain", "InfoHost", "Poll", "Skew"},
-		reflect.TypeFor[*seizure.EPP](): {"Capabilities", "Close", "Host", "Info", "Poll", "Provider"},
+		reflect.TypeFor[*seizure.EPP](): {"Capabilities", "Close", "Host", "Info", "Poll", "Provider", "Ready"},
 	} {
 		for i := range typ.NumMethod() {
 			m := typ.Method(i)
