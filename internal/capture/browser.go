@@ -101,7 +101,7 @@ func findChromium(path string) (string, error) {
 			return p, nil
 		}
 	}
-	return "", errors.New("Chromium is not installed here (Debian: apt-get install chromium)")
+	return "", errors.New("no browser: Chromium is not installed here (Debian: apt-get install chromium)")
 }
 
 // browse has Chromium show the page, in the jail. It gives what the page was

@@ -54,7 +54,7 @@ func TestGatingIsFound(t *testing.T) {
 				say(w, signIn)
 				return
 			}
-			http.Redirect(w, q, "https://www.unit.test/", 302)
+			http.Redirect(w, q, "https://www.unit.test/", http.StatusFound)
 		}, GateYes, "user-agent", "mobile", "is kept, where the first is sent off to www[.]unit[.]test"},
 		{"by cookie", func(w http.ResponseWriter, q *http.Request) {
 			if _, err := q.Cookie("seen"); err == nil {
@@ -66,14 +66,14 @@ func TestGatingIsFound(t *testing.T) {
 		}, GateYes, "cookie", "cookie", "is not asked for a password"},
 		{"by referrer", func(w http.ResponseWriter, q *http.Request) {
 			if q.Referer() == "" {
-				http.Error(w, "no", 403)
+				http.Error(w, "no", http.StatusForbidden)
 				return
 			}
 			say(w, signIn)
 		}, GateYes, "referrer", "referrer", "is answered 200, not 403"},
 		{"one visit only", func(w http.ResponseWriter, q *http.Request) {
 			if n.Add(1) > 1 {
-				http.Error(w, "gone", 410)
+				http.Error(w, "gone", http.StatusGone)
 				return
 			}
 			say(w, signIn)
@@ -117,7 +117,7 @@ func TestGatingIsFound(t *testing.T) {
 }
 
 func TestGatingBySource(t *testing.T) {
-	other := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "not for you", 403) }))
+	other := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "not for you", http.StatusForbidden) }))
 	w := newWorld(t, nil)
 	w.serve(t, name.String(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, signIn) }))
 	public := "93.184.216.34"

@@ -43,7 +43,7 @@ func TestHostileServers(t *testing.T) {
 		want func(t *testing.T, r Result, first LookFacts)
 	}{
 		{"redirect loop", func(w http.ResponseWriter, q *http.Request) {
-			http.Redirect(w, q, map[bool]string{true: "/b", false: "/a"}[q.URL.Path == "/a"], 302)
+			http.Redirect(w, q, map[bool]string{true: "/b", false: "/a"}[q.URL.Path == "/a"], http.StatusFound)
 		}, func(t *testing.T, _ Result, f LookFacts) {
 			if f.Err != "redirects in a loop" || len(f.Steps) != 3 {
 				t.Errorf("%q after %d steps", f.Err, len(f.Steps))
@@ -51,7 +51,7 @@ func TestHostileServers(t *testing.T) {
 		}},
 		{"redirects without end", func(w http.ResponseWriter, q *http.Request) {
 			n, _ := strconv.Atoi(strings.TrimPrefix(q.URL.Path, "/"))
-			http.Redirect(w, q, fmt.Sprintf("/%d", n+1), 302)
+			http.Redirect(w, q, fmt.Sprintf("/%d", n+1), http.StatusFound)
 		}, func(t *testing.T, _ Result, f LookFacts) {
 			if f.Err != "redirects more than 10 times" || len(f.Steps) != 10 {
 				t.Errorf("%q after %d steps", f.Err, len(f.Steps))
@@ -255,7 +255,7 @@ func TestRebinding(t *testing.T) {
 		defer inner.Close()
 	}
 	outer := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		http.Redirect(w, q, "http://"+name.String()+"/again", 302)
+		http.Redirect(w, q, "http://"+name.String()+"/again", http.StatusFound)
 	}))
 	public := "93.184.216.34"
 	w := newWorld(t, nil)

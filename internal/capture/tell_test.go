@@ -9,7 +9,7 @@ import (
 func TestTell(t *testing.T) {
 	w := newWorld(t, http.HandlerFunc(func(rw http.ResponseWriter, q *http.Request) {
 		if q.URL.Path == "/" {
-			http.Redirect(rw, q, "/owa/", 302)
+			http.Redirect(rw, q, "/owa/", http.StatusFound)
 			return
 		}
 		_, _ = rw.Write([]byte(signIn))

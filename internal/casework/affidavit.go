@@ -60,7 +60,6 @@ type Statement struct {
 	sealed                          time.Time
 	signers                         []string
 	hash                            string
-	title                           string
 }
 
 // StatementRegistrar is one registrar of registered names.

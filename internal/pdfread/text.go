@@ -578,7 +578,7 @@ func (r *reader) layout() {
 				continue
 			}
 		}
-		lines = append(lines, line{n.x, n.y, n.end, n.size, n.text})
+		lines = append(lines, line(n))
 	}
 	left, right := math.Inf(1), math.Inf(-1)
 	for _, l := range lines {
@@ -620,14 +620,13 @@ func closes(s string) bool {
 
 // font maps a string's octets to text and widths.
 type font struct {
-	wide    bool // two octets a character
-	utf16   bool
-	toUni   map[uint32]string
-	lens    [5]bool // lengths of codes by the map's code spaces
-	enc     [256]string
-	widths  map[uint32]float64
-	def     float64
-	unknown bool
+	wide   bool // two octets a character
+	utf16  bool
+	toUni  map[uint32]string
+	lens   [5]bool // lengths of codes by the map's code spaces
+	enc    [256]string
+	widths map[uint32]float64
+	def    float64
 }
 
 type glyphText struct {

@@ -199,8 +199,7 @@ func (e *Engine) ApplyTogether(ctx context.Context, planID string, t Together) (
 	if d := t.At.Sub(e.now()); d > e.cfg.MaxAge {
 		return nothing, impound.Errorf(impound.KindInvalid, "T0 is %s away, and a plan lives for %s", d.Round(time.Minute), e.cfg.MaxAge).WithCure("plan again shortly before T0")
 	}
-	m, hash, err := e.prove(ctx, r, t.At)
-	if err != nil {
+	if _, _, err := e.prove(ctx, r, t.At); err != nil {
 		return nothing, err
 	}
 	p := &r.Plan
@@ -223,7 +222,8 @@ func (e *Engine) ApplyTogether(ctx context.Context, planID string, t Together) (
 		return nothing, errDrained
 	}
 	// The order may have been withdrawn meanwhile, or the plan have grown stale.
-	if m, hash, err = e.prove(ctx, r, t.At); err != nil {
+	m, hash, err := e.prove(ctx, r, t.At)
+	if err != nil {
 		return nothing, err
 	}
 	res, err := e.apply(ctx, m, p, hash, g)

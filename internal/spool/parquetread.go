@@ -117,11 +117,11 @@ func (r *rows) read(after uint64, max int, out []impound.Event) []impound.Event 
 
 // chunkMeta is what the footer says of the pages of one column in a row group.
 type chunkMeta struct {
-	physical, codec  int64
-	values           int64
-	stored           int64
-	data, dict       int64
-	encrypted, other bool
+	physical, codec int64
+	values          int64
+	stored          int64
+	data, dict      int64
+	other           bool
 }
 
 type groupMeta struct {
