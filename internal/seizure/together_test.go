@@ -73,6 +73,10 @@ func (w *world) desks() (*seizure.Engine, *party, map[string]*desk) {
 			return fmt.Sprintf("reg-%d", slices.Index(w.names, n)), nil
 		}
 		c.Sleep = func(ctx context.Context, d time.Duration) error {
+			if d == time.Hour { // for ever
+				<-ctx.Done()
+				return ctx.Err()
+			}
 			if d <= 5*time.Second { // the grace: a fiftieth of it, for real
 				select {
 				case <-ctx.Done():
