@@ -27,8 +27,9 @@ import (
 // stands in it: passwords and keys are files that it names.
 type Config struct {
 	// Web is where the pages and the JSON API listen: "127.0.0.1:8480". They
-	// are read-only and have no login yet, so an address off loopback is
-	// refused. Empty: no pages.
+	// are read-only, ask for a login once there is an account, and have no TLS
+	// of their own, so an address off loopback is refused: put a proxy before
+	// them. Empty: no pages.
 	Web string `yaml:"web,omitempty" json:"web,omitempty"`
 	// Sinkhole says how seized names are answered.
 	Sinkhole SinkholeConfig `yaml:"sinkhole,omitempty" json:"sinkhole"`
@@ -370,7 +371,7 @@ func (c *Config) Check(state string) impound.Problems {
 		if host, _, err := net.SplitHostPort(c.Web); err != nil {
 			bad("web", "write HOST:PORT, such as 127.0.0.1:8480", "%q is no address to listen on", c.Web)
 		} else if !loopback(host) {
-			bad("web", "listen on 127.0.0.1 and reach it through ssh -L, or a proxy that knows who may look", "the pages have no login yet, so %s is refused", c.Web)
+			bad("web", "listen on 127.0.0.1 and reach it through ssh -L, or a proxy that knows who may look", "the pages have no TLS of their own, so %s is refused", c.Web)
 		}
 	}
 	for i, r := range c.Access.Local {
