@@ -299,8 +299,15 @@ func rawDiscard(fd int32) (int, unix.Errno) {
 	}
 }
 
-func (l *webLoop) poll() int {
-	n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.epfd), uintptr(unsafe.Pointer(&l.events[0])), uintptr(len(l.events)), 0, 0, 0)
+// briefly is how many milliseconds a loop waits without telling Go's scheduler.
+// Told, it gives the loop's processor to another thread after 20 microseconds,
+// and taking it back costs more than answering; untold, nothing else runs there,
+// so it must be short. A collection that wants to begin interrupts it.
+const briefly = 1
+
+// rawWait is epoll_wait for at most ms milliseconds, untold.
+func rawWait(epfd int, events []unix.EpollEvent, ms int) int {
+	n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epfd), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), uintptr(ms), 0, 0)
 	if e != 0 {
 		return 0
 	}
@@ -310,9 +317,6 @@ func (l *webLoop) poll() int {
 // wait gives the next events, or none when a clock ran out. It waits in the
 // kernel: Go's poller would wake another thread for each event, only to wake us.
 func (l *webLoop) wait() int {
-	if n := l.poll(); n > 0 {
-		return n
-	}
 	next := int64(0)
 	for i := range l.lists {
 		if c := l.lists[i].first; c != nil && (next == 0 || c.due < next) {
@@ -322,6 +326,9 @@ func (l *webLoop) wait() int {
 	ms := -1
 	if next != 0 {
 		ms = int(max(0, min(next-clockNow()+999_999, int64(time.Hour))) / 1_000_000)
+	}
+	if n := rawWait(l.epfd, l.events[:], int(min(uint(ms), briefly))); n > 0 || ms >= 0 && ms <= briefly {
+		return n
 	}
 	n, err := unix.EpollWait(l.epfd, l.events[:], ms)
 	if err != nil {

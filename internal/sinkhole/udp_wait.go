@@ -99,7 +99,10 @@ func (p *waiter) close() {
 func (p *waiter) read(f func(fd uintptr) bool) error {
 	var ev [2]unix.EpollEvent
 	for !f(uintptr(p.w.fd)) {
-		n, err := unix.EpollWait(p.ep, ev[:], -1)
+		n, err := rawWait(p.ep, ev[:], briefly), error(nil)
+		if n == 0 {
+			n, err = unix.EpollWait(p.ep, ev[:], -1)
+		}
 		if err != nil && err != unix.EINTR {
 			return err
 		}
