@@ -12,7 +12,7 @@ import (
 func TestConfigFaults(t *testing.T) {
 	for doc, parts := range map[string][]string{
 		"web: 127.0.0.1:1\nwep: x\n":                                {"impound.yaml:2", "no key wep", "config reference"},
-		"web: 0.0.0.0:8480\n":                                       {"no login", "ssh -L"},
+		"web: 0.0.0.0:8480\n":                                       {"no TLS of their own", "ssh -L"},
 		"custody_every: 10s\n":                                      {"custody_every", "too often"},
 		"custody_every: daily\n":                                    {"custody_every", "no time span"},
 		"web: here\n":                                               {"HOST:PORT"},
