@@ -20,6 +20,7 @@ const (
 	Blocked = "blocked" // a gate or a contradiction keeps it out
 	Stale   = "stale"   // it is no longer as the plan says: plan again
 	Pending = "pending" // the registry took the change and has not done it yet
+	Asked   = "asked"   // somebody was asked and has not done it yet: looking says when
 	Failed  = "failed"  // the registry or its connection said no
 	Refused = "refused" // the order does not cover it at this moment
 	Skipped = "skipped" // stopped before it was begun, or another apply is at work

@@ -40,7 +40,10 @@ type Connector interface {
 type Capabilities struct {
 	Role string        `json:"role"` // "registry" (may set server statuses) | "registrar"
 	Acts []impound.Act `json:"acts"`
-	Kind string        `json:"kind"` // "epp", ...
+	Kind string        `json:"kind"` // "epp", "mail", "manual", ...
+	// Asks says that it carries nothing out itself but asks somebody who does:
+	// it is an [Asker]. What it is told is then asked and waited for.
+	Asks bool `json:"asks,omitempty"`
 }
 
 // Frame is one message as it went over the wire, without passwords.
@@ -70,6 +73,7 @@ type Answer struct {
 	Text    string
 	SvTRID  string
 	Pending bool
+	Ref     string // by which the provider, or a person, finds it: a Message-ID, a task
 	Frames  []Frame
 }
 

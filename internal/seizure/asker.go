@@ -1,0 +1,73 @@
+package seizure
+
+import (
+	"context"
+	"time"
+
+	"github.com/impound/impound"
+)
+
+// Asker is a connector that carries nothing out itself: it asks a provider by
+// message, or a person by a task, and what is asked for comes about in hours or
+// weeks, or never. The states of a name at one are: ready, asked (the letter was
+// taken, Outcome [Asked]), and as ordered, which looking alone decides: neither
+// an answer nor a person's word makes it done.
+//
+// All names of a plan at one provider go into one letter. The engine has it
+// composed, keeps it as evidence with an intent for each name, and then hands
+// over exactly those bytes. Info looks from outside, since there is nobody to
+// query; Host is always true; Do is Compose and Ask for one change and gives an
+// Answer that is Pending; Poll takes answers that came back.
+type Asker interface {
+	Connector
+	// Compose writes the letter. Nothing leaves the machine.
+	Compose(ctx context.Context, r Request) (Letter, error)
+	// Ask hands the letter over. It must refuse, with nothing sent, unless
+	// permits cover every act of every change of it at that moment. It calls
+	// commit right before the point from which the letter may be taken, and
+	// stops where that gives an error: what failed before was certainly not
+	// taken and may be tried again. From then on an error either says that the
+	// letter was refused, or wraps [ErrUnknownOutcome].
+	Ask(ctx context.Context, permits []impound.Permit, l Letter, commit func() error) (Answer, error)
+}
+
+// Kinds of letters.
+const (
+	LetterRequest  = "request"
+	LetterReminder = "reminder" // of a request, for those names that are not as ordered yet
+)
+
+// Request is what a letter is to ask for.
+type Request struct {
+	ID       string    `json:"id"` // of the letter, the same in every run; a Message-ID is derived from it
+	Kind     string    `json:"kind"`
+	No       int       `json:"no,omitempty"` // of a reminder: the first is 1
+	Provider string    `json:"provider"`
+	Plan     string    `json:"plan"`
+	Order    string    `json:"order"`
+	Case     string    `json:"case,omitempty"`
+	By       string    `json:"by,omitempty"`
+	At       time.Time `json:"at"`
+	Reply    string    `json:"reply_to,omitempty"` // of a reminder: the request's reference
+	Asked    time.Time `json:"asked,omitzero"`     // and when that went out
+	Revert   bool      `json:"revert,omitempty"`   // it asks to undo
+	Changes  []Change  `json:"changes"`            // exactly the names and acts that are asked for
+}
+
+// Letter is a request as it will be handed over.
+type Letter struct {
+	Request Request  `json:"request"`
+	Ref     string   `json:"ref"` // Message-ID; of a task, known once it was made
+	To      []string `json:"to"`
+	Subject string   `json:"subject"`
+	Media   string   `json:"media"` // of Body: "message/rfc822", "text/plain"
+	Parts   []Part   `json:"parts,omitempty"`
+	Body    []byte   `json:"-"`
+}
+
+// Part is something that goes along with a letter.
+type Part struct {
+	Name string `json:"name"`
+	Hash string `json:"hash"`
+	Size int    `json:"size"`
+}
