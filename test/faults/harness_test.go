@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -311,20 +312,96 @@ type tally struct {
 // looks for every question that was answered.
 func compare(t *testing.T, dir string, loads ...*load) tally {
 	t.Helper()
+	c := newCount(loads)
+	c.spool(t, dir)
+	return c.sum()
+}
+
+// compareAll looks in what telemetry has, too: events that it took may have left
+// the spool to make room.
+func compareAll(t *testing.T, state string, loads ...*load) tally {
+	t.Helper()
+	c := newCount(loads)
+	c.telemetry(t, filepath.Join(state, "telemetry.db"))
+	c.spool(t, filepath.Join(state, "spool"))
+	return c.sum()
+}
+
+// count counts events, each number once, wherever they are found.
+type count struct {
+	loads []*load
+	seen  [][][]uint8
+	taken map[uint64]bool // numbers that telemetry has
+	out   tally
+}
+
+func newCount(loads []*load) *count {
+	c := &count{loads: loads, seen: make([][][]uint8, len(loads)), taken: map[uint64]bool{}}
+	for i, l := range loads {
+		for _, s := range l.socks {
+			c.seen[i] = append(c.seen[i], make([]uint8, len(s.answered)))
+		}
+	}
+	return c
+}
+
+func (c *count) add(e *impound.Event) {
+	c.out.events++
+	if e.Outcome == spool.OutcomeGap {
+		c.out.gaps += e.Len
+	}
+	for i, l := range c.loads {
+		if a, n, ok := l.parse(e); ok && a < len(c.seen[i]) && n < uint64(len(c.seen[i][a])) {
+			c.out.ours++
+			if c.seen[i][a][n]++; c.seen[i][a][n] == 2 {
+				c.out.twice++
+			}
+		}
+	}
+}
+
+func (c *count) telemetry(t *testing.T, path string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path+"?mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, query := range []string{
+		"SELECT seq, json_extract(event, '$.name'), '', 0 FROM contact",
+		"SELECT seq, '', '" + spool.OutcomeGap + "', n FROM gap",
+	} {
+		rows, err := db.Query(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			var e impound.Event
+			if err := rows.Scan(&e.Seq, &e.Name, &e.Outcome, &e.Len); err != nil {
+				t.Fatal(err)
+			}
+			if c.taken[e.Seq] {
+				t.Errorf("telemetry has number %d twice", e.Seq)
+			}
+			c.taken[e.Seq] = true
+			c.add(&e)
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+		rows.Close()
+	}
+}
+
+func (c *count) spool(t *testing.T, dir string) {
+	t.Helper()
 	r, err := spool.OpenReader(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	var out tally
-	seen := make([][][]uint8, len(loads))
-	for i, l := range loads {
-		for _, s := range l.socks {
-			seen[i] = append(seen[i], make([]uint8, len(s.answered)))
-		}
-	}
 	for {
-		es, err := r.Read(out.last, 20000)
+		es, err := r.Read(c.out.last, 20000)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -333,35 +410,29 @@ func compare(t *testing.T, dir string, loads ...*load) tally {
 		}
 		for k := range es {
 			e := &es[k]
-			if e.Seq <= out.last {
-				out.unordered++
+			if e.Seq <= c.out.last {
+				c.out.unordered++
 			}
-			out.last = e.Seq
-			out.events++
-			if e.Outcome == spool.OutcomeGap {
-				out.gaps += e.Len
-			}
-			for i, l := range loads {
-				if a, n, ok := l.parse(e); ok && a < len(seen[i]) && n < uint64(len(seen[i][a])) {
-					out.ours++
-					if seen[i][a][n]++; seen[i][a][n] == 2 {
-						out.twice++
-					}
-				}
+			c.out.last = e.Seq
+			if !c.taken[e.Seq] {
+				c.add(e)
 			}
 		}
 	}
-	for i, l := range loads {
+	c.out.corrupt = r.Corrupt()
+}
+
+func (c *count) sum() tally {
+	for i, l := range c.loads {
 		for a, s := range l.socks {
 			for n, ok := range s.answered {
-				if ok && seen[i][a][n] == 0 {
-					out.lost++
+				if ok && c.seen[i][a][n] == 0 {
+					c.out.lost++
 				}
 			}
 		}
 	}
-	out.corrupt = r.Corrupt()
-	return out
+	return c.out
 }
 
 func (l *load) parse(e *impound.Event) (sock int, n uint64, ok bool) {
