@@ -36,21 +36,40 @@ type Connector interface {
 	Close() error
 }
 
-// Capabilities is what a connector can do.
+// Capabilities is what a connector can do. The shared suite (package conntest)
+// tests each claim, and that what is not claimed is refused; docs/connectors.md
+// shows them side by side. A zero field claims nothing.
 type Capabilities struct {
 	Role string        `json:"role"` // "registry" (may set server statuses) | "registrar"
 	Acts []impound.Act `json:"acts"`
-	Kind string        `json:"kind"` // "epp", "mail", "manual", ...
+	Kind string        `json:"kind"` // "epp", "dnsupdate", "libdns", "mail", "manual"
 	// Asks says that it carries nothing out itself but asks somebody who does:
 	// it is an [Asker]. What it is told is then asked and waited for.
 	Asks bool `json:"asks,omitempty"`
+
+	Locks  []string `json:"locks,omitempty"`   // the statuses that it sets and lifts
+	Holds  []string `json:"holds,omitempty"`   // the holds, likewise
+	Hosts  bool     `json:"hosts,omitempty"`   // it makes host objects, or their addresses
+	Looks  bool     `json:"looks,omitempty"`   // Info and Host show what the provider holds
+	Whole  bool     `json:"whole,omitempty"`   // a change is done as a whole or not at all
+	Guards bool     `json:"guards,omitempty"`  // of two changes that begin from one state, one takes effect
+	DryRun bool     `json:"dry_run,omitempty"` // it is a [DryRunner]
+	Poll   bool     `json:"poll,omitempty"`    // the provider tells how a pending change ended
+	Ready  bool     `json:"ready,omitempty"`   // it shows that it could act now, for a common instant
+}
+
+// DryRunner is a connector that can ask its provider whether a change would be
+// taken, with nothing changed by asking.
+type DryRunner interface {
+	DryRun(ctx context.Context, c Change) error
 }
 
 // Frame is one message as it went over the wire, without passwords.
 type Frame struct {
-	Dir  string // "sent" | "received"
-	At   time.Time
-	Body []byte
+	Dir   string // "sent" | "received"
+	At    time.Time
+	Media string // of Body; "" is application/epp+xml
+	Body  []byte
 }
 
 // Message is a provider's message out of band: the end of a pending change, or

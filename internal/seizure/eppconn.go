@@ -2,6 +2,7 @@ package seizure
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,7 +44,18 @@ func (e *EPP) Provider() string { return e.provider }
 
 // Capabilities says what the account can do.
 func (e *EPP) Capabilities() Capabilities {
-	return Capabilities{Kind: "epp", Role: e.role, Acts: []impound.Act{impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActLock}}
+	c := Capabilities{Kind: "epp", Role: e.role, Acts: []impound.Act{impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActLock},
+		Holds: []string{"clientHold"}, Hosts: true, Looks: true, Whole: true, Guards: true, Poll: true, Ready: true}
+	if e.role == "registry" {
+		c.Holds = append(c.Holds, "serverHold")
+	}
+	for s, registryOnly := range impound.EPPStatuses {
+		if !registryOnly || e.role == "registry" {
+			c.Locks = append(c.Locks, s)
+		}
+	}
+	slices.Sort(c.Locks)
+	return c
 }
 
 // with runs f on a live session and gives the frames of it. A session that is

@@ -1,6 +1,7 @@
 package seizure
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -466,7 +467,7 @@ func (e *Engine) keepFrames(ctx context.Context, caseID string, n impound.Name, 
 		if dir != "" && f.Dir != dir {
 			continue
 		}
-		a, err := e.cfg.Evidence.Capture(ctx, impound.Artefact{Kind: "frame", Media: "application/epp+xml", Name: n, Case: caseID, Source: provider + ", " + f.Dir, Tool: Tool, By: e.cfg.By, At: f.At}, f.Body)
+		a, err := e.cfg.Evidence.Capture(ctx, impound.Artefact{Kind: "frame", Media: cmp.Or(f.Media, "application/epp+xml"), Name: n, Case: caseID, Source: provider + ", " + f.Dir, Tool: Tool, By: e.cfg.By, At: f.At}, f.Body)
 		if err != nil {
 			return out, fmt.Errorf("couldn't keep a frame as evidence: %w", err)
 		}
