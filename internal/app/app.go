@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -39,6 +40,9 @@ type Options struct {
 	// Patience bounds the waiting of seizure for slow peers; 0 is seizure's
 	// own. The tour on one machine needs less.
 	Patience time.Duration
+	// Fetch is how lists for the gates are fetched; nil: directly, or through the
+	// proxy of the environment.
+	Fetch *http.Client
 }
 
 // System is the wired house on one state folder. Its methods are safe for

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -179,7 +178,8 @@ func BuiltIn() *Lists { return builtIn() }
 const maxListFile = 64 << 20
 
 // LoadLists reads every *.json (MISP warning list), *.txt or *.list (a name a
-// line, # comments) and *.csv (rank,name a line, the most used first) in dir on top of the built-in facts. What a list is good for
+// line, a hosts file, # comments) and *.csv (rank,name a line, or a table with a
+// column of names) in dir on top of the built-in facts. What a list is good for
 // is told from its name: sinkhole, parking, dynamic, hosting or LOTS, shortener,
 // bio, top or tranco. Lists of addresses count for sinkholes and parking; lists of
 // no use to a gate are passed over. An error of KindInvalid names the file; nothing is half loaded.
@@ -226,6 +226,9 @@ var kinds = []struct {
 	{"tranco", "among the most used names of the world"},
 	{"top", "among the most used names of the world"},
 	{"popular", "among the most used names of the world"},
+	{"majestic", "among the most used names of the world"},
+	{"umbrella", "among the most used names of the world"},
+	{"crux", "among the most used names of the world"},
 	{"security-provider", "a security provider's or news site"},
 	{"malware-analysis", "a security provider's or news site"},
 	{"whats-my-ip", "a service that tells visitors their address"},
@@ -239,8 +242,9 @@ type ListInfo struct {
 	Kind    string    `json:"kind"`            // what a name in it is; "" when no gate can use the list
 	AsOf    time.Time `json:"as_of"`           // its version's date, or the file's
 	Entries int       `json:"entries"`
-	Names   int       `json:"names"` // entries that are names, or addresses where these count
-	Hash    string    `json:"hash"`  // of the file
+	Names   int       `json:"names"`          // entries that are names, or addresses where these count
+	Hash    string    `json:"hash"`           // of the file
+	Note    string    `json:"note,omitempty"` // why a list of a known kind is of no use
 }
 
 // Infos gives what was read on top of the built-in facts, by file name.
@@ -271,7 +275,7 @@ func ParseList(file string, data []byte, modified time.Time) (ListInfo, []impoun
 }
 
 // ReadList reads one list file: MISP warning-list JSON when its name ends in
-// .json, rank,name a line when in .csv, else a name a line with # comments. What
+// .json, a table when in .csv, else a name a line with # comments. What
 // the list is good for is told from its file name and title. modified dates a
 // list that carries no date. The error is of KindInvalid and names the file.
 // Entries that are no names are passed over and counted.
@@ -311,29 +315,10 @@ func ReadList(file string, data []byte, modified time.Time) (Parsed, error) {
 		items = d.List
 		base += " " + strings.ToLower(d.Name)
 	case ".csv":
-		info.Ranked = true
-		for line := range strings.Lines(string(data)) {
-			if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
-				continue
-			}
-			if info.Entries++; len(items) == maxRanked {
-				continue
-			}
-			// A line that is not "place,name" in rising order is no entry.
-			place, n, ok := strings.Cut(line, ",")
-			if p, err := strconv.Atoi(place); !ok || err != nil || p <= len(items) || p > len(items)+maxRanked {
-				if info.Entries == 1 {
-					info.Entries = 0 // the head of the table
-				}
-				continue
-			}
-			items = append(items, n)
-		}
-		info.Entries = min(info.Entries, maxRanked)
+		items, info.Entries, info.Ranked = readCSV(data)
 	default:
 		for line := range strings.Lines(string(data)) {
-			line, _, _ = strings.Cut(line, "#")
-			if line = strings.TrimSpace(line); line != "" {
+			if line = plainLine(line); line != "" {
 				items = append(items, line)
 			}
 		}
@@ -353,10 +338,15 @@ func ReadList(file string, data []byte, modified time.Time) (Parsed, error) {
 	case "parking":
 		kind = kindParking
 	}
-	if info.Ranked && kind != kindPopular || addresses && kind != kindSinkhole && kind != kindParking {
-		info.Ranked = false
+	if addresses && kind != kindSinkhole && kind != kindParking {
 		return info, nil
 	}
+	if kind == kindPopular && !info.Ranked && len(items) > 2*topShared {
+		// The millionth name is nobody's to leave alone, and which it is can't be told.
+		info.Note = "too long to block by, and in no order: give it as rank,name in a .csv file"
+		return info, nil
+	}
+	info.Ranked = info.Ranked && kind == kindPopular
 	info.Kind = kind
 	for _, s := range items {
 		if kind == kindSinkhole || kind == kindParking {
@@ -365,7 +355,7 @@ func ReadList(file string, data []byte, modified time.Time) (Parsed, error) {
 				continue
 			}
 		}
-		n, err := impound.ParseName(strings.TrimPrefix(s, "."))
+		n, err := impound.ParseName(strings.TrimPrefix(strings.TrimPrefix(s, "*"), "."))
 		if err != nil || n.Labels() < 2 {
 			continue // warning lists hold addresses and typing errors too
 		}
