@@ -26,9 +26,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
@@ -49,6 +51,7 @@ func main() {
 	registries := flag.Int("registries", 20, "practice registries")
 	names := flag.Int("names", 10_000, "names in all")
 	calm := flag.Bool("calm", false, "registries that do not fail")
+	profile := flag.String("profile", "", "folder for CPU profiles of planning and applying the large round")
 	dir := flag.String("dir", "", "folder to work in (default a new one, deleted at the end)")
 	serve := flag.String("serve", "", "internal: be the registries in this folder")
 	flag.Parse()
@@ -56,7 +59,7 @@ func main() {
 	if *serve != "" {
 		err = registriesMain(*serve, *registries, *names, *calm)
 	} else {
-		err = benchMain(*dir, *registries, *names, *calm)
+		err = benchMain(*dir, *profile, *registries, *names, *calm)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "benchseizure:", err)
@@ -209,7 +212,7 @@ type keyring map[string]impound.Person
 
 func (k keyring) Person(id string) (impound.Person, bool) { p, ok := k[id]; return p, ok }
 
-func benchMain(dir string, n, names int, calm bool) error {
+func benchMain(dir, profile string, n, names int, calm bool) error {
 	if dir == "" {
 		d, err := os.MkdirTemp("", "benchseizure")
 		if err != nil {
@@ -269,6 +272,9 @@ func benchMain(dir string, n, names int, calm bool) error {
 			}
 		}
 		wanted += len(list)
+		if round == "x" {
+			b.profile = profile
+		}
 		r, err := b.seize(round, list)
 		if err != nil && impound.KindOf(err) != impound.KindPartial {
 			return fmt.Errorf("round %s: %w", round, err)
@@ -278,7 +284,7 @@ func benchMain(dir string, n, names int, calm bool) error {
 			planning, applying = r.planning, r.applying
 		}
 		verified += r.verified
-		fmt.Printf("round %-3s %6d names: planned in %s, applied in %s, %d verified in all views, T0 skew as sent %s\n", round, len(list), r.planning.Round(time.Millisecond), r.applying.Round(time.Millisecond), r.verified, r.skew)
+		fmt.Printf("round %-3s %6d names: planned in %s (CPU %s), applied in %s (CPU %s), %d verified in all views, T0 skew as sent %s\n", round, len(list), r.planning.Round(time.Millisecond), r.planCPU.Round(time.Millisecond), r.applying.Round(time.Millisecond), r.applyCPU.Round(time.Millisecond), r.verified, r.skew)
 	}
 	if _, err := io.WriteString(ask, "\n"); err != nil {
 		return err
@@ -317,6 +323,26 @@ type bench struct {
 	priv  map[string]ed25519.PrivateKey
 	order map[string]*impound.Mandate
 	undo  []func()
+
+	profile string // folder for profiles, "" for none
+}
+
+// profiled begins a CPU profile; what it gives ends it.
+func (b *bench) profiled(what string) func() {
+	if b.profile == "" {
+		return func() {}
+	}
+	f, err := os.Create(filepath.Join(b.profile, what+".pprof"))
+	if err == nil {
+		err = pprof.StartCPUProfile(f)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "benchseizure: no profile:", err)
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		f.Close()
+	}
 }
 
 func (b *bench) close() {
@@ -385,6 +411,7 @@ func newBench(dir string, where []at) (_ *bench, err error) {
 type round struct {
 	at                 time.Time
 	planning, applying time.Duration
+	planCPU, applyCPU  time.Duration // of this process alone
 	verified           int
 	skew               string
 }
@@ -415,12 +442,14 @@ func (b *bench) seize(id string, names []impound.Name) (round, error) {
 	}
 	b.order[o.ID] = m
 	var r round
-	begin := time.Now()
+	end := b.profiled("plan")
+	begin, cpu := time.Now(), cpuTime()
 	p, err := b.e.Plan(ctx, m)
 	if err != nil {
 		return r, err
 	}
-	r.planning = time.Since(begin)
+	r.planning, r.planCPU = time.Since(begin), cpuTime()-cpu
+	end()
 	if change, already, blocked := p.Count(); change != len(names) {
 		return r, fmt.Errorf("the plan changes %d of %d names; %d are as ordered, %d blocked", change, len(names), already, blocked)
 	}
@@ -433,15 +462,17 @@ func (b *bench) seize(id string, names []impound.Name) (round, error) {
 			return r, err
 		}
 	}
-	begin = time.Now()
-	r.at = begin.Add(2 * time.Second)
+	defer b.profiled("apply")()
+	begin, cpu = time.Now(), cpuTime()
+	// Time for the proofs, the sessions and the first looks, as people give it.
+	r.at = begin.Add(2*time.Second + time.Duration(len(names))*time.Millisecond)
 	res, err := b.e.ApplyTogether(ctx, p.ID, seizure.Together{At: r.at})
 	for try := 0; try < 5 && impound.KindOf(err) == impound.KindPartial; try++ { // as a person would
 		again, aerr := b.e.Apply(ctx, p.ID)
 		again.Barrier = res.Barrier
 		res, err = again, aerr
 	}
-	r.applying = time.Since(begin)
+	r.applying, r.applyCPU = time.Since(begin), cpuTime()-cpu
 	if res.Barrier != nil {
 		r.skew = res.Barrier.Skew.String()
 	}
@@ -454,6 +485,15 @@ func (b *bench) seize(id string, names []impound.Name) (round, error) {
 		err = errors.Join(err, fmt.Errorf("%d of %d names are verified", r.verified, len(names)))
 	}
 	return r, err
+}
+
+// cpuTime is what this process has used of the processors so far.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // peakMB is the most memory that was resident, in 10^6 octets.

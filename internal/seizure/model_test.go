@@ -50,6 +50,27 @@ func (m *memory) Append(_ context.Context, e impound.Entry) (int64, error) {
 	if err := m.write(); err != nil {
 		return 0, err
 	}
+	return m.append(e)
+}
+
+func (m *memory) AppendAll(_ context.Context, es []impound.Entry) ([]int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.write(); err != nil {
+		return nil, err
+	}
+	var out []int64
+	for _, e := range es {
+		i, err := m.append(e)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, i)
+	}
+	return out, nil
+}
+
+func (m *memory) append(e impound.Entry) (int64, error) {
 	if e.ID == "" {
 		e.ID = fmt.Sprint("auto ", len(m.order))
 	}

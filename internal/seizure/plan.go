@@ -284,12 +284,10 @@ func (e *Engine) Plan(ctx context.Context, m *impound.Mandate) (*Plan, error) {
 		names = append(names, on.Name)
 	}
 	p.Names = make([]NamePlan, len(names))
-	err := parallel(ctx, e.cfg.Parallel, len(names), func(i int) error {
-		var err error
-		p.Names[i], err = e.planOne(ctx, m, NamePlan{Name: names[i]})
-		return err
-	})
-	if err != nil {
+	for i, n := range names {
+		p.Names[i].Name = n
+	}
+	if err := e.planAll(ctx, m, p.Names); err != nil {
 		return nil, err
 	}
 	if err := e.planHosts(ctx, m, p); err != nil {
@@ -299,6 +297,29 @@ func (e *Engine) Plan(ctx context.Context, m *impound.Mandate) (*Plan, error) {
 		return nil, err
 	}
 	return e.keepPlan(ctx, p)
+}
+
+// planAll fills in the plans for nps, several at a time, and keeps what was seen.
+// One that is blocked already is left as it is.
+func (e *Engine) planAll(ctx context.Context, m *impound.Mandate, nps []NamePlan) error {
+	turn := spread(len(nps), func(i int) string { return e.holder(ctx, nps[i].Name) })
+	sh := &sheaf{e: e, caseID: m.Case()}
+	hashes := make([]string, len(nps))
+	err := parallel(ctx, e.cfg.Parallel, len(nps), func(k int) (err error) {
+		if i := turn[k]; nps[i].Blocked == "" {
+			nps[i], err = e.planOne(ctx, m, nps[i], sh, func(hash string) { hashes[i] = hash })
+		}
+		return err
+	})
+	if err == nil {
+		err = sh.close(ctx)
+	}
+	for i, h := range hashes {
+		if h != "" {
+			nps[i].Seen = []string{h}
+		}
+	}
+	return err
 }
 
 // newPlan begins a plan under m, made now.
@@ -351,8 +372,9 @@ func (e *Engine) keepPlan(ctx context.Context, p *Plan) (*Plan, error) {
 }
 
 // planOne fills in the plan for np.Name: to bring about the order, or where
-// np.Restore is given, to go back to that.
-func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, np NamePlan) (NamePlan, error) {
+// np.Restore is given, to go back to that. What was seen goes into sh, and kept is
+// told the artefact's hash.
+func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, np NamePlan, sh *sheaf, kept func(hash string)) (NamePlan, error) {
 	n := np.Name
 	e.say(Event{Name: n, Phase: "observe"})
 	conn, err := e.connector(ctx, n)
@@ -376,8 +398,7 @@ func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, np NamePlan) (
 		return np, nil
 	}
 	np.Former, np.HostAttr = v.State(), v.HostAttr
-	np.Seen, err = e.keepSeen(ctx, m.Case(), n, conn.Provider(), v)
-	if err != nil {
+	if err := e.keepSeen(ctx, sh, m.ID(), n, conn.Provider(), v, kept); err != nil {
 		return np, err
 	}
 	if why != "" {
@@ -428,36 +449,15 @@ func (e *Engine) lookAt(ctx context.Context, conn Connector, n impound.Name) (Re
 	}
 }
 
-// keepSeen keeps what was seen of a name at its provider, its parent and RDAP,
-// and gives the artefacts' hashes.
-func (e *Engine) keepSeen(ctx context.Context, caseID string, n impound.Name, provider string, v RegistryView) ([]string, error) {
-	hashes, err := e.keepFrames(ctx, caseID, n, provider, v.Frames, "received")
-	if err != nil {
-		return nil, err
-	}
-	views := map[string]any{}
-	var mu sync.Mutex
+// keepSeen puts what was seen of a name at its provider, its parent and RDAP into
+// sh; kept is told the artefact's hash.
+func (e *Engine) keepSeen(ctx context.Context, sh *sheaf, order string, n impound.Name, provider string, v RegistryView, kept func(hash string)) error {
+	s := seen{Name: n, At: e.now(), Provider: provider, Frames: seenFrames(v.Frames, "received")}
 	var wg sync.WaitGroup
-	wg.Go(func() { x := e.cfg.Observe.Parent(ctx, n); mu.Lock(); views["parent"] = x; mu.Unlock() })
-	wg.Go(func() { x := e.cfg.Observe.RDAP(ctx, n); mu.Lock(); views["rdap"] = x; mu.Unlock() })
+	wg.Go(func() { s.Parent = e.cfg.Observe.Parent(ctx, n) })
+	wg.Go(func() { s.RDAP = e.cfg.Observe.RDAP(ctx, n) })
 	wg.Wait()
-	h, err := e.keepViews(ctx, caseID, n, views)
-	if err != nil {
-		return nil, err
-	}
-	return append(hashes, h), nil
-}
-
-func (e *Engine) keepViews(ctx context.Context, caseID string, n impound.Name, views any) (string, error) {
-	body, err := json.Marshal(views)
-	if err != nil {
-		return "", impound.Errorf(impound.KindInternal, "couldn't encode what was observed: %w", err)
-	}
-	a, err := e.cfg.Evidence.Capture(ctx, impound.Artefact{Kind: "views", Media: "application/json", Name: n, Case: caseID, Source: "parent zone, RDAP, resolvers", Tool: Tool, By: e.cfg.By, At: e.now()}, body)
-	if err != nil {
-		return "", fmt.Errorf("couldn't keep what was observed of %s: %w", n.Defanged(), err)
-	}
-	return a.Hash, nil
+	return sh.add(ctx, s, impound.Entry{Type: impound.EntrySystem, At: s.At, By: e.cfg.By, What: "seize.observe", Case: sh.caseID, Order: order, Name: n, Detail: map[string]string{"provider": provider}}, kept)
 }
 
 // keepFrames keeps the frames of direction dir ("" for both).
@@ -524,6 +524,39 @@ func (e *Engine) glue(ctx context.Context, provider string, n, h impound.Name) [
 func hostStep(n, h impound.Name, addrs []netip.Addr) Step {
 	c := Change{Name: n, CreateHost: h, HostAddrs: addrs}
 	return Step{Acts: c.Acts(), Change: c, Lines: c.Lines()}
+}
+
+// holder gives the provider of n, "" when there is none.
+func (e *Engine) holder(ctx context.Context, n impound.Name) string {
+	c, err := e.connector(ctx, n)
+	if err != nil {
+		return ""
+	}
+	return c.Provider()
+}
+
+// spread gives the order in which to go through 0 to n-1 so that each provider
+// has its turn: a list that is sorted by top-level domain would else wait for one
+// session after the other.
+func spread(n int, provider func(i int) string) []int {
+	var ids []string
+	of := map[string][]int{}
+	for i := range n {
+		id := provider(i)
+		if of[id] == nil {
+			ids = append(ids, id)
+		}
+		of[id] = append(of[id], i)
+	}
+	out := make([]int, 0, n)
+	for k := 0; len(out) < n; k++ {
+		for _, id := range ids {
+			if k < len(of[id]) {
+				out = append(out, of[id][k])
+			}
+		}
+	}
+	return out
 }
 
 // parallel runs f for 0 to n-1, up to width at the same time, and gives the

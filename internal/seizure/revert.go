@@ -70,13 +70,7 @@ func (e *Engine) Revert(ctx context.Context, m *impound.Mandate, names ...impoun
 		}
 		p.Names = append(p.Names, np)
 	}
-	err = parallel(ctx, e.cfg.Parallel, len(p.Names), func(i int) (err error) {
-		if p.Names[i].Restore != nil {
-			p.Names[i], err = e.planOne(ctx, m, p.Names[i])
-		}
-		return err
-	})
-	if err != nil {
+	if err := e.planAll(ctx, m, p.Names); err != nil {
 		return nil, err
 	}
 	if err := e.formerHosts(ctx, p); err != nil {
@@ -384,11 +378,13 @@ func (e *Engine) warnReverted(ctx context.Context, p *Plan) error {
 	if err != nil {
 		return err
 	}
+	by := make(map[impound.Name]string, len(known))
+	for _, k := range known {
+		by[k.Name] = k.Reverted
+	}
 	for i := range p.Names {
-		for _, k := range known {
-			if k.Name == p.Names[i].Name && k.Reverted != "" && len(p.Names[i].Steps) > 0 {
-				p.Names[i].Warnings = append(p.Names[i].Warnings, "plan "+k.Reverted+" gave it back; this takes it again")
-			}
+		if plan := by[p.Names[i].Name]; plan != "" && len(p.Names[i].Steps) > 0 {
+			p.Names[i].Warnings = append(p.Names[i].Warnings, "plan "+plan+" gave it back; this takes it again")
 		}
 	}
 	return nil

@@ -40,6 +40,7 @@ const (
 // Evidence is the part of the evidence log that seizure needs.
 type Evidence interface {
 	Append(ctx context.Context, e impound.Entry) (int64, error)
+	AppendAll(ctx context.Context, es []impound.Entry) ([]int64, error) // all or none
 	Capture(ctx context.Context, a impound.Artefact, body []byte) (impound.Artefact, error)
 	Entry(id string) (impound.Entry, bool, error)
 }

@@ -146,7 +146,7 @@ func TestTogetherOrNotAtAll(t *testing.T) {
 	// hosts are made before, and every name is looked at before the first is taken.
 	all["reg-2"].down = nil
 	p.events = nil
-	res, err := e.ApplyTogether(t.Context(), plan.ID, seizure.Together{})
+	res, err := e.ApplyTogether(t.Context(), plan.ID, seizure.Together{Grace: time.Hour}) // however slow the machine
 	w.wantDone(res, err)
 	w.wantUpdates(1)
 	if res.Barrier == nil || len(res.Barrier.Began) != len(w.names) {

@@ -107,16 +107,24 @@ func (e *Engine) verify(ctx context.Context, m *impound.Mandate, names []impound
 		}
 	}
 	out := make([]NameStatus, len(names))
-	err = parallel(ctx, e.cfg.Parallel, len(names), func(i int) error {
+	sh := &sheaf{e: e, caseID: m.Case()}
+	turn := spread(len(names), func(i int) string { return e.holder(ctx, names[i]) })
+	err = parallel(ctx, e.cfg.Parallel, len(names), func(k int) error {
+		i := turn[k]
 		acts, ok := m.Acts(names[i])
 		if !ok {
 			return impound.Errorf(impound.KindRefused, "%s is in no appendix of order %s", names[i].Defanged(), m.ID())
 		}
-		st, err := e.verifyOne(ctx, m, names[i], wanted{acts: acts, former: former[names[i]]})
+		st, v, err := e.verifyOne(ctx, m, names[i], wanted{acts: acts, former: former[names[i]]})
 		st.Reverted = reverted[names[i]]
-		out[i] = st
-		return err
+		if out[i] = st; err != nil {
+			return err
+		}
+		return sh.add(ctx, v, e.verified(m, st, ""), func(hash string) { out[i].Artefact = hash })
 	})
+	if err == nil {
+		err = sh.close(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +151,7 @@ type wanted struct {
 	revert string   // the plan that gives the name back; "" for the order itself
 }
 
-func (e *Engine) verifyOne(ctx context.Context, m *impound.Mandate, n impound.Name, w wanted) (NameStatus, error) {
+func (e *Engine) verifyOne(ctx context.Context, m *impound.Mandate, n impound.Name, w wanted) (NameStatus, seen, error) {
 	acts, former := w.acts, w.former
 	var parent, resolver observe.View
 	var rdap observe.RDAPView
@@ -153,7 +161,7 @@ func (e *Engine) verifyOne(ctx context.Context, m *impound.Mandate, n impound.Na
 	wg.Go(func() { resolver = e.cfg.Observe.Resolve(ctx, n) })
 	wg.Wait()
 	if ctx.Err() != nil {
-		return NameStatus{}, ctx.Err()
+		return NameStatus{}, seen{}, ctx.Err()
 	}
 	p := judgeParent(acts, former, parent)
 	r := judgeRDAP(acts, former, rdap)
@@ -163,26 +171,24 @@ func (e *Engine) verifyOne(ctx context.Context, m *impound.Mandate, n impound.Na
 	st := NameStatus{Name: n, Order: m.ID(), At: e.now(), Views: []ViewStatus{p, r, judgeResolver(acts, former, resolver, p.State == AsOrdered)}, Reverted: w.revert, Expires: rdap.Expires}
 	st.DS = acts.RemoveDS && (len(parent.DS) > 0 || rdap.Signed)
 	st.Done = true
-	detail := map[string]string{}
-	if w.revert != "" {
-		detail["revert"] = w.revert // here as-ordered means as it was before the order
-	}
 	for _, v := range st.Views {
 		st.Done = st.Done && v.State == AsOrdered
-		detail[v.View], detail[v.View+"_why"] = v.State, v.Why
-	}
-	var err error
-	st.Artefact, err = e.keepViews(ctx, m.Case(), n, map[string]any{"parent": parent, "rdap": rdap, "resolver": resolver})
-	if err != nil {
-		return st, err
-	}
-	detail["artefact"], detail["done"] = st.Artefact, fmt.Sprint(st.Done)
-	_, err = e.cfg.Evidence.Append(ctx, impound.Entry{Type: impound.EntrySystem, At: st.At, By: e.cfg.By, What: "seize.verify", Case: m.Case(), Order: m.ID(), Name: n, Detail: detail})
-	if err != nil {
-		return st, fmt.Errorf("couldn't record what was seen of %s: %w", n.Defanged(), err)
 	}
 	e.say(Event{Name: n, Phase: "verify", Text: words(st.Views)})
-	return st, nil
+	return st, seen{Name: n, At: st.At, Parent: parent, RDAP: rdap, Resolver: resolver}, nil
+}
+
+// verified is the entry that says what a look showed. revert is the plan that
+// gives the name back: with one, as-ordered means as it was before the order.
+func (e *Engine) verified(m *impound.Mandate, st NameStatus, revert string) impound.Entry {
+	detail := map[string]string{"done": fmt.Sprint(st.Done)}
+	if revert != "" {
+		detail["revert"] = revert
+	}
+	for _, v := range st.Views {
+		detail[v.View], detail[v.View+"_why"] = v.State, v.Why
+	}
+	return impound.Entry{Type: impound.EntrySystem, At: st.At, By: e.cfg.By, What: "seize.verify", Case: m.Case(), Order: m.ID(), Name: st.Name, Detail: detail}
 }
 
 func words(vs []ViewStatus) string {
@@ -205,17 +211,27 @@ func (e *Engine) settle(ctx context.Context, m *impound.Mandate, p *Plan, rs []N
 			open = append(open, i)
 		}
 	}
+	turn := spread(len(open), func(k int) string { return rs[open[k]].Provider })
+	for k := range turn {
+		turn[k] = open[turn[k]]
+	}
+	open = turn
 	looks := 0
 	for waited := time.Duration(0); len(open) > 0 && ctx.Err() == nil; waited += pause {
 		looks++
+		sh := &sheaf{e: e, caseID: m.Case()}
+		// What can't be looked at or recorded stays without a status.
 		_ = parallel(ctx, e.cfg.Parallel, len(open), func(k int) error {
 			i := open[k]
-			st, err := e.verifyOne(ctx, m, rs[i].Name, p.wants(m, i))
-			if err == nil { // what can't be looked at or recorded stays without a status
-				rs[i].Status = &st
+			w := p.wants(m, i)
+			st, v, err := e.verifyOne(ctx, m, rs[i].Name, w)
+			if err != nil {
+				return nil
 			}
+			_ = sh.add(ctx, v, e.verified(m, st, w.revert), func(hash string) { st.Artefact, rs[i].Status = hash, &st })
 			return nil
 		})
+		_ = sh.close(ctx)
 		open = slices.DeleteFunc(open, func(i int) bool { return rs[i].Status != nil && !rs[i].Status.onItsWay(looks < blindLooks) })
 		if waited >= e.cfg.Settle || len(open) == 0 || e.cfg.Sleep(ctx, pause) != nil {
 			return
