@@ -33,6 +33,10 @@ type Config struct {
 	// Auth knows who may come in; nil leaves the pages open.
 	Auth Authenticator
 
+	// Intake reads a report that somebody pasted, and keeps nothing; nil: there is
+	// no such page.
+	Intake func(ctx context.Context, filename string, data []byte) (Report, error)
+
 	// Addr is where the server listens, for the about page: "127.0.0.1:8080".
 	Addr string
 
@@ -51,7 +55,7 @@ type Config struct {
 // embedded templates are broken, which every test of this package would show.
 // The handler is safe for concurrent use.
 func New(c Config) http.Handler {
-	s := &server{desk: c.Desk, cfg: c, now: c.Now, log: c.Log, assets: map[string]asset{}, cache: &cache{}, logins: make(chan struct{}, maxLogins)}
+	s := &server{desk: c.Desk, cfg: c, now: c.Now, log: c.Log, assets: map[string]asset{}, cache: &cache{}, logins: make(chan struct{}, maxLogins), reports: make(chan struct{}, maxReports)}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -115,6 +119,8 @@ func New(c Config) http.Handler {
 	} {
 		mux.HandleFunc("GET "+pattern, scoped(pattern, s.api(h), s))
 	}
+	mux.HandleFunc("GET /intake", s.intakePage)
+	mux.HandleFunc("POST /intake", s.intake)
 	mux.HandleFunc("GET /login", s.loginPage)
 	mux.HandleFunc("POST /login", s.login)
 	mux.HandleFunc("POST /logout", s.logout)
@@ -154,6 +160,7 @@ type server struct {
 	cache    *cache
 	sessions sessions
 	logins   chan struct{}
+	reports  chan struct{}     // reports that are being read
 	assets   map[string]asset  // "hash/name"
 	assetURL map[string]string // by name
 }
@@ -211,9 +218,9 @@ func headers(next http.Handler) http.Handler {
 	})
 }
 
-// forms are the addresses that take a form: logging in and out. Nothing of the
-// house is changed over them.
-var forms = map[string]bool{"/login": true, "/logout": true}
+// forms are the addresses that take a form: logging in and out, and a report to
+// be read. Nothing of the house is changed over them.
+var forms = map[string]bool{"/login": true, "/logout": true, "/intake": true}
 
 // readOnly refuses every method but GET and HEAD, before any routing, and POST
 // only where a form is meant. No other handler reads a body.
@@ -288,7 +295,7 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 
 type navLink struct{ Text, Href string }
 
-var rooms = []navLink{{"Overview", "/"}, {"Cases", "/cases"}, {"Contacts", "/contacts"}, {"Orders", "/orders"}, {"Candidates", "/candidates"}, {"Evidence log", "/log"}}
+var rooms = []navLink{{"Overview", "/"}, {"Cases", "/cases"}, {"Contacts", "/contacts"}, {"Orders", "/orders"}, {"Candidates", "/candidates"}, {"Evidence log", "/log"}, {"Reports", "/intake"}}
 
 // A page is one view: a template with its data, and the tables that can be had
 // as CSV and JSON.

@@ -44,6 +44,7 @@ type mispEvent struct {
 }
 
 var stixName = regexp.MustCompile(`(?:domain-name|url):value\s*(?:=|LIKE|IN)\s*\(?\s*((?:'(?:[^'\\]|\\.)+'\s*,?\s*)+)`)
+var stixOther = regexp.MustCompile(`(?:(ipv[46]-addr|email-addr):value|file:hashes\.[^=]{1,20})\s*=\s*'([^'\\]{1,200})'`)
 var stixQuoted = regexp.MustCompile(`'((?:[^'\\]|\\.)+)'`)
 
 // feed reads a STIX bundle or a MISP event, and says whether the document was
@@ -58,6 +59,15 @@ func (r *reader) feed(s string) bool {
 		for _, o := range stix.Objects {
 			switch o.Type {
 			case "indicator":
+				if !o.Revoked {
+					for _, m := range stixOther.FindAllStringSubmatch(o.Pattern, -1) {
+						kind := "hash"
+						if m[1] != "" {
+							kind = map[byte]string{'i': "ip", 'e': "mailbox"}[m[1][0]]
+						}
+						r.feedIndicator(kind, m[2], "a STIX indicator")
+					}
+				}
 				for _, m := range stixName.FindAllStringSubmatch(o.Pattern, -1) {
 					for _, v := range stixQuoted.FindAllStringSubmatch(m[1], -1) {
 						r.indicator(v[1], !o.Revoked, "a STIX indicator", "set apart: a revoked STIX indicator")
@@ -99,6 +109,11 @@ func (r *reader) feed(s string) bool {
 			case "domain", "hostname", "domain|ip", "hostname|port", "url":
 				v, _, _ := strings.Cut(a.Value, "|")
 				r.indicator(v, a.ToIDS && !a.Deleted, "a MISP attribute for detection", "set apart: a MISP attribute that is not for detection, or was deleted")
+			case "ip-src", "ip-dst", "ip-src|port", "ip-dst|port", "email-src", "md5", "sha1", "sha256", "sha512":
+				kind := map[byte]string{'i': "ip", 'e': "mailbox"}[a.Type[0]]
+				if a.ToIDS && !a.Deleted {
+					r.feedIndicator(kind, a.Value, "a MISP attribute for detection")
+				}
 			case "text", "comment":
 				r.text(a.Value, false)
 			}

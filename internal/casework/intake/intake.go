@@ -48,13 +48,18 @@ type Options struct {
 
 // Findings is what a report holds.
 type Findings struct {
-	File     string           `json:"file"`
-	Format   string           `json:"format"` // "text", "html", "json", "csv", "stix", "misp", "mail", "pdf", "docx"
-	Names    []Name           `json:"names"`  // proposed ones first, then in the order of the text
-	Dockets  []Fact           `json:"dockets,omitempty"`
-	Counts   []Count          `json:"counts,omitempty"`
-	Aliases  []Alias          `json:"aliases,omitempty"`
-	Problems impound.Problems `json:"problems,omitempty"`
+	File    string  `json:"file"`
+	Format  string  `json:"format"` // "text", "html", "json", "csv", "stix", "misp", "mail", "pdf", "docx"
+	Names   []Name  `json:"names"`  // proposed ones first, then in the order of the text
+	Dockets []Fact  `json:"dockets,omitempty"`
+	Counts  []Count `json:"counts,omitempty"`
+	Dates   []Fact  `json:"dates,omitempty"` // 2024-10-03, or 2024-10 where no day is said
+	Aliases []Alias `json:"aliases,omitempty"`
+	// What never goes into an appendix, and helps a case all the same.
+	Addresses []Indicator      `json:"addresses,omitempty"`
+	Hashes    []Indicator      `json:"hashes,omitempty"`
+	Mailboxes []Indicator      `json:"mailboxes,omitempty"`
+	Problems  impound.Problems `json:"problems,omitempty"`
 }
 
 // Name is a name that was found.
@@ -64,6 +69,7 @@ type Name struct {
 	Why      string       `json:"why"`      // why proposed, or why set apart
 	Sentence string       `json:"sentence"` // the first that holds it, names defanged as in the report
 	Times    int          `json:"times"`
+	fixed    bool         // set apart for good
 }
 
 // Fact is a text with the sentence that it came from.
@@ -102,7 +108,7 @@ func (f Findings) Proposed() []impound.Name {
 // Findings.Problems. filename gives the place in problems, and its ending helps
 // to tell the format.
 func Read(filename string, data []byte, o Options) Findings {
-	f := Findings{File: filename, Format: "text"}
+	f := Findings{File: filename, Format: "text", Names: []Name{}}
 	if o.Lists == nil {
 		o.Lists = gate.BuiltIn()
 	}
@@ -137,11 +143,13 @@ func Read(filename string, data []byte, o Options) Findings {
 		r.csv(text)
 	case strings.HasPrefix(trimmed, "{") || strings.HasPrefix(trimmed, "["):
 		if f.Format = "json"; !r.feed(trimmed) {
+			r.link(trimmed)
 			r.text(plainText(fromJSON(trimmed)), false)
 		}
 	case (strings.EqualFold(filepath.Ext(filename), ".eml") || looksLikeMail(text)) && r.mail(text):
 	case tagRule.MatchString(text):
 		f.Format = "html"
+		r.canonical(text)
 		r.text(plainText(text), false)
 	default:
 		r.text(text, false)
@@ -270,6 +278,9 @@ type reader struct {
 	// private: no sentence is kept, since it may be a victim's.
 	private bool
 	broken  map[string]bool // names joined over a hyphen at the end of a line
+	// publisher is the host that the document says it was published at.
+	publisher impound.Name
+	seen      map[string]int // places of indicators, by kind and value
 }
 
 // csv takes each cell as a text; a cell that is a name alone is listed, unless
@@ -301,6 +312,10 @@ var referenceColumn = regexp.MustCompile(`(?i)source|reference|report|link|comme
 // text reads a text. listed says that it is one item of a list.
 func (r *reader) text(s string, listed bool) {
 	s = normal.Replace(s)
+	s = otherDots.ReplaceAllString(s, "$1[.]$2")
+	if strings.Contains(s, " .") {
+		s = spacedDot.ReplaceAllString(s, "$1[.]$2")
+	}
 	lines := r.mend(strings.Split(s, "\n"))
 	// A line that is a name and nothing else is an item of a list when it has
 	// neighbours: three such lines within five.
@@ -327,12 +342,12 @@ func (r *reader) text(s string, listed bool) {
 
 // normal takes out what hides in names and unifies dots and spaces.
 var normal = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u00a0", " ", "\u202f", " ", "\u200b", "", "\u200c", "", "\u200d", "", "\u2060", "", "\ufeff", "", "\u00ad", "",
-	"\u3002", "\u3002 ", "\uff0e", ".", "\uff61", ".", "\u2024", ".", "\u2027", ".", "\uff3b", "[", "\uff3d", "]", "\uff08", "(", "\uff09", ")", "\u2011", "-", "\u2010", "-")
+	"\uff3b", "[", "\uff3d", "]", "\uff08", "(", "\uff09", ")", "\u2011", "-", "\u2010", "-")
 
 const (
 	label  = `[\p{Latin}\p{Cyrillic}\p{Greek}0-9_][\p{Latin}\p{Cyrillic}\p{Greek}0-9_-]*`
-	fanged = ` ?[\[({<] ?(?:\.|dot|d0t|punkt) ?[\])}>] ?|\[\.|\.\]|\\\.|\.\\`
-	scheme = `(?i:h(?:xx|tt|\*\*|__|XX)ps?|fxp|meow)(?: ?[\[({]? ?:(?://)? ?[\])}]? ?/{0,2})`
+	fanged = ` ?[\[({<]{1,2} ?(?:\.|dot|d0t|dott|punkt|point|punto|ponto|tochka|точка) ?[\])}>]{1,2} ?|[\[({]\.|\.[\])}]|\\\.|\.\\|["'|]\.["'|]`
+	scheme = `(?i:(?:h(?:xx|tt|tx|xt|\*\*|__|tt?xx?|\[tt\])p(?:s|\[s\]|\(s\))?|\bttps?|fxp|meow)(?: ?[\[({]? ?:(?://|\\\\)? ?[\])}]? ?[/\\]{0,2}|__//))`
 )
 
 var (
@@ -360,6 +375,7 @@ func (r *reader) sentence(s string, item bool) {
 	if strings.ContainsAny(s, ".[({<") { // without one there is no name, in any style
 		matches = nameRule.FindAllStringSubmatchIndex(s, -1)
 	}
+	lastOf, lastEnd := "", 0 // what the name before was called, and where it ended
 	for _, m := range matches {
 		raw := s[m[6]:m[7]]
 		defanged := fangRule.MatchString(raw) || m[2] >= 0 && !liveRule.MatchString(s[m[2]:m[3]])
@@ -387,7 +403,19 @@ func (r *reader) sentence(s string, item bool) {
 			}
 			continue
 		}
+		end := m[7]
+		of := ""
+		if w := notTheirs.FindStringSubmatch(s[max(0, m[0]-120):m[0]]); w != nil {
+			of = strings.ToLower(w[1])
+		} else if lastOf != "" && listing.MatchString(s[lastEnd:m[0]]) {
+			of = lastOf
+		}
+		lastOf, lastEnd = of, end
 		r.found(n, defanged, mail, item, show())
+		if i, ok := r.names[n]; ok && of != "" {
+			x := &r.f.Names[i]
+			x.Proposed, x.Why, x.fixed = false, "set apart: the report calls it "+of+": look at it", true
+		}
 	}
 	if strings.Contains(s, " dot ") || strings.Contains(s, " DOT ") {
 		r.spelled(s, show)
@@ -395,6 +423,7 @@ func (r *reader) sentence(s string, item bool) {
 	if strings.ContainsAny(s, "0123456789") {
 		r.numbers(s, show)
 	}
+	r.indicators(s, show)
 	r.aliases(s, show)
 }
 
@@ -411,7 +440,7 @@ func (r *reader) numbers(s string, show func() string) {
 	}
 	for _, m := range countRule.FindAllStringSubmatch(s, -1) {
 		n, err := strconv.Atoi(strings.ReplaceAll(m[1], ",", ""))
-		of := strings.ToLower(m[2])
+		of := strings.Replace(strings.ToLower(m[2]), "domain names", "domains", 1)
 		if err == nil && n > 1 && len(r.f.Counts) < maxFindings && !slices.ContainsFunc(r.f.Counts, func(x Count) bool { return x.N == n && x.Of == of }) {
 			r.f.Counts = append(r.f.Counts, Count{n, of, show()})
 		}
@@ -422,6 +451,8 @@ func (r *reader) found(n impound.Name, defanged, mail, item bool, sentence strin
 	proposed, why := false, ""
 	kind, shared := r.o.Lists.IsShared(n)
 	switch {
+	case !r.publisher.IsZero() && n.AtOrBelow(r.publisher):
+		why = "set apart: the report was published there"
 	case shared:
 		why = "set apart: " + kind
 	case mail:
@@ -441,12 +472,12 @@ func (r *reader) found(n impound.Name, defanged, mail, item bool, sentence strin
 			return
 		}
 		r.names[n] = len(r.f.Names)
-		r.f.Names = append(r.f.Names, Name{n, proposed, why, sentence, 1})
+		r.f.Names = append(r.f.Names, Name{Name: n, Proposed: proposed, Why: why, Sentence: sentence, Times: 1})
 		return
 	}
 	x := &r.f.Names[i]
 	x.Times++
-	if proposed && !x.Proposed { // the sentence that proposes it is the one to show
+	if proposed && !x.Proposed && !x.fixed { // the sentence that proposes it is the one to show
 		x.Proposed, x.Why, x.Sentence = true, why, sentence
 	}
 }
@@ -470,7 +501,7 @@ var (
 	docketRule = regexp.MustCompile(`(?i)\b(\d{1,2}:\d{2}-(?:cv|mj|cr|mc|sw|ms)-\d{2,6}(?:-[A-Z0-9]{1,5})*)|\b(?:case|docket|warrant|cause|file)?\s*(?:no|nos|number|num)\b\.?\s*:?\s*#?\s*([0-9][0-9A-Z:-]{5,30})`)
 	countRule  = regexp.MustCompile(`(?i)\b(\d{1,3}(?:,\d{3})+|\d{1,7})\s+(?:(?:[a-z][a-z-]*|U\.S\.)\s+){0,3}?(domains?(?: names)?|websites|sub-?domains|host ?names|servers|customers|victims|organi[sz]ations|accounts|countries)\b`)
 	akaRule    = regexp.MustCompile(`(?i)(?:\b(?:aka|a\.k\.a\.|also (?:known|tracked|called|referred to) as|known (?:by (?:various |many )?(?:other )?names )?(?:such )?as|formerly(?: known as)?|previously (?:known|tracked) as|(?:is |has been |tracks? |tracked |tracking )(?:it |them |the group )?(?:tracked )?as|dubbed|(?:goes|go|going) by)\b)[\s:,]*(?:the names?\s+)?`)
-	aliasItem  = regexp.MustCompile(`^[\s,;/]*(?:(?:and|or|also known as|as well as)\s+)?[“”"‘’'„]*((?:\p{Lu}[\p{L}0-9.]*[-\p{L}0-9]*)(?:[ -](?:\p{Lu}|\d)[\p{L}0-9]*){0,3})[“”"‘’'„]*`)
+	aliasItem  = regexp.MustCompile(`^[\s,;/]*(?:(?:and|or|also known as|as well as)\s+)?(?:the\s+)?[“”"‘’'„]*((?:\p{Lu}[\p{L}0-9.]*[-\p{L}0-9]*)(?:[ -](?:\p{Lu}|\d)[\p{L}0-9]*){0,3})[“”"‘’'„]*`)
 )
 
 // aliases finds what actors are called: names that are known, and what follows
@@ -488,12 +519,22 @@ func (r *reader) aliases(s string, show func() string) {
 	}
 	for _, m := range akaRule.FindAllStringIndex(s, -1) {
 		rest := s[m[1]:]
+		how := strings.ToLower(s[m[0]:m[1]])
+		if strings.Contains(how, "dubbed") && notActors.MatchString(s[:m[0]]) {
+			continue
+		}
+		items := 0
 		for range 12 {
 			i := aliasItem.FindStringSubmatchIndex(rest)
 			if i == nil {
 				break
 			}
-			if t := strings.TrimRight(rest[i[2]:i[3]], ".-"); len(t) >= 3 && !stopWords[strings.ToLower(t)] {
+			if t := strings.TrimRight(groupEnds.ReplaceAllString(rest[i[2]:i[3]], "$1"), ".-"); len(t) >= 3 && !stopWords[strings.ToLower(t)] && !isPerson(t) {
+				if items++; items == 1 && !strings.Contains(how, "track") && !strings.Contains(how, "dubbed") {
+					if first := called(s[:m[0]]); first != "" {
+						r.alias(first, show())
+					}
+				}
 				r.alias(t, show())
 			}
 			rest = rest[i[1]:]
@@ -506,7 +547,7 @@ func (r *reader) aliases(s string, show func() string) {
 
 var (
 	listGoesOn = regexp.MustCompile(`^\s*(?:[,;/]|and\b|or\b)`)
-	stopWords  = map[string]bool{"the": true, "this": true, "according": true, "today": true, "microsoft": true, "russia": true, "iran": true, "fsb": true, "apt": true, "and": true}
+	stopWords  = map[string]bool{"the": true, "this": true, "according": true, "today": true, "microsoft": true, "russia": true, "iran": true, "fsb": true, "apt": true, "and": true, "a": true, "an": true, "iranian": true, "russian": true, "chinese": true, "north": true, "korean": true, "in": true, "while": true}
 )
 
 func (r *reader) alias(text, sentence string) {
@@ -566,6 +607,9 @@ func sentences(l string) []string {
 		if c == '\u3002' || (c == '.' || c == '!' || c == '?' || c == '|') && i+2 < len(rs) && unicode.IsSpace(rs[i+1]) && (unicode.IsUpper(rs[i+2]) || unicode.IsDigit(rs[i+2]) || rs[i+2] == '“' || rs[i+2] == '"' || c == '|') {
 			if c == '.' && (i < 3 || !unicode.IsLetter(rs[i-2]) || !unicode.IsLetter(rs[i-3])) && i > 0 && unicode.IsLetter(rs[i-1]) {
 				continue
+			}
+			if c == '.' && i+2 < len(rs) && unicode.IsDigit(rs[i+2]) && shortened.MatchString(l[max(0, at-8):at]) {
+				continue // Aug. 3, No. 12
 			}
 			out = append(out, l[start:at])
 			start = at
