@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -69,6 +70,17 @@ func NewDNSUpdate(provider string, cfg DNSUpdateConfig) (*DNSUpdate, error) {
 	}
 	return &DNSUpdate{provider, cfg}, nil
 }
+
+// String gives what may be shown of d.
+func (d *DNSUpdate) String() string {
+	return d.provider + ": " + d.where() + " by " + d.cfg.Key.String()
+}
+
+// GoString gives what may be shown of d.
+func (d *DNSUpdate) GoString() string { return d.String() }
+
+// LogValue gives what may be logged of d.
+func (d *DNSUpdate) LogValue() slog.Value { return slog.StringValue(d.String()) }
 
 // Provider gives the id.
 func (d *DNSUpdate) Provider() string { return d.provider }

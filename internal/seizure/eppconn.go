@@ -2,6 +2,7 @@ package seizure
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -38,6 +39,15 @@ func NewEPP(provider, role string, cfg epp.Config) (*EPP, error) {
 	}
 	return e, nil
 }
+
+// String gives what may be shown of e.
+func (e *EPP) String() string { return e.provider + ": EPP as " + e.cfg.String() }
+
+// GoString gives what may be shown of e.
+func (e *EPP) GoString() string { return e.String() }
+
+// LogValue gives what may be logged of e.
+func (e *EPP) LogValue() slog.Value { return slog.StringValue(e.String()) }
 
 // Provider gives the id.
 func (e *EPP) Provider() string { return e.provider }

@@ -23,7 +23,9 @@ import (
 // it is printed, the secret is not shown.
 type TSIGKey struct {
 	name, alg string // both as fully qualified names, lower case
-	secret    []byte
+	// A pointer, since fmt follows none inside a struct: whoever holds a key and
+	// is printed without care does not show it.
+	secret *[]byte
 }
 
 // tsigHashes are the algorithms that RFC 8945 6 lets new keys have; MD5 and SHA-1
@@ -33,7 +35,7 @@ var tsigHashes = map[string]func() hash.Hash{
 }
 
 // IsZero says that k is no key.
-func (k TSIGKey) IsZero() bool { return len(k.secret) == 0 }
+func (k TSIGKey) IsZero() bool { return k.secret == nil }
 
 // Name gives the key's name, as a fully qualified domain name.
 func (k TSIGKey) Name() string { return k.name }
@@ -59,7 +61,7 @@ func (k TSIGKey) Generate(msg []byte, t *dns.TSIG) ([]byte, error) {
 	if !ok || dns.CanonicalName(t.Algorithm) != k.alg {
 		return nil, dns.ErrKeyAlg
 	}
-	m := hmac.New(h, k.secret)
+	m := hmac.New(h, *k.secret)
 	m.Write(msg)
 	return m.Sum(nil), nil
 }
@@ -151,13 +153,14 @@ func ParseTSIGKey(b []byte) (TSIGKey, error) {
 	if tsigHashes[k.alg] == nil {
 		return bad("the key's algorithm is none of hmac-sha224, hmac-sha256, hmac-sha384 and hmac-sha512", "make a new key: tsig-keygen -a hmac-sha256 NAME")
 	}
-	k.secret = make([]byte, base64.StdEncoding.DecodedLen(len(secret)))
-	n, err := base64.StdEncoding.Decode(k.secret, secret)
+	raw := make([]byte, base64.StdEncoding.DecodedLen(len(secret)))
+	n, err := base64.StdEncoding.Decode(raw, secret)
 	if err != nil { // base64's own words give offsets only, but say nothing more anyway
 		return bad("the key's secret is not base64", "copy it whole, or make a new key")
 	}
-	if k.secret = k.secret[:n]; n < 16 {
+	if raw = raw[:n]; n < 16 {
 		return bad("the key's secret is shorter than 16 octets", "make a new key: tsig-keygen NAME")
 	}
+	k.secret = &raw
 	return k, nil
 }

@@ -928,9 +928,13 @@ func (s *session) updateDomain(n, ext *epp.Node, clTRID, svTRID string) (answer,
 	op := &Op{Client: s.client, ClTRID: clTRID, SvTRID: svTRID, Command: "domain:update", Name: name.String(), Changes: changes, Code: 1000}
 	d.Updated, d.UpdatedBy = now, s.client
 	code := 1000
-	if fs := r.cfg.Faults; r.luck.hits(fs.Pending, "pending", name.String()) {
+	if fs := r.cfg.Faults; r.putOff || r.luck.hits(fs.Pending, "pending", name.String()) {
+		wait := fs.PendingFor
+		if r.putOff {
+			r.putOff, wait = false, 100*365*24*time.Hour
+		}
 		d = old.clone()
-		d.Pending = &pending{Due: now.Add(fs.PendingFor), Client: s.client, ClTRID: clTRID, SvTRID: svTRID, Update: u, Deny: r.luck.hits(fs.PendingDeny, "deny", name.String())}
+		d.Pending = &pending{Due: now.Add(wait), Client: s.client, ClTRID: clTRID, SvTRID: svTRID, Update: u, Deny: r.luck.hits(fs.PendingDeny, "deny", name.String())}
 		op.Code, op.Changes, code = 1001, nil, 1001
 	}
 	if err := r.commit(now, record{Domain: &d, Op: op}); err != nil {

@@ -186,6 +186,29 @@ type Registry struct {
 
 	sessions sync.Map // net.Conn -> struct{}
 	luck     luck
+	putOff   bool // the next update is answered 1001; under mu
+}
+
+// PutOff has the next domain update answered 1001 and put off until [Registry.End].
+func (r *Registry) PutOff() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.putOff = true
+}
+
+// End ends every change that is put off: it is done, or denied. Whoever asked is
+// told by poll.
+func (r *Registry) End(done bool) {
+	r.mu.Lock()
+	for n := range r.st.waiting {
+		p := *r.st.domains[n].Pending
+		p.Due, p.Deny = time.Time{}, !done
+		d := r.st.domains[n].clone()
+		d.Pending = &p
+		r.st.domains[n] = &d
+	}
+	r.mu.Unlock()
+	r.settle()
 }
 
 // Start starts the services; they stop when ctx ends or by [Registry.Close].
