@@ -139,6 +139,10 @@ func (e *Engine) applyProvider(ctx context.Context, m *impound.Mandate, p *Plan,
 		all(impound.Errorf(impound.KindInvalid, "provider %s is not configured", provider))
 		return
 	}
+	if a, ok := base.conn.(Asker); ok {
+		e.applyAsked(ctx, base, a, out)
+		return
+	}
 	hostErr := map[impound.Name]error{}
 	for _, hp := range p.Hosts {
 		if hp.Provider == provider && ctx.Err() == nil {
@@ -170,7 +174,7 @@ func (e *Engine) applyProvider(ctx context.Context, m *impound.Mandate, p *Plan,
 }
 
 func (e *Engine) sayEnd(plan string, r NameResult) {
-	phase := map[string]string{Done: "done", Already: "done", Stale: "stale", Pending: "pending"}[r.Outcome]
+	phase := map[string]string{Done: "done", Already: "done", Stale: "stale", Pending: "pending", Asked: "asked"}[r.Outcome]
 	if phase == "" {
 		phase = "failed"
 	}
@@ -194,6 +198,8 @@ type job struct {
 	what  string
 	mark  *string // when the registry last changed it, as of the look before; nil where it doesn't tell
 	try   int     // the number of this attempt; each has a transaction id of its own
+
+	letter string // by which it is asked for; "" where it is done
 
 	patient bool // wait for what the registry puts off
 	look    func(ctx context.Context) (sight, string, error)
@@ -495,6 +501,9 @@ func (e *Engine) intend(ctx context.Context, j *job) error {
 	if j.mark != nil {
 		d["updated"] = *j.mark
 	}
+	if j.letter != "" {
+		d["letter"] = j.letter
+	}
 	_, err := e.cfg.Evidence.Append(ctx, impound.Entry{
 		ID: j.entry("intent"), Type: impound.EntryIntent, At: e.now(), By: e.cfg.By, What: j.what, Case: j.p.Case, Order: j.p.Order, Name: j.name, Detail: d,
 	})
@@ -690,10 +699,13 @@ func (e *Engine) finish(ctx context.Context, p *Plan, res *Result) error {
 	if n := res.Count(Stale); n > 0 {
 		cure = p.again()
 	}
+	if n := res.Count(Asked); n > 0 && good+n == work {
+		cure = "it is waited for: impound seize follow " + p.Order + " looks, and reminds when that is due"
+	}
 	if kind == impound.KindConflict && res.Count(Stale) == 0 {
 		cure = "wait until the other apply ends, then apply again"
 	}
-	return &impound.Error{Kind: kind, Where: "plan " + p.ID, Msg: fmt.Sprintf("%d of %d names are as %s; %d stale, %d pending, %d failed, %d refused, %d not begun", good, work, p.wanted(), res.Count(Stale), res.Count(Pending), res.Count(Failed), res.Count(Refused, Blocked)-blockedInPlan, res.Count(Skipped)), Cure: cure, Err: first}
+	return &impound.Error{Kind: kind, Where: "plan " + p.ID, Msg: fmt.Sprintf("%d of %d names are as %s; %d stale, %d pending, %d asked, %d failed, %d refused, %d not begun", good, work, p.wanted(), res.Count(Stale), res.Count(Pending), res.Count(Asked), res.Count(Failed), res.Count(Refused, Blocked)-blockedInPlan, res.Count(Skipped)), Cure: cure, Err: first}
 }
 
 // clip bounds a peer's words in an entry.

@@ -209,7 +209,7 @@ func (e *Engine) prove(ctx context.Context, r record, at time.Time) (*impound.Ma
 		}
 		acts, ok := m.Acts(np.Name)
 		conn := e.cfg.Connectors[np.Provider]
-		if !ok || conn == nil || conn.Capabilities().Role != np.Role {
+		if !ok || conn == nil || conn.Capabilities().Role != np.Role || conn.Capabilities().Asks != (np.Via != "") {
 			return nil, "", foreign(np.Name)
 		}
 		if p.Revert != (np.Restore != nil) {

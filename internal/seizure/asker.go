@@ -17,7 +17,7 @@ import (
 // composed, keeps it as evidence with an intent for each name, and then hands
 // over exactly those bytes. Info looks from outside, since there is nobody to
 // query; Host is always true; Do is Compose and Ask for one change and gives an
-// Answer that is Pending; Poll takes answers that came back.
+// Answer that is Pending; Poll gives nothing: what comes back is filed by people.
 type Asker interface {
 	Connector
 	// Compose writes the letter. Nothing leaves the machine.
@@ -29,6 +29,8 @@ type Asker interface {
 	// taken and may be tried again. From then on an error either says that the
 	// letter was refused, or wraps [ErrUnknownOutcome].
 	Ask(ctx context.Context, permits []impound.Permit, l Letter, commit func() error) (Answer, error)
+	// Policy says how the provider is reminded.
+	Policy() AskPolicy
 }
 
 // Kinds of letters.
@@ -48,7 +50,8 @@ type Request struct {
 	Case     string    `json:"case,omitempty"`
 	By       string    `json:"by,omitempty"`
 	At       time.Time `json:"at"`
-	Reply    string    `json:"reply_to,omitempty"` // of a reminder: the request's reference
+	Of       string    `json:"of,omitempty"`       // of a reminder: the request's id
+	Reply    string    `json:"reply_to,omitempty"` // and its reference
 	Asked    time.Time `json:"asked,omitzero"`     // and when that went out
 	Revert   bool      `json:"revert,omitempty"`   // it asks to undo
 	Changes  []Change  `json:"changes"`            // exactly the names and acts that are asked for

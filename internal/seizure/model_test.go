@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ type memory struct {
 	entries map[string]impound.Entry
 	order   []impound.Entry
 	docs    map[string]store.Doc
+	bodies  map[string][]byte
 	version int64
 	dieAt   int  // the process dies at the nth write from now
 	dead    bool // whatever it still does has no effect
@@ -96,6 +98,9 @@ func (m *memory) Capture(_ context.Context, a impound.Artefact, b []byte) (impou
 		return a, err
 	}
 	a.Hash, a.Size = impound.HashBytes(b), int64(len(b))
+	if strings.HasPrefix(a.Kind, "letter") {
+		m.bodies[a.Hash] = b
+	}
 	return a, nil
 }
 
@@ -184,7 +189,7 @@ func TestModel(t *testing.T) {
 			o.Acts = impound.Acts{Hold: true, Lock: []string{"serverTransferProhibited"}}
 		}
 		w.authorize(o)
-		mem := &memory{entries: map[string]impound.Entry{}, docs: map[string]store.Doc{}}
+		mem := &memory{entries: map[string]impound.Entry{}, docs: map[string]store.Doc{}, bodies: map[string][]byte{}}
 
 		fault := ""
 		w.prov.before = func(c seizure.Change) error {
@@ -425,4 +430,13 @@ func approvals(m *memory, planID string, w *world) int {
 		return 0
 	}
 	return len(who)
+}
+
+func (m *memory) Read(hash string) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if b, ok := m.bodies[hash]; ok {
+		return b, nil
+	}
+	return nil, impound.Errorf(impound.KindNotFound, "no artefact %s", hash)
 }

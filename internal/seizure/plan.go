@@ -45,6 +45,7 @@ type NamePlan struct {
 	Name     impound.Name          `json:"name"`
 	Provider string                `json:"provider"`
 	Role     string                `json:"role"`
+	Via      string                `json:"via,omitempty"` // "mail" | "manual": it is asked for; "" where the provider is told
 	Former   State                 `json:"former"`
 	HostAttr bool                  `json:"host_attr,omitempty"`
 	Steps    []Step                `json:"steps,omitempty"`
@@ -100,7 +101,7 @@ func (p *Plan) String() string {
 	}
 	fmt.Fprintf(&b, "  hash %s\n", hash)
 	for _, prov := range p.providers() {
-		fmt.Fprintf(&b, "provider %s\n", prov)
+		fmt.Fprintf(&b, "provider %s%s\n", prov, p.via(prov))
 		for _, h := range p.Hosts {
 			if h.Provider == prov {
 				for _, l := range h.Step.Lines {
@@ -136,6 +137,16 @@ func (p *Plan) String() string {
 	c, a, bl := p.Count()
 	fmt.Fprintf(&b, "%d to change, %d %s already, %d blocked\n", c, a, asWanted, bl)
 	return b.String()
+}
+
+// via says in words that a provider is asked, not told.
+func (p *Plan) via(provider string) string {
+	for _, n := range p.Names {
+		if n.Provider == provider && n.Via != "" {
+			return " (asked by " + map[string]string{"mail": "mail", "manual": "a task for a person"}[n.Via] + ", and waited for)"
+		}
+	}
+	return ""
 }
 
 func (p *Plan) providers() []string {
@@ -383,6 +394,9 @@ func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, np NamePlan, s
 		return np, nil
 	}
 	np.Provider, np.Role = conn.Provider(), conn.Capabilities().Role
+	if c := conn.Capabilities(); c.Asks {
+		np.Via = c.Kind
+	}
 	acts, ordered := m.Acts(n)
 	var why string
 	np.Verdicts, why = e.gates(ctx, m, n)
@@ -416,6 +430,17 @@ func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, np NamePlan, s
 		}
 	}
 	np.Steps, np.Blocked, np.Warnings = np.plan(acts)
+	if len(np.Steps) > 0 && np.Via != "" {
+		l, err := e.waitedFor(ctx, m.ID(), n)
+		switch {
+		case err != nil:
+			return np, err
+		case l != nil && np.Restore != nil:
+			np.Warnings = append(np.Warnings, "letter "+l.ID+" still asks for it: withdraw it, and close it with impound seize settle "+l.ID+" --close")
+		case l != nil:
+			np.Steps, np.Blocked = nil, fmt.Sprintf("it was asked for on %s by letter %s and is waited for: see impound seize letters %s; to ask anew, close that letter: impound seize settle %s --close", l.Sent.Format(time.DateOnly), l.ID, m.ID(), l.ID)
+		}
+	}
 	for _, v := range np.Verdicts {
 		if v.Outcome == impound.GateWarn {
 			np.Warnings = append(np.Warnings, v.Gate+" warns: "+v.Reason)

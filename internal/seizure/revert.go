@@ -235,9 +235,20 @@ const updateWhat = "seize.update"
 // plan gives the steps of np, or why there can be none. It is pure.
 func (np NamePlan) plan(acts impound.Acts) (steps []Step, blocked string, warnings []string) {
 	if np.Restore != nil {
-		return planRevert(np.Name, acts, np.Role, *np.Restore, np.Former, np.HostAttr)
+		steps, blocked, warnings = planRevert(np.Name, acts, np.Role, *np.Restore, np.Former, np.HostAttr)
+	} else {
+		steps, blocked, warnings = planName(np.Name, acts, np.Role, np.Former, np.HostAttr)
 	}
-	return planName(np.Name, acts, np.Role, np.Former, np.HostAttr)
+	if np.Via != "" && len(steps) > 1 {
+		// Whoever is asked lifts a lock for the change and puts it back as part
+		// of it: it is one thing to ask.
+		c := steps[0].Change
+		if c.RemStatus = without(c.RemStatus, steps[1].Change.AddStatus); len(c.RemStatus) == 0 {
+			c.RemStatus = nil
+		}
+		steps = []Step{{Acts: c.Acts(), Change: c, Lines: c.Lines()}}
+	}
+	return steps, blocked, warnings
 }
 
 // reached says whether s is what the plan is to bring about.

@@ -43,6 +43,7 @@ type Evidence interface {
 	AppendAll(ctx context.Context, es []impound.Entry) ([]int64, error) // all or none
 	Capture(ctx context.Context, a impound.Artefact, body []byte) (impound.Artefact, error)
 	Entry(id string) (impound.Entry, bool, error)
+	Read(hash string) ([]byte, error)
 }
 
 // Observer looks at names; *observe.Observer is one.
