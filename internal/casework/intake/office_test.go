@@ -83,7 +83,7 @@ func TestPDFAndDOCX(t *testing.T) {
 		if got := strings.Join(proposed(f), " "); got != "outlook-verify.net yahoo-verify.net www.news-site-verify.com" {
 			t.Errorf("%s: proposed %s", name, got)
 		}
-		if len(f.Dockets) != 1 || f.Dockets[0].Value != "1:19-cv-00716" || len(f.Counts) != 1 || f.Counts[0].N != 41 || len(f.Aliases) != 2 {
+		if len(f.Dockets) != 1 || f.Dockets[0].Value != "1:19-cv-00716" || len(f.Counts) != 1 || f.Counts[0].N != 41 || len(f.Aliases) != 3 {
 			t.Errorf("%s: %+v %+v %+v", name, f.Dockets, f.Counts, f.Aliases)
 		}
 		if all := fmt.Sprintf("%+v", f); strings.Contains(all, "jane") || !strings.Contains(all, "ends here") {
