@@ -20,6 +20,7 @@ type Mandate struct {
 	acts    map[Name]Acts
 	without map[Name]bool // names that a gate keeps out: see Without
 	parent  *Mandate
+	ended   time.Time // see EndedAt; zero: at its date
 }
 
 // Authorize proves the order. For a supplement, parent is the mandate of the
@@ -80,9 +81,13 @@ func (m *Mandate) Order() Order {
 }
 
 // Window gives the dates between which the mandate holds: the order's, cut to
-// its parents'. From is included, until is not.
+// its parents' and to when it was withdrawn. From is included, until is not; a
+// window that ends before it begins never opens.
 func (m *Mandate) Window() (from, until time.Time) {
 	from, until = m.order.From, m.order.Until
+	if !m.ended.IsZero() && m.ended.Before(until) {
+		until = m.ended
+	}
 	if m.parent != nil {
 		pf, pu := m.parent.Window()
 		if pf.After(from) {
@@ -93,6 +98,17 @@ func (m *Mandate) Window() (from, until time.Time) {
 		}
 	}
 	return from, until
+}
+
+// EndedAt gives a mandate that is m, except that it permits nothing from t on: its
+// order was withdrawn before its date. A mandate's end can only come nearer.
+func (m *Mandate) EndedAt(t time.Time) *Mandate {
+	if m == nil || m.order == nil || t.IsZero() || !m.ended.IsZero() && m.ended.Before(t) {
+		return m
+	}
+	c := *m
+	c.ended = t
+	return &c
 }
 
 // InForce says whether now lies in the window.

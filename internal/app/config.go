@@ -263,6 +263,12 @@ type LimitsConfig struct {
 	// address, default 256.
 	Conns          int `yaml:"conns,omitempty" json:"conns,omitempty"`
 	ConnsPerSource int `yaml:"conns_per_source,omitempty" json:"conns_per_source,omitempty"`
+	// AllConns is open connections of all listeners together; default: what the
+	// limit of open files leaves. Beyond it the oldest are cut.
+	AllConns int `yaml:"all_conns,omitempty" json:"all_conns,omitempty"`
+	// UDPPerSecond is datagrams to udp:// listeners that are recorded one by one,
+	// per second and network, default 100; beyond it one event counts the rest.
+	UDPPerSecond int `yaml:"udp_per_second,omitempty" json:"udp_per_second,omitempty"`
 	// HeadTimeout is for a request head, a handshake, a line of SMTP: "10s".
 	// IdleTimeout is between requests: "60s".
 	HeadTimeout string `yaml:"head_timeout,omitempty" json:"head_timeout,omitempty"`

@@ -114,6 +114,7 @@ func (d desk) orderView(ctx context.Context, r casework.OrderRow, ms []*impound.
 	if o.Parent != nil {
 		v.Parent = o.Parent.ID
 	}
+	v.Withdrawn = r.Ended
 	blocked := map[impound.Name][]impound.GateVerdict{}
 	for _, m := range ms {
 		if m.ID() == o.ID {

@@ -124,6 +124,12 @@ var observed = []string{gate.G5, gate.G9}
 // unknown where looking would tell (G5, G9): the name waits until somebody could
 // look. On the others it is shown as a warning: no look can settle it.
 func (s *System) gates(ctx context.Context, m *impound.Mandate, n impound.Name) ([]impound.GateVerdict, error) {
+	// Nobody waits ten seconds for a contest or a withdrawal to count.
+	if why, err := s.Casework.Halted(ctx, m, n); err != nil {
+		return nil, err
+	} else if why != "" {
+		return []impound.GateVerdict{{Gate: gate.G12, Outcome: impound.GateBlock, Reason: why, AsOf: s.now()}}, nil
+	}
 	s.gateRuns.mu.Lock()
 	if s.gateRuns.runs == nil {
 		s.gateRuns.runs = map[string]*gateRun{}

@@ -26,7 +26,7 @@ func (c *Config) sinkConfig(state string, lure []byte) (sinkhole.Config, error) 
 	cfg := sinkhole.Config{
 		Sensor: k.Sensor, Listeners: k.Listen, Contact: k.Contact, LureKey: lure, NS: k.NS, NSID: k.NSID, CAIssuer: k.CAIssuer,
 		Limits: sinkhole.Limits{
-			DNSPerSecond: k.Limits.DNSPerSecond, Conns: k.Limits.Conns, ConnsPerSource: k.Limits.ConnsPerSource,
+			DNSPerSecond: k.Limits.DNSPerSecond, Conns: k.Limits.Conns, ConnsPerSource: k.Limits.ConnsPerSource, AllConns: k.Limits.AllConns, UDPPerSecond: k.Limits.UDPPerSecond,
 			HeadTimeout: span(k.Limits.HeadTimeout), IdleTimeout: span(k.Limits.IdleTimeout),
 		},
 	}

@@ -65,6 +65,7 @@ var Needs = map[string]Need{
 	"RevokeToken":    {Roles: impound.Roles}, // the same
 
 	"Decide":   {Signed: true},
+	"Withdraw": {Signed: true},
 	"Enrol":    {Signed: true},
 	"SealCase": {Signed: true},
 
@@ -84,6 +85,7 @@ var Needs = map[string]Need{
 	"Decisions":      {Reads: true},
 	"DraftOrder":     {Reads: true},
 	"Guarded":        {Reads: true},
+	"Halted":         {Reads: true},
 	"Keyring":        {Reads: true},
 	"Login":          {Reads: true},
 	"Mandates":       {Reads: true},

@@ -33,6 +33,7 @@ type ledgerView struct {
 	ringRev   int // grows with each enrolment
 	orders    map[string]filing
 	orderIDs  []string // as filed
+	withdrawn map[string]Withdrawal // by order; the first counts
 	overrides map[impound.Name][]impound.Override
 	decisions map[impound.Name][]Decision // proven, in the order of the log
 	actors    map[string]string           // case -> actor, as the case was opened
@@ -57,7 +58,7 @@ type filing struct {
 }
 
 func newLedger(ev Evidence) *ledger {
-	return &ledger{ev: ev, view: ledgerView{ring: &Ring{people: map[string]impound.Person{}}, orders: map[string]filing{}, overrides: map[impound.Name][]impound.Override{}, decisions: map[impound.Name][]Decision{}, actors: map[string]string{}, names: map[string][]impound.Name{}, seals: map[string]Seal{}, accounts: map[string]Account{}, tokens: map[string]Token{}, tokenIDs: map[string]string{}}}
+	return &ledger{ev: ev, view: ledgerView{ring: &Ring{people: map[string]impound.Person{}}, orders: map[string]filing{}, withdrawn: map[string]Withdrawal{}, overrides: map[impound.Name][]impound.Override{}, decisions: map[impound.Name][]Decision{}, actors: map[string]string{}, names: map[string][]impound.Name{}, seals: map[string]Seal{}, accounts: map[string]Account{}, tokens: map[string]Token{}, tokenIDs: map[string]string{}}}
 }
 
 // sync reads what the log has gained and gives the state of belief. The maps of
@@ -72,7 +73,7 @@ func (l *ledger) sync(ctx context.Context) (ledgerView, error) {
 			return
 		}
 		copied = true
-		v.orders, v.overrides = cloneMap(v.orders), cloneMap(v.overrides)
+		v.orders, v.overrides, v.withdrawn = cloneMap(v.orders), cloneMap(v.overrides), cloneMap(v.withdrawn)
 		v.decisions, v.actors = cloneMap(v.decisions), cloneMap(v.actors)
 		v.accounts, v.tokens, v.tokenIDs = cloneMap(v.accounts), cloneMap(v.tokens), cloneMap(v.tokenIDs)
 		v.names, v.seals, v.sealed = cloneMap(v.names), cloneMap(v.seals), slices.Clone(v.sealed)
@@ -101,6 +102,17 @@ func (l *ledger) sync(ctx context.Context) (ledgerView, error) {
 			}
 			v.orders[e.Order] = filing{index: i, entry: e, document: e.Detail["document"], hash: e.Detail["hash"], gates: e.Detail["gates"], stops: e.Detail["gates_blocking"]}
 			v.orderIDs = append(v.orderIDs, e.Order)
+		case WhatOrderWithdraw:
+			w, err := withdrawalOf(e)
+			if err == nil {
+				err = w.check(v.ring, v.orders[e.Order])
+			}
+			own()
+			if err != nil {
+				v.bad = append(v.bad, fmt.Sprintf("entry %d (%s): %v", i, e.What, err))
+			} else if _, again := v.withdrawn[e.Order]; !again {
+				v.withdrawn[e.Order] = w
+			}
 		case WhatOverride:
 			own()
 			var o impound.Override
@@ -164,7 +176,7 @@ func (l *ledger) sync(ctx context.Context) (ledgerView, error) {
 }
 
 // believed are the kinds of entries that the ledger reads.
-var believed = []string{WhatEnrol, WhatOrderFile, WhatOverride, whatCaseOpen, whatCaseNames,
+var believed = []string{WhatEnrol, WhatOrderFile, WhatOrderWithdraw, WhatOverride, whatCaseOpen, whatCaseNames,
 	WhatAccountAdd, WhatAccountPassword, WhatAccountDisable, WhatTokenAdd, WhatTokenRevoke, WhatSeal,
 	WhatAttribute, WhatContest, WhatContestEnd, WhatOwnerNotice, WhatProviderAsked, WhatConsent}
 

@@ -464,6 +464,7 @@ type OrderRow struct {
 	From     time.Time         `json:"from"`
 	Until    time.Time         `json:"until"`
 	Filed    time.Time         `json:"filed"`
+	Ended    time.Time         `json:"withdrawn,omitzero"` // before its date
 	By       string            `json:"by"`
 	Signers  []string          `json:"signers"`
 	Names    int               `json:"names"`
@@ -578,6 +579,9 @@ func (s *Service) order(view ledgerView, id string) (OrderRow, *impound.Order, [
 		Signers: strings.Fields(f.entry.Detail["signers"]), Names: len(d.names), Hash: f.hash, Document: f.document}
 	if o.Parent != nil {
 		row.Parent = o.Parent.ID
+	}
+	if _, row.Ended, err = s.endedBy(view, id); err != nil {
+		return OrderRow{}, nil, nil, err
 	}
 	blocked := d.blocked(view)
 	for _, n := range d.names {
@@ -754,7 +758,7 @@ func (s *Service) mandate(view ledgerView, id string, depth int) (*impound.Manda
 	}
 	// The document is named by its hash, so the proof holds for as long as the
 	// keyring is the same.
-	key := fmt.Sprintf("%d %s %s", view.ringRev, f.document, f.hash)
+	key := fmt.Sprintf("%d %d %s %s", view.ringRev, len(view.withdrawn), f.document, f.hash)
 	s.mu.Lock()
 	m := s.cache[key]
 	s.mu.Unlock()
@@ -774,6 +778,9 @@ func (s *Service) mandate(view ledgerView, id string, depth int) (*impound.Manda
 	}
 	if m, err = o.Authorize(view.ring, parent); err != nil {
 		return nil, err
+	}
+	if at, ok := view.ended(id); ok {
+		m = m.EndedAt(at)
 	}
 	s.mu.Lock()
 	if len(s.cache) > 1000 {

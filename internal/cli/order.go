@@ -165,7 +165,9 @@ func (e *env) orderCmd() *cobra.Command {
 			var out [][]string
 			for _, r := range rows {
 				force := "in force"
-				if now.Before(r.From) {
+				if !r.Ended.IsZero() && !now.Before(r.Ended) {
+					force = "withdrawn"
+				} else if now.Before(r.From) {
 					force = "not yet"
 				} else if !now.Before(r.Until) {
 					force = "lapsed"
@@ -189,7 +191,7 @@ func (e *env) orderCmd() *cobra.Command {
 			return err
 		})
 	})
-	return group("order", "orders: which names, which acts, until when", "  impound order draft APT35-2019 --id O-2026-1 --out order.yaml\n  impound order check order.yaml\n  impound order sign order.yaml --as ben\n  impound order file order.yaml --as carla", draft, check, sign, file, list, show, e.appendixCmd(), e.deadlinesCmd(), e.affidavitCmd(), e.orderDiffCmd(), e.supplementCmd(), e.orderGatesCmd(), e.overrideCmd())
+	return group("order", "orders: which names, which acts, until when", "  impound order draft APT35-2019 --id O-2026-1 --out order.yaml\n  impound order check order.yaml\n  impound order sign order.yaml --as ben\n  impound order file order.yaml --as carla", draft, check, sign, file, list, show, e.appendixCmd(), e.deadlinesCmd(), e.affidavitCmd(), e.orderDiffCmd(), e.supplementCmd(), e.orderGatesCmd(), e.overrideCmd(), e.withdrawCmd())
 }
 
 func joinActs(as []impound.Act) string {

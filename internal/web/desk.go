@@ -124,24 +124,25 @@ type NetworkCount struct {
 
 // OrderView is an order as people look at it.
 type OrderView struct {
-	ID       string      `json:"id"`
-	Hash     string      `json:"hash"`
-	Case     string      `json:"case"`
-	Kind     string      `json:"kind"`
-	Parent   string      `json:"parent,omitempty"` // id of the order that it supplements
-	Court    string      `json:"court"`            // or the agreement
-	Docket   string      `json:"docket"`
-	Issued   time.Time   `json:"issued"`
-	From     time.Time   `json:"from"`
-	Until    time.Time   `json:"until"`
-	InForce  bool        `json:"in_force"`           // proven, and now lies within its dates
-	Unproven string      `json:"unproven,omitempty"` // why it is no mandate: "signed by 1 of 2 people"; "" when proven
-	Signers  []string    `json:"signers"`
-	Needed   int         `json:"needed"`  // signers that it takes
-	Capture  string      `json:"capture"` // what the sinkhole may keep
-	AtEnd    string      `json:"at_end"`
-	TLP      impound.TLP `json:"tlp"`
-	Names    []OrderName `json:"names"`
+	ID        string      `json:"id"`
+	Hash      string      `json:"hash"`
+	Case      string      `json:"case"`
+	Kind      string      `json:"kind"`
+	Parent    string      `json:"parent,omitempty"` // id of the order that it supplements
+	Court     string      `json:"court"`            // or the agreement
+	Docket    string      `json:"docket"`
+	Issued    time.Time   `json:"issued"`
+	From      time.Time   `json:"from"`
+	Until     time.Time   `json:"until"`
+	InForce   bool        `json:"in_force"`           // proven, and now lies within its dates
+	Withdrawn time.Time   `json:"withdrawn,omitzero"` // ended before its date
+	Unproven  string      `json:"unproven,omitempty"` // why it is no mandate: "signed by 1 of 2 people"; "" when proven
+	Signers   []string    `json:"signers"`
+	Needed    int         `json:"needed"`  // signers that it takes
+	Capture   string      `json:"capture"` // what the sinkhole may keep
+	AtEnd     string      `json:"at_end"`
+	TLP       impound.TLP `json:"tlp"`
+	Names     []OrderName `json:"names"`
 }
 
 // OrderName is one name of an order.

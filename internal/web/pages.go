@@ -935,6 +935,8 @@ func (s *server) forceCell(o OrderView) cell {
 		c.Text, c.Tone = "in force, "+span(s.left(o))+" left", "good"
 	case o.Unproven != "":
 		c.Text, c.Tone, c.Hint = "no mandate", "warn", o.Unproven
+	case !o.Withdrawn.IsZero():
+		c.Text, c.Tone = "withdrawn", "bad"
 	case now.Before(o.From):
 		c.Text, c.Tone = "not yet", "info"
 	default:
