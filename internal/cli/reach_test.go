@@ -186,5 +186,6 @@ func TestOrderReachesASensorAndEnds(t *testing.T) {
 			t.Errorf("no event: %s; there are %v", want, seen)
 		}
 	}
+	d.run("evidence", "list") // opening sets aside what the hub was killed in the middle of
 	d.run("evidence", "verify")
 }
