@@ -32,7 +32,7 @@ type ledgerView struct {
 	ring      *Ring
 	ringRev   int // grows with each enrolment
 	orders    map[string]filing
-	orderIDs  []string // as filed
+	orderIDs  []string              // as filed
 	withdrawn map[string]Withdrawal // by order; the first counts
 	overrides map[impound.Name][]impound.Override
 	decisions map[impound.Name][]Decision // proven, in the order of the log
