@@ -5,29 +5,144 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
+	"strings"
 )
 
 // CanonicalJSON encodes v with sorted keys, no white space and no HTML
 // escaping: the form that is hashed and signed. v must hold no floating point
 // numbers.
 func CanonicalJSON(v any) ([]byte, error) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return nil, Errorf(KindInternal, "couldn't encode for hashing: %w", err)
-	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	var x any
-	if err := d.Decode(&x); err != nil {
-		return nil, Errorf(KindInternal, "couldn't encode for hashing: %w", err)
-	}
-	var out bytes.Buffer
-	e := json.NewEncoder(&out)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(x); err != nil { // encoding/json sorts the keys of maps
+	if err := e.Encode(v); err != nil {
 		return nil, Errorf(KindInternal, "couldn't encode for hashing: %w", err)
 	}
-	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
+	c := canon{in: b.Bytes(), out: make([]byte, 0, b.Len())}
+	if err := c.value(); err != nil {
+		return nil, Errorf(KindInternal, "couldn't encode for hashing: %w", err)
+	}
+	return c.out, nil
+}
+
+// canon puts compact JSON, as json.Encoder writes it, in order. It goes by the
+// text: a tree of it in memory would be ten times its size, and plans are long.
+type canon struct {
+	in  []byte
+	pos int
+	out []byte
+}
+
+// member is one of an object, in out.
+type member struct {
+	key      string
+	from, to int
+}
+
+func (c *canon) value() error {
+	switch c.in[c.pos] {
+	case '{':
+		return c.object()
+	case '[':
+		c.out = append(c.out, '[')
+		for c.pos++; c.in[c.pos] != ']'; {
+			if c.in[c.pos] == ',' {
+				c.out = append(c.out, ',')
+				c.pos++
+			}
+			if err := c.value(); err != nil {
+				return err
+			}
+		}
+		c.pos++
+		c.out = append(c.out, ']')
+		return nil
+	case '"':
+		_, err := c.str()
+		return err
+	}
+	from := c.pos
+	for c.pos < len(c.in) && !strings.ContainsRune(",]}\n", rune(c.in[c.pos])) {
+		c.pos++
+	}
+	c.out = append(c.out, c.in[from:c.pos]...)
+	return nil
+}
+
+func (c *canon) object() error {
+	c.out = append(c.out, '{')
+	start := len(c.out)
+	var ms []member
+	inOrder := true
+	for c.pos++; c.in[c.pos] != '}'; {
+		if c.in[c.pos] == ',' {
+			c.out = append(c.out, ',')
+			c.pos++
+		}
+		m := member{from: len(c.out)}
+		var err error
+		if m.key, err = c.str(); err != nil {
+			return err
+		}
+		c.out = append(c.out, ':')
+		c.pos++
+		if err := c.value(); err != nil {
+			return err
+		}
+		m.to = len(c.out)
+		inOrder = inOrder && (len(ms) == 0 || ms[len(ms)-1].key < m.key)
+		ms = append(ms, m)
+	}
+	c.pos++
+	if !inOrder {
+		slices.SortStableFunc(ms, func(a, b member) int { return strings.Compare(a.key, b.key) })
+		was := slices.Clone(c.out[start:])
+		c.out = c.out[:start]
+		for i, m := range ms {
+			if i+1 < len(ms) && ms[i+1].key == m.key {
+				continue // the last of the same name counts
+			}
+			if len(c.out) > start {
+				c.out = append(c.out, ',')
+			}
+			c.out = append(c.out, was[m.from-start:m.to-start]...)
+		}
+	}
+	c.out = append(c.out, '}')
+	return nil
+}
+
+// str takes a string over, and gives what it says. One that may be written in
+// more than one way is written anew.
+func (c *canon) str() (string, error) {
+	from, plain := c.pos, true
+	for c.pos++; c.in[c.pos] != '"'; c.pos++ {
+		if c.in[c.pos] == '\\' {
+			plain = false
+			c.pos++
+		} else if c.in[c.pos] >= 0x80 {
+			plain = false
+		}
+	}
+	c.pos++
+	raw := c.in[from:c.pos]
+	if plain {
+		c.out = append(c.out, raw...)
+		return string(raw[1 : len(raw)-1]), nil
+	}
+	var s string
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return "", err
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(s); err != nil {
+		return "", err
+	}
+	c.out = append(c.out, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
+	return s, nil
 }
 
 // HashBytes gives "sha256:" and the hash of b in hex.

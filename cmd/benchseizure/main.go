@@ -284,7 +284,7 @@ func benchMain(dir, profile string, n, names int, calm bool) error {
 			planning, applying = r.planning, r.applying
 		}
 		verified += r.verified
-		fmt.Printf("round %-3s %6d names: planned in %s (CPU %s), applied in %s (CPU %s), %d verified in all views, T0 skew as sent %s\n", round, len(list), r.planning.Round(time.Millisecond), r.planCPU.Round(time.Millisecond), r.applying.Round(time.Millisecond), r.applyCPU.Round(time.Millisecond), r.verified, r.skew)
+		fmt.Printf("round %-3s %6d names: planned in %s (CPU %s), applied in %s (CPU %s), %d verified in all views, T0 skew as sent %s, peak %.0f MB\n", round, len(list), r.planning.Round(time.Millisecond), r.planCPU.Round(time.Millisecond), r.applying.Round(time.Millisecond), r.applyCPU.Round(time.Millisecond), r.verified, r.skew, peakMB())
 	}
 	if _, err := io.WriteString(ask, "\n"); err != nil {
 		return err
@@ -447,6 +447,9 @@ func (b *bench) seize(id string, names []impound.Name) (round, error) {
 	p, err := b.e.Plan(ctx, m)
 	if err != nil {
 		return r, err
+	}
+	if b.profile != "" {
+		fmt.Printf("peak after planning %.0f MB\n", peakMB())
 	}
 	r.planning, r.planCPU = time.Since(begin), cpuTime()-cpu
 	end()

@@ -64,7 +64,8 @@ type Config struct {
 
 // Observer looks. It is safe for concurrent use.
 type Observer struct {
-	cfg Config
+	cfg         Config
+	rdapClients sync.Map // *http.Client by the host:port that is trusted
 }
 
 // New makes an Observer. A zone or a resolver address that can't be read is an

@@ -137,7 +137,7 @@ func (c *Observer) getRDAP(ctx context.Context, v *RDAPView, base string) (int, 
 	if u, err := url.Parse(base); err == nil {
 		trusted = hostPort(u)
 	}
-	cl := c.httpClient(trusted, nil)
+	cl := c.rdapClient(trusted)
 	seen := map[string]bool{}
 	for range maxRedirects + 1 {
 		if seen[v.URL] {
@@ -175,6 +175,19 @@ func (c *Observer) getRDAP(ctx context.Context, v *RDAPView, base string) (int, 
 		return resp.StatusCode, body, nil
 	}
 	return 0, nil, fmt.Errorf("the server redirects more than %d times", maxRedirects)
+}
+
+// rdapClient gives the client for an RDAP server. Its connections are used again
+// for the names that follow: a server is asked for thousands.
+func (c *Observer) rdapClient(trusted string) *http.Client {
+	if cl, ok := c.rdapClients.Load(trusted); ok {
+		return cl.(*http.Client)
+	}
+	cl := c.httpClient(trusted, nil)
+	t := cl.Transport.(*http.Transport)
+	t.DisableKeepAlives, t.MaxIdleConnsPerHost, t.IdleConnTimeout = false, 4, 5*time.Second
+	same, _ := c.rdapClients.LoadOrStore(trusted, cl)
+	return same.(*http.Client)
 }
 
 type rdapEntity struct {

@@ -92,16 +92,17 @@ func (e *Engine) Apply(ctx context.Context, planID string) (Result, error) {
 func (e *Engine) apply(ctx context.Context, m *impound.Mandate, p *Plan, hash string, g *gate) (Result, error) {
 	res := Result{Plan: p.ID, Order: p.Order, Revert: p.Revert, Names: make([]NameResult, len(p.Names))}
 	providers := p.providers()
+	stand := &standing{e: e, p: p, m: m, at: e.now()}
 	_ = parallel(context.WithoutCancel(ctx), max(e.cfg.Parallel, len(providers)), len(providers), func(i int) error {
 		defer g.arrive(providers[i]) // whoever ends without a change holds nobody up
-		e.applyProvider(ctx, m, p, hash, providers[i], res.Names, g)
+		e.applyProvider(ctx, m, stand, p, hash, providers[i], res.Names, g)
 		return nil
 	})
 	e.settle(ctx, m, p, res.Names)
 	return res, e.finish(ctx, p, &res)
 }
 
-func (e *Engine) applyProvider(ctx context.Context, m *impound.Mandate, p *Plan, hash, provider string, out []NameResult, g *gate) {
+func (e *Engine) applyProvider(ctx context.Context, m *impound.Mandate, stand *standing, p *Plan, hash, provider string, out []NameResult, g *gate) {
 	work := false
 	for i, np := range p.Names {
 		if np.Provider != provider {
@@ -134,7 +135,7 @@ func (e *Engine) applyProvider(ctx context.Context, m *impound.Mandate, p *Plan,
 	}
 	defer l.release(context.WithoutCancel(ctx))
 	crash("leased")
-	base := job{m: m, p: p, hash: hash, conn: e.cfg.Connectors[provider], lease: l, gate: g}
+	base := job{m: m, stand: stand, p: p, hash: hash, conn: e.cfg.Connectors[provider], lease: l, gate: g}
 	if base.conn == nil {
 		all(impound.Errorf(impound.KindInvalid, "provider %s is not configured", provider))
 		return
@@ -183,7 +184,8 @@ func (e *Engine) sayEnd(plan string, r NameResult) {
 
 // job is one step to be done.
 type job struct {
-	m     *impound.Mandate
+	m     *impound.Mandate // as last proven
+	stand *standing
 	p     *Plan
 	hash  string
 	conn  Connector
@@ -195,6 +197,7 @@ type job struct {
 	id    string // of the step, the same in every run
 	no    int
 	gates string
+	gated time.Time // when they were run
 	what  string
 	mark  *string // when the registry last changed it, as of the look before; nil where it doesn't tell
 	try   int     // the number of this attempt; each has a transaction id of its own
@@ -240,7 +243,7 @@ func (e *Engine) applyHost(ctx context.Context, j job, s Step) (string, error) {
 	if vs, why := e.gates(ctx, j.m, j.name); why != "" {
 		return Blocked, impound.Errorf(impound.KindRefused, "%s", why)
 	} else {
-		j.gates = gateWords(vs)
+		j.gates, j.gated = gateWords(vs), e.now()
 	}
 	// A host of ours shows nobody anything: where the order allows it already, it
 	// is made before the common instant, so that the names can follow at once.
@@ -260,6 +263,9 @@ func (e *Engine) applyHost(ctx context.Context, j job, s Step) (string, error) {
 func (e *Engine) applyName(ctx context.Context, j job, np NamePlan, hostErr map[impound.Name]error) NameResult {
 	r := NameResult{Name: np.Name, Provider: np.Provider}
 	j.name = np.Name
+	if m, err := j.stand.mandate(ctx); err == nil {
+		j.m = m // else the act is what it fails at
+	}
 	acts, _ := j.m.Acts(np.Name)
 	vs, why := e.gates(ctx, j.m, np.Name)
 	if why != "" {
@@ -267,7 +273,7 @@ func (e *Engine) applyName(ctx context.Context, j job, np NamePlan, hostErr map[
 		r.err = impound.Errorf(impound.KindRefused, "%s", why)
 		return r
 	}
-	j.gates = gateWords(vs)
+	j.gates, j.gated = gateWords(vs), e.now()
 	if len(np.Steps) == 0 {
 		v, err := j.conn.Info(ctx, np.Name)
 		switch {
@@ -411,15 +417,15 @@ func (e *Engine) runStep(ctx context.Context, j job) (string, error) {
 		case sightOther:
 			return Stale, impound.Errorf(impound.KindConflict, "it is no longer as the plan says: %s", words).WithCure(j.p.again())
 		}
-		if ctx.Err() != nil || j.gate.pass(ctx, j.conn.Provider()) != nil {
+		if ctx.Err() != nil || j.gate.pass(ctx, j.conn.Provider(), func() { _, _, _ = e.allowed(ctx, &j) }) != nil {
 			return Skipped, errDrained
+		}
+		permits, outcome, err := e.allowed(ctx, &j)
+		if err != nil {
+			return outcome, err
 		}
 		if err := j.lease.renew(ctx); err != nil {
 			return Skipped, err
-		}
-		permits, err := e.permits(&j)
-		if err != nil {
-			return Refused, err
 		}
 		if err := e.intend(ctx, &j); err != nil {
 			return Failed, err

@@ -42,6 +42,12 @@ func (e *Engine) take(ctx context.Context, provider string) (*held, error) {
 	err := e.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		_, err := store.Modify(tx, docLease, provider, func(l *lease) (map[string]string, error) {
 			now := e.now()
+			// One that was stopped (Ctrl-Z) would go on, when it is woken, with
+			// what it had seen before.
+			if l.Holder != "" && !now.Before(l.Until) && l.state() == "T" {
+				return nil, impound.Errorf(impound.KindConflict, "another apply (process %d) is at work at provider %s, and was stopped", l.PID, provider).
+					WithCure(fmt.Sprintf("let it go on (fg, or kill -CONT %d) or end it, then apply again", l.PID))
+			}
 			if l.Holder != "" && now.Before(l.Until) && !l.dead() {
 				return nil, impound.Errorf(impound.KindConflict, "another apply (process %d) is at work at provider %s", l.PID, provider).
 					WithCure("wait until it ends, at the latest " + l.Until.UTC().Format(time.RFC3339) + ", then apply again")
@@ -59,15 +65,22 @@ func (e *Engine) take(ctx context.Context, provider string) (*held, error) {
 }
 
 // renew is called right before an act; an error means that the lease was lost
-// and nothing may be done.
+// and nothing may be done. It looks each time: clocks that are set, and processes
+// that sleep, make no lease.
 func (h *held) renew(ctx context.Context) error {
-	if h.until.Sub(h.e.now()) > leaseTime*2/3 {
-		return nil
+	if left := h.until.Sub(h.e.now()); left > leaseTime*2/3 && left <= leaseTime {
+		return h.e.cfg.Store.View(ctx, func(tx store.Tx) error {
+			l, _, err := store.Get[lease](tx, docLease, h.provider)
+			if err != nil && !isNotFound(err) {
+				return err
+			}
+			return h.mine(l)
+		})
 	}
 	return h.e.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		_, err := store.Modify(tx, docLease, h.provider, func(l *lease) (map[string]string, error) {
-			if l.Holder != h.holder {
-				return nil, impound.Errorf(impound.KindConflict, "another apply took over provider %s", h.provider).WithCure("let it finish, then look: impound seize status")
+			if err := h.mine(*l); err != nil {
+				return nil, err
 			}
 			h.until = h.e.now().Add(leaseTime)
 			l.Until = h.until
@@ -75,6 +88,13 @@ func (h *held) renew(ctx context.Context) error {
 		})
 		return err
 	})
+}
+
+func (h *held) mine(l lease) error {
+	if l.Holder != h.holder {
+		return impound.Errorf(impound.KindConflict, "another apply took over provider %s", h.provider).WithCure("let it finish, then look: impound seize status")
+	}
+	return nil
 }
 
 func (h *held) release(ctx context.Context) {
@@ -96,6 +116,15 @@ func (l *lease) dead() bool {
 	return born(l.PID) != l.Born
 }
 
+// state gives the holder's state as proc(5) has it, field 3; "" when that can't be
+// seen from here.
+func (l *lease) state() string {
+	if l.Where == "" || l.Where != machine() || l.dead() {
+		return ""
+	}
+	return stat(l.PID, 0)
+}
+
 // machine names this boot and this process namespace, "" where there is no
 // /proc to see other processes in.
 func machine() string {
@@ -113,14 +142,23 @@ func machine() string {
 // born gives the start time of a process in ticks since boot (proc(5), field
 // 22), "" when there is none, or only its remains.
 func born(pid int) string {
+	if st := stat(pid, 0); st == "Z" || st == "X" {
+		return ""
+	}
+	return stat(pid, 19)
+}
+
+// stat gives a field of a process's stat file, counted from the one after its
+// command's name; "" when there is none.
+func stat(pid, field int) string {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return ""
 	}
 	i := bytes.LastIndexByte(b, ')') // the command's name may hold anything
 	f := strings.Fields(string(b[i+1:]))
-	if len(f) < 20 || f[0] == "Z" || f[0] == "X" {
+	if len(f) < 20 {
 		return ""
 	}
-	return fmt.Sprint(f[19])
+	return f[field]
 }

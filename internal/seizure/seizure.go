@@ -82,6 +82,7 @@ type Config struct {
 	Backoff  time.Duration // before the second try, doubled each time; 0 is 500 ms
 	Pending  time.Duration // how long to wait for a change that the registry calls pending; 0 is 2 min
 	Settle   time.Duration // how long apply waits for the views to show the order; 0 is one look
+	Recheck  time.Duration // an apply proves the order, and runs a name's gates, again before an act where it was done longer ago; 0 is 5 s, less than 0 is before each act
 	Parallel int           // providers and observations at the same time; 0 is 8
 
 	Now      func() time.Time                                 // nil is time.Now
@@ -123,6 +124,7 @@ func New(cfg Config) (*Engine, error) {
 	cfg.Tries = cmp.Or(cfg.Tries, 4)
 	cfg.Backoff = cmp.Or(cfg.Backoff, 500*time.Millisecond)
 	cfg.Pending = cmp.Or(cfg.Pending, 2*time.Minute)
+	cfg.Recheck = cmp.Or(cfg.Recheck, 5*time.Second)
 	cfg.Parallel = cmp.Or(cfg.Parallel, 8)
 	if cfg.Now == nil {
 		cfg.Now = time.Now

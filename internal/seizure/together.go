@@ -64,6 +64,8 @@ const (
 	lead = 15 * time.Second
 	// keepAlive is how often sessions are tried while T0 is far.
 	keepAlive = 30 * time.Second
+	// eve is how long before T0 the order and the gates are asked once more.
+	eve = time.Second
 )
 
 // gate is where the providers of one apply wait for each other before their
@@ -109,9 +111,10 @@ func (g *gate) arrive(provider string) {
 }
 
 // pass holds provider's first change back until T0 and until all others have
-// arrived; it returns at once for every later one. The error is ctx's: nothing
-// was begun.
-func (g *gate) pass(ctx context.Context, provider string) error {
+// arrived; it returns at once for every later one. fresh is called shortly before
+// T0, so that what it proves need not be proven at that instant. The error is
+// ctx's: nothing was begun.
+func (g *gate) pass(ctx context.Context, provider string, fresh func()) error {
 	if g == nil {
 		return nil
 	}
@@ -122,6 +125,12 @@ func (g *gate) pass(ctx context.Context, provider string) error {
 		return nil
 	}
 	g.arrive(provider)
+	if d := g.at.Sub(g.e.now()) - eve; !g.at.IsZero() && d > 0 {
+		if err := g.e.cfg.Sleep(ctx, d); err != nil {
+			return err
+		}
+		fresh()
+	}
 	if d := g.at.Sub(g.e.now()); !g.at.IsZero() && d > 0 {
 		if err := g.e.cfg.Sleep(ctx, d); err != nil {
 			return err

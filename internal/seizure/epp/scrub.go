@@ -20,8 +20,12 @@ var quoted = regexp.MustCompile(`"[^"]*"|'[^']*'`)
 // elements, and without the session's password anywhere else, as in the <value>
 // of an answer that echoes a bad login.
 func scrub(frame, pw []byte) []byte {
-	out := secretElement.ReplaceAll(frame, []byte("${1}"+stars+"${2}"))
-	if len(pw) == 0 || len(frame) == 0 {
+	out := frame
+	if bytes.Contains(frame, []byte("pw")) || bytes.Contains(frame, []byte("newPW")) {
+		out = secretElement.ReplaceAll(frame, []byte("${1}"+stars+"${2}"))
+	}
+	// Most frames hold neither the password nor anything that could spell it.
+	if len(pw) == 0 || !bytes.Contains(out, pw) && !bytes.Contains(out, []byte("&")) {
 		return out
 	}
 	var b bytes.Buffer

@@ -1,0 +1,78 @@
+package seizure
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/impound/impound"
+)
+
+// standing is the proof of a plan's order while an apply is at work, which may be
+// for hours: an order can be amended, end, or be withdrawn meanwhile. It is safe
+// for concurrent use.
+type standing struct {
+	e *Engine
+	p *Plan
+
+	mu sync.Mutex
+	m  *impound.Mandate
+	at time.Time // of the proof
+}
+
+// old says whether what was found at t is to be found again by now. A clock that
+// was set back makes everything old.
+func (e *Engine) old(t, now time.Time) bool {
+	return e.cfg.Recheck < 0 || now.Before(t) || now.Sub(t) >= e.cfg.Recheck
+}
+
+// mandate gives the order, in force now, proven not longer ago than the
+// configuration says, and still the version that the plan was made for. Whoever
+// asks for the proof is not kept from it by having been stopped.
+func (s *standing) mandate(ctx context.Context) (*impound.Mandate, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.e.now()
+	if s.m != nil && s.m.InForce(now) && now.Before(s.p.Expires) && !s.e.old(s.at, now) {
+		return s.m, nil
+	}
+	m, err := s.e.mandate(context.WithoutCancel(ctx), s.p.Order)
+	if err == nil {
+		err = s.e.fresh(s.p, m)
+	}
+	if err != nil {
+		s.m = nil // to be proven again, whoever asks next
+		return nil, err
+	}
+	s.m, s.at = m, now
+	return m, nil
+}
+
+// allowed runs the gates of j's name again where they were run too long ago, and
+// asks the order, as it stands now, for every act of the step. The outcome is for
+// the error.
+func (e *Engine) allowed(ctx context.Context, j *job) (_ []impound.Permit, outcome string, _ error) {
+	m, err := j.stand.mandate(ctx)
+	if err != nil {
+		switch impound.KindOf(err) {
+		case impound.KindConflict:
+			return nil, Stale, err
+		case impound.KindUnavailable, impound.KindInternal:
+			return nil, Failed, err
+		}
+		return nil, Refused, err
+	}
+	j.m = m
+	if now := e.now(); e.old(j.gated, now) {
+		vs, why := e.gates(context.WithoutCancel(ctx), m, j.name)
+		if why != "" {
+			return nil, Blocked, impound.Errorf(impound.KindRefused, "%s", why)
+		}
+		j.gates, j.gated = gateWords(vs), now
+	}
+	permits, err := e.permits(j)
+	if err != nil {
+		return nil, Refused, err
+	}
+	return permits, "", nil
+}
