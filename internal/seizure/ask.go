@@ -407,7 +407,7 @@ func (e *Engine) handOver(ctx context.Context, a Asker, l *Letter, st letterStat
 			return fail(Skipped, errDrained)
 		}
 		if len(jobs) > 0 {
-			if jobs[0].gate.pass(ctx, a.Provider()) != nil {
+			if jobs[0].gate.pass(ctx, a.Provider(), func() { _, _, _ = e.allowed(ctx, &jobs[0]) }) != nil {
 				return fail(Skipped, errDrained)
 			}
 			if err := jobs[0].lease.renew(ctx); err != nil {
@@ -416,9 +416,9 @@ func (e *Engine) handOver(ctx context.Context, a Asker, l *Letter, st letterStat
 		}
 		var permits []impound.Permit
 		for i := range jobs {
-			ps, err := e.permits(&jobs[i])
+			ps, outcome, err := e.allowed(ctx, &jobs[i])
 			if err != nil {
-				return fail(Refused, err)
+				return fail(outcome, err)
 			}
 			permits = append(permits, ps...)
 		}
