@@ -1,6 +1,10 @@
 package impound
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // TLP is a Traffic Light Protocol 2.0 level.
 type TLP string
@@ -36,9 +40,9 @@ type PAP string
 // The levels.
 const (
 	PAPClear PAP = "clear" // anything
-	PAPGreen PAP = "green" // active use within one's own network: block it
-	PAPAmber PAP = "amber" // passive checks only: nothing that its owner could notice
-	PAPRed   PAP = "red"   // nothing that anybody could notice
+	PAPGreen PAP = "green" // active use: ask its servers, block it
+	PAPAmber PAP = "amber" // passive checks: third parties may be asked, its owner's servers not
+	PAPRed   PAP = "red"   // nothing on a network: nobody may be able to notice
 )
 
 var papRank = map[PAP]int{PAPClear: 1, PAPGreen: 2, PAPAmber: 3, PAPRed: 4}
@@ -77,6 +81,24 @@ func (m Marking) In(whole Marking) Marking {
 	}
 	if m.Originator == "" {
 		m.Originator = whole.Originator
+	}
+	return m
+}
+
+// Strictest gives m with the stricter of each level, and both originators. A level
+// that is not known is stricter than all; one that is not given is none.
+func (m Marking) Strictest(o Marking) Marking {
+	if o.TLP != "" && (m.TLP == "" || !o.TLP.Within(m.TLP)) {
+		m.TLP = o.TLP
+	}
+	if o.PAP != "" && (m.PAP == "" || !o.PAP.Within(m.PAP)) {
+		m.PAP = o.PAP
+	}
+	switch {
+	case m.Originator == "":
+		m.Originator = o.Originator
+	case o.Originator != "" && !slices.Contains(strings.Split(m.Originator, "; "), o.Originator):
+		m.Originator += "; " + o.Originator
 	}
 	return m
 }
@@ -166,6 +188,15 @@ type CaseDomain struct {
 	Reasons   []Reason      `json:"reasons,omitempty"`  // why it became a candidate
 	History   []StateChange `json:"history"`
 	Marking   Marking       `json:"marking,omitzero"` // where it is another than the case's
+}
+
+// Marking is the artefact's own.
+func (a Artefact) Marking() Marking { return Marking{a.TLP, a.PAP, a.Originator} }
+
+// Mark marks a.
+func (a Artefact) Mark(m Marking) Artefact {
+	a.TLP, a.PAP, a.Originator = m.TLP, m.PAP, m.Originator
+	return a
 }
 
 // Marking is the case's own.

@@ -16,7 +16,9 @@ type Artefact struct {
 	At     time.Time `json:"at"`
 	// TLP is who may see it; empty: the case's level. Originator is who gave
 	// it to us, and must allow that it is disclosed; empty: we made it.
+	// PAP is what may be done with what it tells.
 	TLP        TLP    `json:"tlp,omitempty"`
+	PAP        PAP    `json:"pap,omitempty"`
 	Originator string `json:"originator,omitempty"`
 }
 

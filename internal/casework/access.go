@@ -89,6 +89,7 @@ var Needs = map[string]Need{
 	"Keyring":        {Reads: true},
 	"Login":          {Reads: true},
 	"Mandates":       {Reads: true},
+	"Markings":       {Reads: true},
 	"May":            {Reads: true},
 	"MayUnnamed":     {Reads: true},
 	"Order":          {Reads: true},

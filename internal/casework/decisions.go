@@ -246,6 +246,7 @@ func (v ledgerView) inform(in *gate.Input, actor string, claims []string) {
 		in.ProviderContacted = d.At
 	}
 	if d, ok := v.last(in.Name, WhatConsent); ok {
+		in.Consent = d.Signature.Person + " on " + d.At.Format(time.DateOnly) + ": " + d.Why
 		for i := range in.Exhibits {
 			// Nobody consents to what he has not given yet.
 			if x := &in.Exhibits[i]; !x.At.After(d.At) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/casework/gate"
+	"github.com/impound/impound/internal/store"
 )
 
 // taken gives which names of an order were taken, and what was seen of them since.
@@ -45,23 +46,98 @@ func (s *Service) fleet(ctx context.Context, facts []Facts, taken map[impound.Na
 
 // describer is an evidence log that says what it holds of an artefact.
 type describer interface {
-	Artefact(hash string) (impound.Artefact, bool, error)
+	Artefacts(hash string) ([]impound.Artefact, error)
 }
 
-// exhibits gives what G7 asks of the evidence on a name. One that the log doesn't
-// describe is left out: the gate counts them.
-func (s *Service) exhibits(hashes []string) []gate.Exhibit {
+// exhibits gives what G7 asks of the evidence that a case holds on a name. Bytes
+// that were captured for the case more than once have the strictest marking that
+// they were given there; what a sealed case says of the same bytes is not asked.
+// One that the log doesn't describe is left out: the gate counts them.
+func (s *Service) exhibits(view ledgerView, caseID string, hashes []string) []gate.Exhibit {
 	log, ok := s.cfg.Evidence.(describer)
 	if !ok {
 		return nil
 	}
 	var out []gate.Exhibit
 	for _, h := range hashes {
-		a, ok, err := log.Artefact(h)
-		if err != nil || !ok {
+		all, err := log.Artefacts(h)
+		if err != nil || len(all) == 0 {
 			continue
 		}
-		out = append(out, gate.Exhibit{Hash: h, TLP: a.TLP, Originator: a.Originator, At: a.At})
+		x, own, open := gate.Exhibit{Hash: h}, impound.Marking{}, impound.Marking{}
+		mine, others := false, false
+		for _, a := range all {
+			switch {
+			case a.Case == caseID:
+				own, mine = own.Strictest(a.Marking()), true
+			case len(view.seals[a.Case].Parties) == 0:
+				open, others = open.Strictest(a.Marking()), true
+			default:
+				continue
+			}
+			if a.At.After(x.At) {
+				x.At = a.At
+			}
+		}
+		if !mine {
+			if own = open; !others {
+				continue
+			}
+		}
+		x.TLP, x.PAP, x.Originator = own.TLP, own.PAP, own.Originator
+		out = append(out, x)
 	}
 	return out
+}
+
+// CheckMarking says what is wrong with m.
+func CheckMarking(m impound.Marking) error { return checkMarking(m) }
+
+// Markings gives for each name the strictest of what cases that whoever asks may
+// see, and the evidence that they hold on it, say of it. A name that none of them
+// marks is not among them.
+func (s *Service) Markings(ctx context.Context, names []impound.Name) (map[impound.Name]impound.Marking, error) {
+	view, err := s.ledger.sync(ctx)
+	if err != nil {
+		return nil, err
+	}
+	x := s.sightFor(view, ctx)
+	out := map[impound.Name]impound.Marking{}
+	err = s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		heads := map[string]impound.Marking{}
+		for _, n := range names {
+			docs, err := tx.List(store.Query{Kind: kindDomain, Field: "name", Value: n.String()})
+			if err != nil {
+				return err
+			}
+			for _, doc := range docs {
+				id := doc.Index["case"]
+				if !x.Case(id) {
+					continue
+				}
+				head, ok := heads[id]
+				if !ok {
+					c, _, err := store.Get[impound.Case](tx, kindCase, id)
+					if err != nil {
+						return err
+					}
+					head = c.Marking()
+					heads[id] = head
+				}
+				d, _, err := readDomain(tx, id, n)
+				if err != nil {
+					return err
+				}
+				m := d.Marking.In(head)
+				for _, e := range s.exhibits(view, id, d.Evidence) {
+					m = m.Strictest(impound.Marking{PAP: e.PAP})
+				}
+				if m = out[n].Strictest(m); m != (impound.Marking{}) {
+					out[n] = m
+				}
+			}
+		}
+		return nil
+	})
+	return out, err
 }

@@ -598,12 +598,12 @@ type tail struct {
 	ends []int64
 	all  []leaf
 	ids  map[string]int64
-	arts map[string]int64 // artefact hash -> first entry that names it
+	arts map[string][]int64 // artefact hash -> entries that name it
 	by   map[selector][]int64
 }
 
 func newTail(from, base int64) *tail {
-	return &tail{from: from, base: base, ids: map[string]int64{}, arts: map[string]int64{}, by: map[selector][]int64{}}
+	return &tail{from: from, base: base, ids: map[string]int64{}, arts: map[string][]int64{}, by: map[selector][]int64{}}
 }
 
 // add notes the next entry.
@@ -614,9 +614,7 @@ func (t *tail) add(end int64, f *leaf) {
 		t.ids[f.ID] = i
 	}
 	if f.Artefact != nil {
-		if _, ok := t.arts[f.Artefact.Hash]; !ok {
-			t.arts[f.Artefact.Hash] = i
-		}
+		t.arts[f.Artefact.Hash] = append(t.arts[f.Artefact.Hash], i)
 	}
 	for _, s := range f.selectors() {
 		t.by[s] = append(t.by[s], i)
@@ -725,9 +723,7 @@ func (l *Log) lookUp(s selector) ([]int64, error) {
 			out = append(out, i)
 		}
 	case 'a':
-		if i, ok := l.tail.arts[s.value]; ok {
-			out = append(out, i)
-		}
+		out = append(out, l.tail.arts[s.value]...)
 	default:
 		out = append(out, l.tail.by[s]...)
 	}

@@ -70,27 +70,30 @@ type Input struct {
 	// order's own are taken.
 	From, Until time.Time
 
-	FirstSeen         time.Time      // first malicious sighting (UTC), from the case
-	InCase            bool           // the case that the order belongs to holds the name
-	Evidence          int            // artefacts that the case holds on it
-	Conflicts         []string       // ids of other actors of ours that claim it
-	Decided           string         // whose it is, by whom that was decided; "": by nobody
-	Contest           string         // who contests it since when, in words; "": nobody
-	OwnerTold         time.Time      // when its owner was told, and how to get it back
-	ProviderContacted time.Time      // when its registrar or hoster was asked first
-	Capacity          *Capacity      // nil: not measured
-	Tenants           *Tenants       // nil: not counted
-	Created           time.Time      // registration, from RDAP
-	CreatedAsOf       time.Time      // when RDAP was asked
-	NS                []impound.Name // name servers seen at the parent
-	NSAsOf            time.Time      // when they were asked for
-	Addrs             []netip.Addr   // addresses that it had, from resolvers
-	AddrsAsOf         time.Time      // when they were asked for
-	Exhibits          []Exhibit      // the evidence that the case holds on it, for G7
-	CaseTLP           impound.TLP    // what an exhibit without a level of its own has
-	Taken             time.Time      // when it was taken by this order; zero: not yet
-	Views             []View         // what the three views showed last, for G14
-	HTTP              *HTTPSummary   // nil: not looked at
+	FirstSeen         time.Time       // first malicious sighting (UTC), from the case
+	InCase            bool            // the case that the order belongs to holds the name
+	Evidence          int             // artefacts that the case holds on it
+	Conflicts         []string        // ids of other actors of ours that claim it
+	Decided           string          // whose it is, by whom that was decided; "": by nobody
+	Contest           string          // who contests it since when, in words; "": nobody
+	OwnerTold         time.Time       // when its owner was told, and how to get it back
+	ProviderContacted time.Time       // when its registrar or hoster was asked first
+	Capacity          *Capacity       // nil: not measured
+	Tenants           *Tenants        // nil: not counted
+	Created           time.Time       // registration, from RDAP
+	CreatedAsOf       time.Time       // when RDAP was asked
+	NS                []impound.Name  // name servers seen at the parent
+	NSAsOf            time.Time       // when they were asked for
+	Addrs             []netip.Addr    // addresses that it had, from resolvers
+	AddrsAsOf         time.Time       // when they were asked for
+	Exhibits          []Exhibit       // the evidence that the case holds on it, for G7
+	CaseTLP           impound.TLP     // what an exhibit without a level of its own has
+	Own               impound.Marking // the name's own, where it has one
+	Marking           impound.Marking // the name's, with what it leaves open taken from its case
+	Consent           string          // who allowed that the name goes further, and when; "": nobody
+	Taken             time.Time       // when it was taken by this order; zero: not yet
+	Views             []View          // what the three views showed last, for G14
+	HTTP              *HTTPSummary    // nil: not looked at
 }
 
 // Capacity is what the sinkhole fleet bears, and what it is asked to bear, in
@@ -120,9 +123,10 @@ type Tenants struct {
 type Exhibit struct {
 	Hash       string
 	TLP        impound.TLP // "": the case's
-	Originator string      // who gave it to us; "": we made it
-	Consent    string      // who allowed that it is disclosed, and when; "": nobody
-	At         time.Time   // when it was captured
+	PAP        impound.PAP
+	Originator string    // who gave it to us; "": we made it
+	Consent    string    // who allowed that it is disclosed, and when; "": nobody
+	At         time.Time // when it was captured
 }
 
 // View is what one of the three views showed of a name after it was taken.
@@ -450,9 +454,17 @@ func tenancy(in Input) impound.GateVerdict {
 // published, and their investigations burned). An order's appendix and exhibits
 // reach the recipient, the court and the defendants.
 func disclosure(in Input) impound.GateVerdict {
+	n := in.Name.Defanged()
+	m := in.Marking
 	switch {
 	case in.Order == nil:
 		return verdict(G7, impound.GateUnknown, in.Now, "", "no order yet")
+	case m.Originator != "" && in.Consent == "":
+		return verdict(G7, impound.GateBlock, in.Now, m.Originator, "it came from %s, and nobody recorded that they allow an order over it: impound case consent %s", m.Originator, n)
+	case !m.PAP.Within(impound.PAPGreen) && in.Consent == "":
+		return verdict(G7, impound.GateBlock, in.Now, "PAP:"+strings.ToUpper(string(m.PAP)), "it is PAP:%s, and whoever holds it would notice an order: record its originator's consent (impound case consent %s), or mark it otherwise", strings.ToUpper(string(m.PAP)), n)
+	case in.Own.TLP != "" && in.Consent == "" && in.Order.TLP.Valid() && !in.Own.TLP.Within(in.Order.TLP):
+		return verdict(G7, impound.GateBlock, in.Now, "TLP:"+strings.ToUpper(string(in.Own.TLP)), "it is TLP:%s itself, and the order goes to people cleared for TLP:%s: record its originator's consent (impound case consent %s), or mark it otherwise", strings.ToUpper(string(in.Own.TLP)), strings.ToUpper(string(in.Order.TLP)), n)
 	case len(in.Exhibits) == 0 && in.Evidence == 0:
 		return verdict(G7, impound.GatePass, in.Now, "", "the case holds no evidence on it that could be disclosed")
 	case len(in.Exhibits) < in.Evidence:
@@ -472,6 +484,8 @@ func disclosure(in Input) impound.GateVerdict {
 			consents++
 		case x.Originator != "":
 			return verdict(G7, impound.GateBlock, in.Now, x.Hash, "its evidence %s came from %s, and nobody recorded that they allow its disclosure: impound case consent %s", short, x.Originator, in.Name.Defanged())
+		case !x.PAP.Within(impound.PAPGreen):
+			return verdict(G7, impound.GateBlock, in.Now, x.Hash, "its evidence %s is PAP:%s, and an order that rests on it is noticed: leave it out, or record its originator's consent: impound case consent %s", short, strings.ToUpper(string(x.PAP)), n)
 		case level == "":
 			open++
 		case !level.Within(in.Order.TLP):

@@ -153,10 +153,14 @@ func readCSV(data []byte) (items []string, rows int, ranked bool) {
 	return items, rows, ranked
 }
 
-// cut splits a row of a table. Quotes around a cell are taken off; a comma within
+// cut splits a row of a table, by commas or, where there is none, by tabs. Quotes around a cell are taken off; a comma within
 // them is not expected of names, and splits all the same.
 func cut(line string) []string {
-	cells := strings.Split(line, ",")
+	sep := ","
+	if !strings.Contains(line, sep) {
+		sep = "\t"
+	}
+	cells := strings.Split(line, sep)
 	for i, c := range cells {
 		cells[i] = strings.Trim(strings.TrimSpace(c), `"`)
 	}
