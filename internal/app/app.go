@@ -389,6 +389,10 @@ func (s *System) gateFacts(ctx context.Context, n impound.Name) (casework.Facts,
 		return c.facts, nil
 	}
 	var f casework.Facts
+	if m, err := s.Casework.Markings(ctx, []impound.Name{n}); err != nil || !m[n].PAP.Within(impound.PAPAmber) {
+		s.passiveFacts(n, &f) // nobody may be asked; others who ask may ask
+		return f, err
+	}
 	if r := s.Observe.RDAP(ctx, n); r.Err == "" {
 		f.Registration = casework.Registration{AsOf: r.At, Exists: r.Exists, Handle: r.Handle, Registrar: r.Registrar, RegistrarIANA: r.RegistrarIANA,
 			Status: r.Status, Created: r.Created, Expires: r.Expires, Signed: r.Signed}

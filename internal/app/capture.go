@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/capture"
+	"github.com/impound/impound/internal/casework"
 )
 
 // Full says how a full capture is to be made.
@@ -16,6 +18,13 @@ type Full struct {
 	URL          string // where to begin, "" for the root page
 	KeepQuery    bool   // URL's query is nobody's secret
 	NoScreenshot bool
+	Mark         impound.Marking // of what is captured; zero: the case's
+}
+
+// Light says how a light capture is to be made.
+type Light struct {
+	Registry bool            // ask the registry alone, of which the name's holder learns nothing
+	Mark     impound.Marking // of what is captured; zero: the case's
 }
 
 // FullCapture is what was kept of one name.
@@ -63,6 +72,9 @@ func (s *System) CaptureFull(ctx context.Context, by, caseID string, names []imp
 	if how.URL != "" && len(names) > 1 {
 		return impound.Errorf(impound.KindInvalid, "a URL belongs to one name, and %d are given", len(names)).At("url")
 	}
+	if err := errors.Join(casework.CheckMarking(how.Mark), s.permitted(ctx, by, names, impound.PAPGreen)); err != nil {
+		return err
+	}
 	for _, n := range names {
 		if caseID != "" { // before the actor's server is asked, not after
 			if err := s.Casework.AttachEvidence(ctx, by, caseID, n); err != nil {
@@ -91,7 +103,7 @@ func (s *System) captureFull(ctx context.Context, c *capture.Capturer, by, caseI
 	var hashes []string
 	var gating, manifest impound.Artefact
 	for _, it := range res.Items {
-		a := it.Artefact
+		a := it.Artefact.Mark(how.Mark)
 		if it.Body != nil { // else the manifest says what became of it
 			if a, err = s.Evidence.Capture(ctx, a, it.Body); err != nil {
 				return out, fmt.Errorf("couldn't keep a part of the capture of %s: %w", n.Defanged(), err)
@@ -120,6 +132,48 @@ func (s *System) captureFull(ctx context.Context, c *capture.Capturer, by, caseI
 		err = s.Casework.AttachEvidence(ctx, by, caseID, n, hashes...)
 	}
 	return out, err
+}
+
+// permitted refuses to look at names whose PAP level doesn't allow what takes
+// level: at [impound.PAPGreen] the actor's servers are asked, which he can notice,
+// at [impound.PAPAmber] third parties alone. Nothing is asked of any name when one
+// is refused. A level that only a case says which by may not see counts not: the
+// refusal would tell of it.
+func (s *System) permitted(ctx context.Context, by string, names []impound.Name, level impound.PAP) error {
+	if p := impound.PrincipalOf(ctx); p.ID == "" && !p.System {
+		ctx = impound.WithPrincipal(ctx, impound.Principal{ID: by})
+	}
+	marks, err := s.Casework.Markings(ctx, names)
+	if err != nil {
+		return err
+	}
+	var no []string
+	var strictest, first impound.Marking
+	for _, n := range names {
+		if m := marks[n]; !m.PAP.Within(level) {
+			if no = append(no, n.Defanged()); len(no) == 1 {
+				first = m
+			}
+			strictest = strictest.Strictest(impound.Marking{PAP: m.PAP})
+		}
+	}
+	if len(no) == 0 {
+		return nil
+	}
+	what := "of " + strings.Join(no[:min(len(no), 5)], ", ")
+	if len(no) > 5 {
+		what += fmt.Sprintf(" and %d more", len(no)-5)
+	}
+	from := ""
+	if first.Originator != "" {
+		from = "ask " + first.Originator + " whether you may, "
+	}
+	cure := from + "then mark the name anew: impound case mark CASE " + no[0] + " --pap green"
+	if !strictest.PAP.Within(impound.PAPAmber) {
+		return impound.Errorf(impound.KindRefused, "PAP:%s %s forbids every question on a network; nothing was asked", strings.ToUpper(string(strictest.PAP)), what).At("pap").WithCure("work with what you have; or " + cure)
+	}
+	return impound.Errorf(impound.KindRefused, "PAP:%s %s forbids what the actor's servers could notice; nothing was asked", strings.ToUpper(string(strictest.PAP)), what).At("pap").
+		WithCure("ask the registry alone: impound evidence capture --registry; or " + cure)
 }
 
 // checkCapture finds what is wrong with the capture section.

@@ -151,19 +151,13 @@ func (s *System) seesArtefact(ctx context.Context, x casework.Sight, hash string
 	if len(x.Hidden()) == 0 {
 		return nil
 	}
-	a, ok, err := s.Evidence.Artefact(hash)
-	if err != nil || ok && x.Case(a.Case) {
+	as, err := s.Evidence.Artefacts(hash)
+	if err != nil {
 		return err
 	}
-	if ok {
-		es, err := s.Evidence.Select(ctx, evidence.Filter{Type: impound.EntryArtefact})
-		if err != nil {
-			return err
-		}
-		for _, e := range es {
-			if e.Entry.Artefact != nil && e.Entry.Artefact.Hash == hash && x.Entry(e.Entry) {
-				return nil
-			}
+	for _, a := range as {
+		if x.Entry(impound.Entry{Case: a.Case, Name: a.Name}) {
+			return nil
 		}
 	}
 	return impound.Errorf(impound.KindNotFound, "no such artefact: %.80s", hash)

@@ -51,7 +51,7 @@ func personal(path string, body []byte) (string, error) {
 // addMail keeps a mail: the original sealed to those whom the configuration
 // names, and beside it the analysis, which holds nothing of its text. The same
 // mail in the same case is kept once.
-func (s *System) addMail(ctx context.Context, by, caseID string, n impound.Name, path string, body []byte) (impound.Artefact, error) {
+func (s *System) addMail(ctx context.Context, by, caseID string, n impound.Name, path string, body []byte, m impound.Marking) (impound.Artefact, error) {
 	to, err := s.cfg.personalRecipients()
 	if err != nil {
 		return impound.Artefact{}, err
@@ -92,7 +92,7 @@ func (s *System) addMail(ctx context.Context, by, caseID string, n impound.Name,
 		return impound.Artefact{}, fmt.Errorf("couldn't seal the mail: %w", err)
 	}
 	// The file's name is not kept: it may be a person's.
-	base := impound.Artefact{Name: n, Case: caseID, Tool: "impound " + s.opt.Version, By: by, At: s.now().UTC()}
+	base := impound.Artefact{Name: n, Case: caseID, Tool: "impound " + s.opt.Version, By: by, At: s.now().UTC()}.Mark(m)
 	box := base
 	box.Kind, box.Media, box.Source = "mail-sealed", "application/age-encryption", "a mail of SHA-256 "+strings.TrimPrefix(plain, "sha256:")+", sealed"
 	if box, err = s.Evidence.Capture(ctx, box, sealed.Bytes()); err != nil {

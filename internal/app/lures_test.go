@@ -40,11 +40,11 @@ func TestAMailIsKeptSealedOrNotAtAll(t *testing.T) {
 	}
 	size := l.Size()
 	for name, file := range map[string]string{"no recipient": put("john.roe.eml", lureMail), "no ending": put("lure", lureMail), "no mail": put("x.eml", "hello"), "outlook": put("x.msg", "\xd0\xcf\x11\xe0....")} {
-		if _, err := s.AddFile(t.Context(), "ada", "", impound.Name{}, file, "file"); err == nil || l.Size() != size {
+		if _, err := s.AddFile(t.Context(), "ada", "", impound.Name{}, file, "file", impound.Marking{}); err == nil || l.Size() != size {
 			t.Errorf("%s: %v, %d entries", name, err, l.Size()-size)
 		}
 	}
-	if _, err := s.AddFile(t.Context(), "ada", "", impound.Name{}, put("john.roe.eml", lureMail), "file"); impound.KindOf(err) != impound.KindRefused || !strings.Contains(err.Error(), "personal_data.seal_to") {
+	if _, err := s.AddFile(t.Context(), "ada", "", impound.Name{}, put("john.roe.eml", lureMail), "file", impound.Marking{}); impound.KindOf(err) != impound.KindRefused || !strings.Contains(err.Error(), "personal_data.seal_to") {
 		t.Error(err)
 	}
 
@@ -53,12 +53,12 @@ func TestAMailIsKeptSealedOrNotAtAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.cfg.Personal.SealTo = []string{id.Recipient().String()}
-	a, err := s.AddFile(t.Context(), "ada", "", impound.Name{}, put("john.roe.eml", lureMail), "file")
+	a, err := s.AddFile(t.Context(), "ada", "", impound.Name{}, put("john.roe.eml", lureMail), "file", impound.Marking{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	size = l.Size()
-	again, err := s.AddFile(t.Context(), "ada", "", impound.Name{}, put("john.roe.eml", lureMail), "file")
+	again, err := s.AddFile(t.Context(), "ada", "", impound.Name{}, put("john.roe.eml", lureMail), "file", impound.Marking{})
 	if err != nil || again.Hash != a.Hash || l.Size() != size {
 		t.Errorf("twice: %v %+v", err, again)
 	}

@@ -8,15 +8,20 @@ import (
 	"strings"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/casework"
 )
 
 // Redact keeps the file at path as the redaction of the artefact original, with
 // why, as a new artefact of kind "redacted" that names its original as its
 // source. The original stays as it is, and stays in every bundle of its case.
+// It is marked as its original is, where m says nothing else.
 // What the file shows is not compared with the original: whoever redacts says
 // that it is one.
-func (s *System) Redact(ctx context.Context, by, original, path, why string) (impound.Artefact, error) {
+func (s *System) Redact(ctx context.Context, by, original, path, why string, m impound.Marking) (impound.Artefact, error) {
 	if err := s.may(ctx, "Redact", by); err != nil {
+		return impound.Artefact{}, err
+	}
+	if err := casework.CheckMarking(m); err != nil {
 		return impound.Artefact{}, err
 	}
 	if strings.TrimSpace(why) == "" {
@@ -41,7 +46,7 @@ func (s *System) Redact(ctx context.Context, by, original, path, why string) (im
 		return impound.Artefact{}, impound.Errorf(impound.KindInvalid, "the file is the original itself: nothing is redacted").At(path)
 	}
 	a, err := s.Evidence.Capture(ctx, impound.Artefact{Kind: "redacted", Media: mime.TypeByExtension(filepath.Ext(path)), Name: old.Name, Case: old.Case,
-		Source: "redaction of " + original, Tool: "impound " + s.opt.Version, By: by}, body)
+		Source: "redaction of " + original, Tool: "impound " + s.opt.Version, By: by}.Mark(m.In(old.Marking())), body)
 	if err != nil {
 		return a, err
 	}

@@ -24,7 +24,7 @@ func TestARedactionNamesItsOriginal(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "r.txt")
 	os.WriteFile(file, []byte("to: [redacted]"), 0o600)
 	for range 2 { // twice is once
-		a, err := s.Redact(t.Context(), "ben", old.Hash, file, "a recipient")
+		a, err := s.Redact(t.Context(), "ben", old.Hash, file, "a recipient", impound.Marking{})
 		if err != nil || a.Case != "C-1" || a.Source != "redaction of "+old.Hash || a.Kind != "redacted" {
 			t.Fatalf("Redact gave %+v, %v", a, err)
 		}
@@ -40,10 +40,22 @@ func TestARedactionNamesItsOriginal(t *testing.T) {
 	os.WriteFile(same, []byte("to: someone"), 0o600)
 	n := l.Size()
 	for what, do := range map[string]func() error{
-		"no reason":    func() error { _, err := s.Redact(t.Context(), "ben", old.Hash, file, " "); return err },
-		"no original":  func() error { _, err := s.Redact(t.Context(), "ben", impound.HashBytes(nil), file, "x"); return err },
-		"the original": func() error { _, err := s.Redact(t.Context(), "ben", old.Hash, same, "x"); return err },
-		"no file":      func() error { _, err := s.Redact(t.Context(), "ben", old.Hash, file+"x", "x"); return err },
+		"no reason": func() error {
+			_, err := s.Redact(t.Context(), "ben", old.Hash, file, " ", impound.Marking{})
+			return err
+		},
+		"no original": func() error {
+			_, err := s.Redact(t.Context(), "ben", impound.HashBytes(nil), file, "x", impound.Marking{})
+			return err
+		},
+		"the original": func() error {
+			_, err := s.Redact(t.Context(), "ben", old.Hash, same, "x", impound.Marking{})
+			return err
+		},
+		"no file": func() error {
+			_, err := s.Redact(t.Context(), "ben", old.Hash, file+"x", "x", impound.Marking{})
+			return err
+		},
 	} {
 		if do() == nil {
 			t.Errorf("%s was taken", what)

@@ -134,11 +134,18 @@ type Captured struct {
 // Capture looks at the names from outside (DNS, RDAP, HTTP), keeps each look as
 // an artefact, and attaches it to the case. A look that failed is kept as such.
 // done, when not nil, is called for each name as it is finished, one at a time.
-func (s *System) Capture(ctx context.Context, by, caseID string, names []impound.Name, done func(impound.Name, []Captured)) error {
+func (s *System) Capture(ctx context.Context, by, caseID string, names []impound.Name, how Light, done func(impound.Name, []Captured)) error {
 	if err := s.may(ctx, "Capture", by); err != nil {
 		return err
 	}
 	if err := s.knows(ctx, by, caseID); err != nil {
+		return err
+	}
+	level := impound.PAPGreen
+	if how.Registry {
+		level = impound.PAPAmber
+	}
+	if err := errors.Join(casework.CheckMarking(how.Mark), s.permitted(ctx, by, names, level)); err != nil {
 		return err
 	}
 	var mu sync.Mutex
@@ -146,7 +153,7 @@ func (s *System) Capture(ctx context.Context, by, caseID string, names []impound
 		var kept []Captured
 		var hashes []string
 		keep := func(a impound.Artefact, body []byte, summary, fault string) error {
-			a, err := s.Evidence.Capture(ctx, a, body)
+			a, err := s.Evidence.Capture(ctx, a.Mark(how.Mark), body)
 			if err != nil {
 				return fmt.Errorf("couldn't keep an observation of %s: %w", n.Defanged(), err)
 			}
@@ -154,7 +161,13 @@ func (s *System) Capture(ctx context.Context, by, caseID string, names []impound
 			hashes = append(hashes, a.Hash)
 			return nil
 		}
-		for _, o := range s.Observe.All(ctx, n) {
+		var looks []observe.Observation
+		if how.Registry {
+			looks = []observe.Observation{s.Observe.Parent(ctx, n).Observation(), s.Observe.RDAP(ctx, n).Observation()}
+		} else {
+			looks = s.Observe.All(ctx, n)
+		}
+		for _, o := range looks {
 			if err := ctx.Err(); err != nil {
 				return err // a look that we cut short says nothing
 			}
@@ -217,8 +230,11 @@ func inParallel[T any](ctx context.Context, items []T, do func(T) error) error {
 
 // AddFile keeps a file as evidence. A mail is kept sealed, with an analysis
 // beside it, which is the artefact that is given.
-func (s *System) AddFile(ctx context.Context, by, caseID string, n impound.Name, path, kind string) (impound.Artefact, error) {
+func (s *System) AddFile(ctx context.Context, by, caseID string, n impound.Name, path, kind string, m impound.Marking) (impound.Artefact, error) {
 	if err := s.may(ctx, "AddFile", by); err != nil {
+		return impound.Artefact{}, err
+	}
+	if err := casework.CheckMarking(m); err != nil {
 		return impound.Artefact{}, err
 	}
 	if err := s.knows(ctx, by, caseID); err != nil {
@@ -233,10 +249,10 @@ func (s *System) AddFile(ctx context.Context, by, caseID string, n impound.Name,
 		return impound.Artefact{}, err
 	}
 	if what == "mail" {
-		return s.addMail(ctx, by, caseID, n, path, body)
+		return s.addMail(ctx, by, caseID, n, path, body, m)
 	}
 	media := mime.TypeByExtension(filepath.Ext(path))
-	a, err := s.Evidence.Capture(ctx, impound.Artefact{Kind: kind, Media: media, Name: n, Case: caseID, Source: "file " + filepath.Base(path), Tool: "impound " + s.opt.Version, By: by, At: s.now().UTC()}, body)
+	a, err := s.Evidence.Capture(ctx, impound.Artefact{Kind: kind, Media: media, Name: n, Case: caseID, Source: "file " + filepath.Base(path), Tool: "impound " + s.opt.Version, By: by, At: s.now().UTC()}.Mark(m), body)
 	if err != nil {
 		return a, err
 	}

@@ -35,7 +35,8 @@ func shortHash(h string) string {
 func (e *env) evidenceCmd() *cobra.Command {
 	var caseID string
 	var addName, kind string
-	add := verb("add FILE", "keep a file as evidence; a mail is kept sealed, with an analysis of where it came from and leads", "  impound evidence add report.pdf --case APT35-2019 --as ada\n  impound evidence add lure.eml --case APT35-2019 --as ada\n  impound evidence add page.png --case APT35-2019 --name outlook-verify[.]net --as ada", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+	var mark, remark func() impound.Marking
+	add := verb("add FILE", "keep a file as evidence; a mail is kept sealed, with an analysis of where it came from and leads", "  impound evidence add report.pdf --case APT35-2019 --as ada\n  impound evidence add lure.eml --case APT35-2019 --as ada\n  impound evidence add page.png --case APT35-2019 --name outlook-verify[.]net --as ada\n  impound evidence add partner.pdf --case APT35-2019 --originator \"CERT Example\" --tlp red --pap amber --as ada", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
 			me, err := e.me(s)
 			if err != nil {
@@ -47,7 +48,7 @@ func (e *env) evidenceCmd() *cobra.Command {
 					return err
 				}
 			}
-			a, err := s.AddFile(ctx, me.ID, caseID, n, args[0], kind)
+			a, err := s.AddFile(ctx, me.ID, caseID, n, args[0], kind, mark())
 			if err != nil {
 				return err
 			}
@@ -61,6 +62,7 @@ func (e *env) evidenceCmd() *cobra.Command {
 			return nil
 		})
 	})
+	mark = markFlags(add)
 	add.Flags().StringVar(&caseID, "case", "", "the case that it belongs to")
 	add.Flags().StringVar(&addName, "name", "", "the name that it is about")
 	add.Flags().StringVar(&kind, "kind", "file", "what it is: report, screenshot, mail ...")
@@ -199,7 +201,7 @@ func (e *env) evidenceCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a, err := s.Redact(ctx, me.ID, args[0], args[1], why)
+			a, err := s.Redact(ctx, me.ID, args[0], args[1], why, remark())
 			if err != nil {
 				return err
 			}
@@ -210,6 +212,7 @@ func (e *env) evidenceCmd() *cobra.Command {
 			return nil
 		})
 	})
+	remark = markFlags(redact)
 	redact.Flags().StringVar(&why, "why", "", "what was redacted, and why")
 	var witnesses, tsas []string
 	seal := verb("seal", "have witnesses and timestamp authorities attest the log as it stands", `  impound evidence seal --witness https://witness.example=NAME+HASH+KEY --tsa https://tsa.example/tsr --tsa-ca tsa.pem --as ada

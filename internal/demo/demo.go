@@ -353,7 +353,7 @@ func (t *tour) open(ctx context.Context) error {
 	t.step("case", "%s is opened for %d names; what DNS, RDAP and HTTP show of each is captured and hashed into the evidence log", caseID, len(k.Domains))
 	var lines []string
 	kept, done := 0, 0
-	err = t.sys.Capture(ctx, "ada", caseID, todo, func(n impound.Name, cs []app.Captured) {
+	err = t.sys.Capture(ctx, "ada", caseID, todo, app.Light{}, func(n impound.Name, cs []app.Captured) {
 		kept += len(cs)
 		done++
 		if done%25 == 0 {
