@@ -125,7 +125,7 @@ func Open(ctx context.Context, opt Options) (s *System, err error) {
 			return s, err
 		}
 	}
-	if s.Casework, err = casework.New(casework.Config{Store: s.Store, Evidence: s.Evidence, Now: s.now, Gates: s.lists, Facts: s.gateFacts, Capacity: s.fleet, Taken: s.taken, Log: s.log, Tool: "impound " + opt.Version, SeesArtefact: s.seesArtefact}); err != nil {
+	if s.Casework, err = casework.New(casework.Config{Store: s.Store, Evidence: s.Evidence, Now: s.now, Gates: s.lists, Facts: s.gateFacts, Capacity: s.fleet, Taken: s.taken, Neighbours: neighbours, Log: s.log, Tool: "impound " + opt.Version, SeesArtefact: s.seesArtefact}); err != nil {
 		return s, err
 	}
 	if err := s.openSeizure(ctx); err != nil {

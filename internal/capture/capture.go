@@ -21,6 +21,7 @@ import (
 const (
 	KindWHOIS      = "whois"
 	KindTLS        = "tls"
+	KindTLSDefault = "tls-default" // what the server shows when it is asked for no name
 	KindCert       = "tls-certificate"
 	KindWARC       = "warc"
 	KindLooks      = "http-looks"
@@ -378,11 +379,24 @@ func (t *take) chainOf(ctx context.Context, start *url.URL) {
 	if start.Scheme == "http" {
 		port = 443
 	}
-	v := t.tlsChain(ctx, host, port)
+	v := t.tlsChain(ctx, host, port, host)
 	for i, c := range v.Chain {
 		t.keep(t.artefact(KindCert, "application/pkix-cert", v.Addr, v.At), c.der, fmt.Sprintf("certificate %d: %s", i, c.Subject), "")
 	}
 	t.keepJSON(KindTLS, cmp.Or(v.Addr, host), v.At, v, "tls of "+defang(host)+": "+v.summary(), v.Err)
+	if v.Err != "" || len(v.Chain) == 0 {
+		return
+	}
+	// Whose certificate the server shows to who names nobody tells who else is
+	// there: G4 asks.
+	d := t.tlsChain(ctx, host, port, "")
+	what := d.summary()
+	if len(d.Chain) > 0 && d.Chain[0].SHA256 == v.Chain[0].SHA256 {
+		what = "the same"
+	} else if len(d.Chain) > 0 {
+		t.keep(t.artefact(KindCert, "application/pkix-cert", d.Addr, d.At), d.Chain[0].der, "certificate of who else is there: "+d.Chain[0].Subject, "")
+	}
+	t.keepJSON(KindTLSDefault, cmp.Or(d.Addr, host), d.At, d, "tls of the server of "+defang(host)+", asked for no name: "+what, d.Err)
 }
 
 func summaryOf(c *chain) string {

@@ -39,6 +39,7 @@ type Certificate struct {
 	NotBefore time.Time `json:"not_before"`
 	NotAfter  time.Time `json:"not_after"`
 	Names     []string  `json:"names,omitempty"`
+	NameCount int       `json:"name_count,omitempty"` // of all its names: Names holds the first 100
 
 	der []byte
 }
@@ -80,6 +81,7 @@ func (v *TLSView) judge(chain []*x509.Certificate, host string, now time.Time, r
 			SHA256: hex.EncodeToString(sum[:]), Size: len(k.Raw), Serial: k.SerialNumber.Text(16),
 			Subject: inert(k.Subject.String(), 300), Issuer: inert(k.Issuer.String(), 300), NotBefore: k.NotBefore.UTC(), NotAfter: k.NotAfter.UTC(), der: k.Raw,
 		}
+		c.NameCount = len(k.DNSNames)
 		for _, n := range k.DNSNames[:min(len(k.DNSNames), 100)] {
 			c.Names = append(c.Names, inert(n, 255))
 		}
@@ -96,7 +98,7 @@ func (v *TLSView) judge(chain []*x509.Certificate, host string, now time.Time, r
 	if leaf.CheckSignature(leaf.SignatureAlgorithm, leaf.RawTBSCertificate, leaf.Signature) == nil {
 		v.Notes = append(v.Notes, "self-signed")
 	}
-	if err := leaf.VerifyHostname(host); err != nil {
+	if err := leaf.VerifyHostname(host); err != nil && host != "" {
 		v.Notes = append(v.Notes, "for another name")
 	}
 	if _, err := leaf.Verify(x509.VerifyOptions{DNSName: host, Intermediates: pool, CurrentTime: now, Roots: roots}); err != nil {
@@ -106,20 +108,21 @@ func (v *TLSView) judge(chain []*x509.Certificate, host string, now time.Time, r
 	v.Valid = true
 }
 
-// tlsChain asks for the chain alone, as a browser would: with h2 on offer.
-func (t *take) tlsChain(ctx context.Context, host string, port uint16) *TLSView {
+// tlsChain asks for the chain alone, as a browser would: with h2 on offer. sni is
+// the name that is asked for, "" for none.
+func (t *take) tlsChain(ctx context.Context, host string, port uint16, sni string) *TLSView {
 	ctx, cancel := context.WithTimeout(ctx, t.bounds.Time)
 	defer cancel()
 	if err := t.pace.wait(ctx, host); err != nil {
-		return &TLSView{ServerName: host, At: t.now().UTC(), Err: t.why(err)}
+		return &TLSView{ServerName: sni, At: t.now().UTC(), Err: t.why(err)}
 	}
 	conn, addr, err := t.main.dial(ctx, host, port)
 	if err != nil {
-		return &TLSView{ServerName: host, At: t.now().UTC(), Err: t.why(err)}
+		return &TLSView{ServerName: sni, At: t.now().UTC(), Err: t.why(err)}
 	}
 	defer conn.Close()
 	in := &onlySoMuch{Conn: conn, left: 256 << 10}
-	c, v, err := t.handshake(ctx, in, host, []string{"h2", "http/1.1"})
+	c, v, err := t.handshake(ctx, in, sni, []string{"h2", "http/1.1"})
 	if addr.IsValid() {
 		v.Addr = addr.String()
 	}

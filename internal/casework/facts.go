@@ -49,16 +49,18 @@ type describer interface {
 	Artefacts(hash string) ([]impound.Artefact, error)
 }
 
-// exhibits gives what G7 asks of the evidence that a case holds on a name. Bytes
+// exhibits gives what G7 asks of the evidence that a case holds on a name, and what the log
+// says of it. Bytes
 // that were captured for the case more than once have the strictest marking that
 // they were given there; what a sealed case says of the same bytes is not asked.
 // One that the log doesn't describe is left out: the gate counts them.
-func (s *Service) exhibits(view ledgerView, caseID string, hashes []string) []gate.Exhibit {
+func (s *Service) exhibits(view ledgerView, caseID string, hashes []string) ([]gate.Exhibit, []impound.Artefact) {
 	log, ok := s.cfg.Evidence.(describer)
 	if !ok {
-		return nil
+		return nil, nil
 	}
 	var out []gate.Exhibit
+	var arts []impound.Artefact
 	for _, h := range hashes {
 		all, err := log.Artefacts(h)
 		if err != nil || len(all) == 0 {
@@ -70,6 +72,7 @@ func (s *Service) exhibits(view ledgerView, caseID string, hashes []string) []ga
 			switch {
 			case a.Case == caseID:
 				own, mine = own.Strictest(a.Marking()), true
+				arts = append(arts, a)
 			case len(view.seals[a.Case].Parties) == 0:
 				open, others = open.Strictest(a.Marking()), true
 			default:
@@ -87,7 +90,24 @@ func (s *Service) exhibits(view ledgerView, caseID string, hashes []string) []ga
 		x.TLP, x.PAP, x.Originator = own.TLP, own.PAP, own.Originator
 		out = append(out, x)
 	}
-	return out
+	return out, arts
+}
+
+// tenants adds what the evidence on n says to what is known of who else uses it.
+func (s *Service) tenants(n impound.Name, known *gate.Tenants, arts []impound.Artefact) *gate.Tenants {
+	if s.cfg.Neighbours == nil || len(arts) == 0 {
+		return known
+	}
+	c := s.cfg.Neighbours(n, arts, s.cfg.Evidence.Read)
+	if c == nil {
+		return known
+	}
+	out := gate.Tenants{}
+	if known != nil {
+		out = *known
+	}
+	out.Cert = c
+	return &out
 }
 
 // CheckMarking says what is wrong with m.
@@ -129,7 +149,8 @@ func (s *Service) Markings(ctx context.Context, names []impound.Name) (map[impou
 					return err
 				}
 				m := d.Marking.In(head)
-				for _, e := range s.exhibits(view, id, d.Evidence) {
+				xs, _ := s.exhibits(view, id, d.Evidence)
+				for _, e := range xs {
 					m = m.Strictest(impound.Marking{PAP: e.PAP})
 				}
 				if m = out[n].Strictest(m); m != (impound.Marking{}) {

@@ -247,11 +247,12 @@ func (s *Service) runGates(ctx context.Context, view ledgerView, rep *OrderRepor
 		listed[on.Name] = true
 		d, inCase := domains[on.Name]
 		f := facts[i]
+		exhibits, arts := s.exhibits(view, o.Case, d.Evidence)
 		in := gate.Input{
 			Name: on.Name, Now: now, Order: orderOf(o, on), From: from, Until: until,
 			FirstSeen: d.FirstSeen, InCase: inCase, Evidence: len(d.Evidence),
-			ProviderContacted: f.ProviderContacted, Created: f.Created, CreatedAsOf: f.CreatedAsOf, NS: f.NS, NSAsOf: f.NSAsOf, HTTP: f.HTTP, Tenants: f.Tenants,
-			Addrs: f.Addrs, AddrsAsOf: f.AddrsAsOf, CaseTLP: c.TLP, Exhibits: s.exhibits(view, o.Case, d.Evidence), Own: d.Marking, Marking: d.Marking.In(c.Marking()), Taken: taken[on.Name].At, Views: taken[on.Name].Views,
+			ProviderContacted: f.ProviderContacted, Created: f.Created, CreatedAsOf: f.CreatedAsOf, NS: f.NS, NSAsOf: f.NSAsOf, HTTP: f.HTTP, Tenants: s.tenants(on.Name, f.Tenants, arts),
+			Addrs: f.Addrs, AddrsAsOf: f.AddrsAsOf, CaseTLP: c.TLP, Exhibits: exhibits, Own: d.Marking, Marking: d.Marking.In(c.Marking()), Taken: taken[on.Name].At, Views: taken[on.Name].Views,
 		}
 		if fleet != nil {
 			own := *fleet

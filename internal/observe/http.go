@@ -73,6 +73,7 @@ type Cert struct {
 	NotBefore time.Time `json:"not_before"`
 	NotAfter  time.Time `json:"not_after"`
 	Names     []string  `json:"names,omitempty"`
+	NameCount int       `json:"name_count,omitempty"` // of all its names
 }
 
 // Observation makes v ready to be kept; each body that came is a part.
@@ -238,7 +239,7 @@ func (c *Observer) certs(chain []*x509.Certificate, host string) ([]Cert, string
 		sum := sha256.Sum256(k.Raw)
 		out = append(out, Cert{
 			SHA256: hex.EncodeToString(sum[:]), Subject: clip(k.Subject.String(), 300), Issuer: clip(k.Issuer.String(), 300),
-			NotBefore: k.NotBefore.UTC(), NotAfter: k.NotAfter.UTC(), Names: k.DNSNames[:min(len(k.DNSNames), maxRecords)],
+			NotBefore: k.NotBefore.UTC(), NotAfter: k.NotAfter.UTC(), Names: k.DNSNames[:min(len(k.DNSNames), maxRecords)], NameCount: len(k.DNSNames),
 		})
 		pool.AddCert(k)
 	}

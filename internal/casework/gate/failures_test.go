@@ -155,6 +155,26 @@ func TestDisclosureAndViews(t *testing.T) {
 			in.Exhibits = []Exhibit{{Hash: "sha256:aa"}, {Hash: "sha256:bb"}}
 		}, G7, impound.GateBlock, "TLP:AMBER"},
 		{"no level at all", func(in *Input) { in.Order.TLP, in.Exhibits = impound.TLPGreen, []Exhibit{{}, {}} }, G7, impound.GateUnknown, "no TLP level"},
+		{"the name's giver", func(in *Input) { in.Evidence, in.Marking.Originator = 0, "a bank" }, G7, impound.GateBlock, "allow an order over it"},
+		{"the name's giver consents", func(in *Input) {
+			in.Evidence, in.Marking, in.Own, in.Consent = 0, impound.Marking{TLP: impound.TLPRed, PAP: impound.PAPRed, Originator: "a bank"}, impound.Marking{TLP: impound.TLPRed}, "carla"
+		}, G7, impound.GatePass, "no evidence"},
+		{"an order would be noticed", func(in *Input) { in.Evidence, in.Marking.PAP = 0, impound.PAPAmber }, G7, impound.GateBlock, "PAP:AMBER"},
+		{"a level that nobody knows", func(in *Input) { in.Evidence, in.Marking.PAP = 0, "violet" }, G7, impound.GateBlock, "PAP:VIOLET"},
+		{"block it at home", func(in *Input) { in.Evidence, in.Marking.PAP = 0, impound.PAPGreen }, G7, impound.GatePass, "no evidence"},
+		{"the name's own level", func(in *Input) {
+			in.Evidence, in.Own.TLP, in.Order.TLP = 0, impound.TLPRed, impound.TLPAmber
+		}, G7, impound.GateBlock, "it is TLP:RED itself"},
+		{"evidence that must not be noticed", func(in *Input) {
+			in.Order.TLP, in.Exhibits = impound.TLPGreen, []Exhibit{{TLP: impound.TLPClear}, {TLP: impound.TLPClear, PAP: impound.PAPRed}}
+		}, G7, impound.GateBlock, "PAP:RED"},
+		{"nobody counted", func(in *Input) { in.Tenants = nil }, G4, impound.GateUnknown, "no captured certificate"},
+		{"certificates that name few", func(in *Input) { in.Tenants = &Tenants{Cert: &CertTenants{Hosts: 2, Others: 1, At: t0}} }, G4, impound.GateUnknown, "nobody counted who hangs on it"},
+		{"certificates that name many", func(in *Input) { in.Tenants = &Tenants{Cert: &CertTenants{Others: 40, At: t0}} }, G4, impound.GateWarn, "name 40 other domains"},
+		{"certificates of a business", func(in *Input) { in.Tenants = &Tenants{Cert: &CertTenants{Hosts: 101, At: t0}} }, G4, impound.GateBlock, "101 hosts"},
+		{"both, and few", func(in *Input) {
+			in.Tenants = &Tenants{Hosts: 1, Source: "pdns", At: t0, Cert: &CertTenants{Hosts: 3, At: t0}}
+		}, G4, impound.GatePass, "3 hosts"},
 		{"not taken", func(*Input) {}, G14, impound.GatePass, "nothing was done"},
 		{"taken, not looked at", func(in *Input) { in.Taken = t0 }, G14, impound.GateUnknown, "0 of the three"},
 		{"one view blind", func(in *Input) { in.Taken, in.Views = t0, []View{{View: "rdap", Blind: true, Why: "no answer"}} }, G14, impound.GateUnknown, "could be had"},

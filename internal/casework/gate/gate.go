@@ -115,8 +115,18 @@ type Tenants struct {
 	Served int       // other registrable domains whose name servers, mail servers or aliases lie below it
 	Beside int       // other registrable domains at its address, or in its certificate
 	ByNS   int       // other registrable domains at its name servers
-	Source string    // "passive DNS", "certificates"
+	Source string    // "passive DNS", a file; "": nobody counted these, and Cert alone is known
 	At     time.Time // of the newest of that data
+	Cert   *CertTenants
+}
+
+// CertTenants is who else the certificates name that its server showed. They tell
+// of strangers, never that there are none.
+type CertTenants struct {
+	Hosts  int       // host names below it
+	Others int       // other registrable domains
+	Shown  []string  // some of these, defanged
+	At     time.Time // when they were captured
 }
 
 // Exhibit is a piece of evidence as G7 sees it.
@@ -430,11 +440,25 @@ func capacity(in Input) impound.GateVerdict {
 // whoever acts on the host, or writes to its provider, must know. What hangs on
 // the name goes down with it, and blocks.
 func tenancy(in Input) impound.GateVerdict {
-	t := in.Tenants
-	if t == nil {
-		return verdict(G4, impound.GateUnknown, in.Now, "", "nobody counted who else uses it: no passive DNS, no certificates")
+	if in.Tenants == nil || in.Tenants.Source == "" && in.Tenants.Cert == nil {
+		return verdict(G4, impound.GateUnknown, in.Now, "", "nobody counted who else uses it: no passive DNS, no captured certificate")
 	}
-	data := fmt.Sprintf("%d hosts below it, %d domains served by it, %d beside it, %d at its name servers, by %s", t.Hosts, t.Served, t.Beside, t.ByNS, t.Source)
+	t, data := *in.Tenants, ""
+	if t.Source != "" {
+		data = fmt.Sprintf("%d hosts below it, %d domains served by it, %d beside it, %d at its name servers, by %s", t.Hosts, t.Served, t.Beside, t.ByNS, t.Source)
+	}
+	if c := t.Cert; c != nil {
+		if data != "" {
+			data += "; "
+		}
+		data += fmt.Sprintf("its server's certificates of %s name %d hosts below it and %d other domains", c.At.UTC().Format(time.DateOnly), c.Hosts, c.Others)
+		if len(c.Shown) > 0 {
+			data += ", such as " + strings.Join(c.Shown, ", ")
+		}
+		if t.Hosts = max(t.Hosts, c.Hosts); t.Source == "" || t.At.After(c.At) {
+			t.At = c.At // the older of the two
+		}
+	}
 	switch {
 	case t.Hosts > manyTenants:
 		return verdict(G4, impound.GateBlock, t.At, data, "%d hosts live below it: more likely strangers' than the actor's", t.Hosts)
@@ -444,8 +468,13 @@ func tenancy(in Input) impound.GateVerdict {
 		return verdict(G4, impound.GateWarn, t.At, data, "%d other domains have their name servers, mail or aliases below it: look whose they are", t.Served)
 	case t.Hosts > fewTenants:
 		return verdict(G4, impound.GateWarn, t.At, data, "%d hosts live below it: look whose they are", t.Hosts)
+	case t.Cert != nil && t.Cert.Others > fewTenants:
+		return verdict(G4, impound.GateWarn, t.At, data, "its server's certificates name %d other domains: strangers may share it, so act on the name alone, never on the host", t.Cert.Others)
 	case t.Beside > manyTenants:
 		return verdict(G4, impound.GateWarn, t.At, data, "%d other domains share its address or certificate: it lies on shared hosting, so act on the name alone, never on the host", t.Beside)
+	}
+	if t.Source == "" {
+		return verdict(G4, impound.GateUnknown, t.At, data, "its server's certificates name few others, but nobody counted who hangs on it: no passive DNS")
 	}
 	return verdict(G4, impound.GatePass, t.At, data, "%d hosts live below it, no other domain hangs on it", t.Hosts)
 }
