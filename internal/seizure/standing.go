@@ -52,6 +52,10 @@ func (s *standing) mandate(ctx context.Context) (*impound.Mandate, error) {
 // asks the order, as it stands now, for every act of the step. The outcome is for
 // the error.
 func (e *Engine) allowed(ctx context.Context, j *job) (_ []impound.Permit, outcome string, _ error) {
+	if j.stand == nil { // a reminder: whoever sends it has proven the order just now, and the plan may have run out since
+		permits, err := e.permits(j)
+		return permits, Refused, err
+	}
 	m, err := j.stand.mandate(ctx)
 	if err != nil {
 		switch impound.KindOf(err) {
