@@ -287,7 +287,7 @@ func (e *Engine) applyName(ctx context.Context, j job, np NamePlan, hostErr map[
 		}
 		return r
 	}
-	for _, h := range np.Steps[0].Change.AddNS {
+	for _, h := range np.newHosts() {
 		if err := hostErr[h]; err != nil {
 			r.Outcome, r.Msg, r.err = Failed, "host "+h.Defanged()+": "+err.Error(), err
 			return r

@@ -52,6 +52,7 @@ type Capabilities struct {
 	Hosts  bool     `json:"hosts,omitempty"`   // it makes host objects, or their addresses
 	Looks  bool     `json:"looks,omitempty"`   // Info and Host show what the provider holds
 	Whole  bool     `json:"whole,omitempty"`   // a change is done as a whole or not at all
+	Singly bool     `json:"singly,omitempty"`  // it does one act at a time: plans give it a step for each, and it refuses a change of several
 	Guards bool     `json:"guards,omitempty"`  // of two changes that begin from one state, one takes effect
 	DryRun bool     `json:"dry_run,omitempty"` // it is a [DryRunner]
 	Poll   bool     `json:"poll,omitempty"`    // the provider tells how a pending change ended

@@ -48,6 +48,7 @@ type NamePlan struct {
 	Via      string                `json:"via,omitempty"` // "mail" | "manual": it is asked for; "" where the provider is told
 	Former   State                 `json:"former"`
 	HostAttr bool                  `json:"host_attr,omitempty"`
+	Singly   bool                  `json:"singly,omitempty"` // the provider does one act at a time
 	Steps    []Step                `json:"steps,omitempty"`
 	Blocked  string                `json:"blocked,omitempty"`
 	Verdicts []impound.GateVerdict `json:"verdicts,omitempty"`
@@ -256,6 +257,51 @@ func aroundLocks(c Change, acts impound.Acts, role string, s State, warnings []s
 	return steps, "", warnings
 }
 
+// singly gives steps of one act each: what forbids the others is lifted first,
+// locks are set last, and the DS goes before the name servers, since a name without one at
+// its former servers works, and one with a DS at other servers does not.
+func singly(steps []Step) []Step {
+	var out []Step
+	for _, s := range steps {
+		c := s.Change
+		if len(c.Acts()) < 2 {
+			out = append(out, s)
+			continue
+		}
+		for _, one := range []Change{
+			{RemStatus: locks(c.RemStatus, true)}, {RemStatus: locks(c.RemStatus, false)},
+			{RemAllDS: c.RemAllDS}, {AddNS: c.AddNS, RemNS: c.RemNS},
+			{AddStatus: locks(c.AddStatus, false)}, {AddStatus: locks(c.AddStatus, true)},
+		} {
+			one.Name, one.HostAttr = c.Name, c.HostAttr
+			if len(one.Acts()) > 0 {
+				out = append(out, Step{Acts: one.Acts(), Change: one, Lines: one.Lines()})
+			}
+		}
+	}
+	return out
+}
+
+// locks gives those of statuses that lock, or those that hold.
+func locks(statuses []string, lock bool) []string {
+	var out []string
+	for _, s := range statuses {
+		if strings.HasSuffix(s, "Hold") != lock {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// newHosts gives the name servers that np delegates to.
+func (np NamePlan) newHosts() []impound.Name {
+	var out []impound.Name
+	for _, s := range np.Steps {
+		out = append(out, s.Change.AddNS...)
+	}
+	return out
+}
+
 // reached says whether s is what acts order.
 func reached(acts impound.Acts, role string, s State) bool {
 	if !s.Exists || acts.RemoveDS && len(s.DS) > 0 {
@@ -393,7 +439,7 @@ func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, np NamePlan, s
 		np.Blocked = err.Error()
 		return np, nil
 	}
-	np.Provider, np.Role = conn.Provider(), conn.Capabilities().Role
+	np.Provider, np.Role, np.Singly = conn.Provider(), conn.Capabilities().Role, conn.Capabilities().Singly
 	if c := conn.Capabilities(); c.Asks {
 		np.Via = c.Kind
 	}
@@ -509,7 +555,7 @@ func (e *Engine) planHosts(ctx context.Context, m *impound.Mandate, p *Plan) err
 		if len(np.Steps) == 0 || np.HostAttr {
 			continue
 		}
-		for _, h := range np.Steps[0].Change.AddNS {
+		for _, h := range np.newHosts() {
 			key := np.Provider + " " + h.String()
 			if done[key] {
 				continue

@@ -88,7 +88,7 @@ func (e *Engine) formerHosts(ctx context.Context, p *Plan) error {
 		if len(np.Steps) == 0 || np.HostAttr {
 			continue
 		}
-		for _, h := range np.Steps[0].Change.AddNS {
+		for _, h := range np.newHosts() {
 			key := np.Provider + " " + h.String()
 			if !known[key] {
 				ok, err := e.cfg.Connectors[np.Provider].Host(ctx, h)
@@ -238,6 +238,9 @@ func (np NamePlan) plan(acts impound.Acts) (steps []Step, blocked string, warnin
 		steps, blocked, warnings = planRevert(np.Name, acts, np.Role, *np.Restore, np.Former, np.HostAttr)
 	} else {
 		steps, blocked, warnings = planName(np.Name, acts, np.Role, np.Former, np.HostAttr)
+	}
+	if np.Singly && np.Via == "" {
+		return singly(steps), blocked, warnings
 	}
 	if np.Via != "" && len(steps) > 1 {
 		// Whoever is asked lifts a lock for the change and puts it back as part

@@ -30,10 +30,11 @@ type seen struct {
 
 // seenFrame holds a frame octet for octet: as text where it is UTF-8.
 type seenFrame struct {
-	Dir  string    `json:"dir"`
-	At   time.Time `json:"at"`
-	Text string    `json:"text,omitempty"`
-	Raw  []byte    `json:"raw,omitempty"`
+	Dir   string    `json:"dir"`
+	At    time.Time `json:"at"`
+	Media string    `json:"media,omitempty"` // "" is application/epp+xml
+	Text  string    `json:"text,omitempty"`
+	Raw   []byte    `json:"raw,omitempty"`
 }
 
 func seenFrames(fs []Frame, dir string) []seenFrame {
@@ -42,7 +43,7 @@ func seenFrames(fs []Frame, dir string) []seenFrame {
 		if f.Dir != dir {
 			continue
 		}
-		x := seenFrame{Dir: f.Dir, At: f.At}
+		x := seenFrame{Dir: f.Dir, At: f.At, Media: f.Media}
 		if utf8.Valid(f.Body) {
 			x.Text = string(f.Body)
 		} else {

@@ -324,6 +324,21 @@ func (s *suite) permits(t testing.TB, c seizure.Change) []impound.Permit {
 
 func (s *suite) id() string { s.trid++; return fmt.Sprintf("SUITE-%06d", s.trid) }
 
+// parts gives c as the changes that it is made by: one for each act where the
+// connector does one at a time.
+func (s *suite) parts(c seizure.Change) []seizure.Change {
+	if !s.caps.Singly || len(c.Acts()) < 2 {
+		return []seizure.Change{c}
+	}
+	var out []seizure.Change
+	for _, x := range []seizure.Change{{RemAllDS: c.RemAllDS}, {AddNS: c.AddNS, RemNS: c.RemNS}, {AddStatus: c.AddStatus, RemStatus: c.RemStatus}} {
+		if x.Name = c.Name; len(x.Acts()) > 0 {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
 // do makes the change by conn, with the permits that it needs.
 func (s *suite) do(t testing.TB, conn seizure.Connector, c seizure.Change) (seizure.Answer, error) {
 	t.Helper()
@@ -340,7 +355,15 @@ func (s *suite) do(t testing.TB, conn seizure.Connector, c seizure.Change) (seiz
 }
 
 // mustDo makes the change and checks that it shows, and what it took.
-func (s *suite) mustDo(t testing.TB, c seizure.Change) seizure.State {
+func (s *suite) mustDo(t testing.TB, c seizure.Change) (st seizure.State) {
+	t.Helper()
+	for _, x := range s.parts(c) {
+		st = s.mustDoOne(t, x)
+	}
+	return st
+}
+
+func (s *suite) mustDoOne(t testing.TB, c seizure.Change) seizure.State {
 	t.Helper()
 	before, did := look(t, s.Conn, c.Name), s.Did()
 	a, err := s.do(t, s.Conn, c)
@@ -357,7 +380,7 @@ func (s *suite) mustDo(t testing.TB, c seizure.Change) seizure.State {
 	if want := after(before, c); !got.Equal(want) {
 		t.Fatalf("%v leads to (-want +got):\n%s", c.Lines(), diff(want, got))
 	}
-	if n := s.Did() - did; n < 1 || s.caps.Whole && n != 1 {
+	if n := s.Did() - did; n != 1 {
 		t.Errorf("%v: %d changes took effect at the provider", c.Lines(), n)
 	}
 	return got
@@ -403,6 +426,8 @@ func (s *suite) redirection(n impound.Name, st seizure.State) seizure.Change {
 func (s *suite) anyChange(t testing.TB, n impound.Name) seizure.Change {
 	t.Helper()
 	switch {
+	case s.caps.Singly && s.can(impound.ActRemoveDS):
+		return seizure.Change{Name: n, RemAllDS: true}
 	case s.can(impound.ActNameservers) || s.can(impound.ActRemoveDS):
 		return s.redirection(n, look(t, s.Second, n))
 	case len(s.caps.Locks) > 0:
@@ -461,7 +486,7 @@ func level0(t *testing.T, s *suite) {
 		"when it has lapsed":     {good, until, c},
 		"long after":             {good, until.AddDate(5, 0, 0), c},
 		"a change of nothing":    {good, now, seizure.Change{Name: n, ClTRID: c.ClTRID}},
-		"one act too few":        {good[:len(good)-1], now, c},
+		"one act too few":        {good[:len(good)-1], now, c}, // with Singly: none
 		"a permit for another act": {func() []impound.Permit {
 			p, err := s.hold.Permit(impound.ActHold, n, now)
 			if err != nil {
@@ -639,6 +664,20 @@ func level2(t *testing.T, s *suite) {
 			s.claim("hosts")
 		})
 	}
+	if s.caps.Singly {
+		t.Run("one act at a time", func(t *testing.T) {
+			n := s.name(t)
+			c := s.redirection(n, look(t, s.Conn, n))
+			if len(c.Acts()) < 2 {
+				t.Fatal("nothing to show it with")
+			}
+			if err := s.mustNot(t, s.Conn, "two acts at once", c); impound.KindOf(err) != impound.KindRefused {
+				t.Errorf("%v", err)
+			}
+			s.mustDo(t, c) // its parts, one after the other
+			s.claim("singly")
+		})
+	}
 	if s.caps.DryRun {
 		t.Run("dry run", func(t *testing.T) {
 			n := s.name(t)
@@ -717,7 +756,7 @@ func level3(t *testing.T, s *suite) {
 			if got, want := look(t, s.Conn, n), after(before, c); !got.Equal(want) {
 				t.Errorf("looking does not show what was done (-want +got):\n%s", diff(want, got))
 			}
-			if k := s.Did() - did; k < 1 || s.caps.Whole && k != 1 {
+			if k := s.Did() - did; k != 1 {
 				t.Errorf("%d changes took effect", k)
 			}
 			if !s.caps.Asks {
@@ -727,6 +766,9 @@ func level3(t *testing.T, s *suite) {
 	}
 	if s.caps.Whole {
 		s.claim("whole")
+		if s.caps.Singly {
+			t.Error("it claims to do changes as a whole, and one act at a time")
+		}
 	}
 	t.Run("killed after the act", func(t *testing.T) {
 		if s.Child == "" {
@@ -850,8 +892,10 @@ func level4(t *testing.T, s *suite) {
 	if s.can(impound.ActNameservers) && !s.caps.Asks {
 		t.Run("somebody else was faster", func(t *testing.T) {
 			n := s.name(t)
-			st := look(t, s.Conn, n)
-			ours := s.redirection(n, st)
+			if s.caps.Singly && s.can(impound.ActRemoveDS) {
+				s.mustDo(t, seizure.Change{Name: n, RemAllDS: true})
+			}
+			ours := s.redirection(n, look(t, s.Conn, n))
 			theirs := ours
 			theirs.AddNS = s.Sink[:1]
 			if _, err := s.do(t, s.Second, theirs); err != nil {
@@ -907,6 +951,9 @@ func level5(t *testing.T, s *suite) {
 	n := s.name(t)
 	former := look(t, s.Conn, n)
 	c := s.anyChange(t, n)
+	if s.can(impound.ActNameservers) {
+		c = s.redirection(n, former)
+	}
 	if s.caps.Whole {
 		c.AddStatus = append(slices.Clone(c.AddStatus), s.caps.Locks[:min(1, len(s.caps.Locks))]...)
 		slices.Sort(c.AddStatus)

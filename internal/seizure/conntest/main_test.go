@@ -52,6 +52,8 @@ func (m maker) make(now func() time.Time) (seizure.Connector, error) {
 			return nil, err
 		}
 		return seizure.NewDNSUpdate("ours", seizure.DNSUpdateConfig{Zone: impound.MustName(m.Zone), Server: m.Addr, Key: key, Now: now})
+	case "libdns":
+		return m.libdns(now)
 	}
 	return nil, fmt.Errorf("no connector of kind %q", m.Kind)
 }
