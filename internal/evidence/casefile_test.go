@@ -114,6 +114,7 @@ func TestCaseUCO(t *testing.T) {
 // TestCaseUCOReadByOthers reads the description with RDFLib, and asks it in
 // SPARQL for the files, who captured each, and when.
 func TestCaseUCOReadByOthers(t *testing.T) {
+	t.Parallel()
 	const python = "/usr/bin/python3"
 	peertest.NeedThat(t, "RDFLib", exec.Command(python, "-c", "import rdflib.plugins.parsers.jsonld").Run() == nil, "apt-get install python3-rdflib")
 	l := open(t, folder(t))

@@ -155,7 +155,8 @@ func (k acknowledged) check(t *testing.T, dir string) {
 // TestKilledAtRandom kills appending processes at random moments, over and
 // over: one at a time, and one of two that append at once.
 func TestKilledAtRandom(t *testing.T) {
-	dir := folder(t)
+	t.Parallel()
+	dir := onDisk(t)
 	k := acknowledged{}
 	for round := range 10 {
 		cmd, out := start(t, dir, "loop")
@@ -189,9 +190,10 @@ func TestKilledAtRandom(t *testing.T) {
 
 // TestKilledAtEachStep kills a process at each step of a write.
 func TestKilledAtEachStep(t *testing.T) {
+	t.Parallel()
 	for _, step := range evidence.Steps {
 		t.Run(step, func(t *testing.T) {
-			dir := folder(t)
+			dir := onDisk(t)
 			k := acknowledged{}
 			for range 3 {
 				cmd, out := start(t, dir, "die:"+step)
@@ -208,7 +210,7 @@ func TestKilledAtEachStep(t *testing.T) {
 // TestTwoProcesses: two processes and this one append at once; nothing is
 // lost, and nothing is there twice.
 func TestTwoProcesses(t *testing.T) {
-	dir := folder(t)
+	dir := onDisk(t)
 	l := open(t, dir)
 	k := acknowledged{}
 	c1, o1 := start(t, dir, "count:8")
@@ -246,7 +248,7 @@ func TestFailingSteps(t *testing.T) {
 	boom := fmt.Errorf("boom: %w", syscall.ENOSPC)
 	for _, step := range evidence.Steps {
 		t.Run(step, func(t *testing.T) {
-			dir := folder(t)
+			dir := onDisk(t)
 			l := open(t, dir)
 			fill(t, l)
 			fail := true

@@ -18,7 +18,7 @@ func BenchmarkMillion(b *testing.B) {
 		fmt.Sscan(s, &n)
 	}
 	metrics := map[string]float64{} // b.Loop forgets what was reported before it
-	dir := folder(b)
+	dir := onDisk(b)
 	l := open(b, dir)
 	start := time.Now()
 	const batch = 2000

@@ -320,7 +320,7 @@ func TestReadOnlyFolder(t *testing.T) {
 		fmt.Println(err)
 		return
 	}
-	dir := closed(t)
+	dir := closedAt(t, onDisk(t))
 	for d := dir; d != os.TempDir() && len(d) > 1; d = filepath.Dir(d) {
 		os.Chmod(d, 0o555)
 		t.Cleanup(func() { os.Chmod(d, 0o755) })
@@ -347,7 +347,7 @@ func TestReadOnlyFolder(t *testing.T) {
 
 // TestGroupCommit: appends of many goroutines all get their own place.
 func TestGroupCommit(t *testing.T) {
-	l := open(t, folder(t))
+	l := open(t, onDisk(t))
 	const workers, each = 16, 10
 	var mu sync.Mutex
 	at := map[int64]string{}
@@ -415,7 +415,8 @@ func TestEntries(t *testing.T) {
 
 // TestModel drives two handles on one folder and a slice side by side.
 func TestModel(t *testing.T) {
-	base := t.TempDir()
+	t.Parallel()
+	base := filepath.Dir(folder(t))
 	run := 0
 	names := []impound.Name{{}, impound.MustName("a.example"), impound.MustName("b.example")}
 	rapid.Check(t, func(rt *rapid.T) {

@@ -59,8 +59,9 @@ func wantClean(t testing.TB, dir string) evidence.Report {
 }
 
 // closed gives the folder of a filled, closed log.
-func closed(t testing.TB) string {
-	dir := folder(t)
+func closed(t testing.TB) string { return closedAt(t, folder(t)) }
+
+func closedAt(t testing.TB, dir string) string {
 	l := open(t, dir)
 	fill(t, l)
 	l.Close()
@@ -106,6 +107,7 @@ func TestVerifyEmpty(t *testing.T) {
 // TestEveryFlippedBit is law 4: one flipped bit anywhere in the folder is
 // noticed, and located.
 func TestEveryFlippedBit(t *testing.T) {
+	t.Parallel()
 	dir := closed(t)
 	seen := map[string]bool{}
 	for _, path := range files(t, dir) {
@@ -120,7 +122,11 @@ func TestEveryFlippedBit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		odd := rand.IntN(2)
 		for i, old := range body {
+			if rel == "entries.jsonl" && i%2 == odd { // the others in another run
+				continue
+			}
 			bits := []int{rand.IntN(8)} // one of each octet, another one in each run
 			if rel == "checkpoint" || rel == "log.vkey" {
 				bits = []int{0, 1, 2, 3, 4, 5, 6, 7} // some decode to the same: the spelling must count
