@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -11,12 +10,12 @@ import (
 )
 
 var (
-	endsInDot   = regexp.MustCompile(`(?i)` + label + `(?:` + fanged + `)\s*$`)
-	startsInDot = regexp.MustCompile(`(?i)^\s*(?:` + fanged + `)` + label)
-	endsInLabel = regexp.MustCompile(`(?i)` + label + `\s*$`)
-	startsLabel = regexp.MustCompile(`(?i)^\s*` + label)
-	endsHyphen  = regexp.MustCompile(`(?i)(?:^|[\s(“"'/])(` + label + `-)\s*$`)
-	startsName  = regexp.MustCompile(`(?i)^\s*(` + label + `(?:(?:` + fanged + `|\.)` + label + `)*(?:` + fanged + `)` + label + `)`)
+	endsInDot   = lazy(`(?i)` + label + `(?:` + fanged + `)\s*$`)
+	startsInDot = lazy(`(?i)^\s*(?:` + fanged + `)` + label)
+	endsInLabel = lazy(`(?i)` + label + `\s*$`)
+	startsLabel = lazy(`(?i)^\s*` + label)
+	endsHyphen  = lazy(`(?i)(?:^|[\s(“"'/])(` + label + `-)\s*$`)
+	startsName  = lazy(`(?i)^\s*(` + label + `(?:(?:` + fanged + `|\.)` + label + `)*(?:` + fanged + `)` + label + `)`)
 )
 
 // mend joins lines that a name was broken over: at a defanged dot, which is
@@ -38,16 +37,16 @@ func (r *reader) mend(lines []string) []string {
 		tail := last[max(0, len(last)-300):]
 		head := l[:min(len(l), 300)]
 		switch {
-		case endsInDot.MatchString(tail) && startsLabel.MatchString(head), startsInDot.MatchString(head) && endsInLabel.MatchString(tail):
+		case endsInDot().MatchString(tail) && startsLabel().MatchString(head), startsInDot().MatchString(head) && endsInLabel().MatchString(tail):
 			out[len(out)-1] = strings.TrimRight(last, " \t") + strings.TrimLeft(l, " \t")
 			continue
 		case strings.HasSuffix(strings.TrimRight(tail, " \t"), "-"):
-			a, b := endsHyphen.FindStringSubmatch(tail), startsName.FindStringSubmatch(head)
+			a, b := endsHyphen().FindStringSubmatch(tail), startsName().FindStringSubmatch(head)
 			if a != nil && b != nil {
 				if r.broken == nil {
 					r.broken = map[string]bool{}
 				}
-				r.broken[strings.ToLower(strings.Trim(fangRule.ReplaceAllString(a[1]+b[1], "."), "-_."))] = true
+				r.broken[strings.ToLower(strings.Trim(fangRule().ReplaceAllString(a[1]+b[1], "."), "-_."))] = true
 				out[len(out)-1] = strings.TrimRight(last, " \t") + strings.TrimLeft(l, " \t")
 				continue
 			}
@@ -57,8 +56,8 @@ func (r *reader) mend(lines []string) []string {
 	return out
 }
 
-var spelledRule = regexp.MustCompile(`(?i)\b([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?: dot [a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+)\b`)
-var spelledDot = regexp.MustCompile(`(?i) dot `)
+var spelledRule = lazy(`(?i)\b([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?: dot [a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+)\b`)
+var spelledDot = lazy(`(?i) dot `)
 
 // spelledTLDs are the ends by which a word before "dot" is taken for a name at
 // all when it is a plain word: "the red dot is" is none.
@@ -69,8 +68,8 @@ var notSpelled = map[string]bool{"the": true, "a": true, "an": true, "this": tru
 // spelled finds names written "outlook-verify dot net". One with a hyphen or a
 // digit is proposed; plain words are shown, and set apart.
 func (r *reader) spelled(s string, show func() string) {
-	for _, m := range spelledRule.FindAllString(s, -1) {
-		plain := strings.ToLower(spelledDot.ReplaceAllString(m, "."))
+	for _, m := range spelledRule().FindAllString(s, -1) {
+		plain := strings.ToLower(spelledDot().ReplaceAllString(m, "."))
 		n, err := impound.ParseName(plain)
 		if err != nil || n.Labels() < 2 {
 			continue

@@ -3,7 +3,6 @@ package intake
 import (
 	"encoding/json"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -38,30 +37,30 @@ func (i Indicator) Defanged() string {
 
 // otherDots are dots of other scripts between the labels of a name, and dots in
 // another dress: a style of defanging, or a trick that a report quotes.
-var otherDots = regexp.MustCompile(`([\p{Latin}\p{Cyrillic}\p{Greek}0-9])(?:_(?i:dot)_|&#0?46;|&period;|%2[eE]|[\x{3002}\x{ff0e}\x{ff61}\x{2024}\x{2027}\x{b7}\x{2219}\x{22c5}\x{30fb}\x{fe52}])([\p{Latin}\p{Cyrillic}\p{Greek}0-9])`)
+var otherDots = lazy(`([\p{Latin}\p{Cyrillic}\p{Greek}0-9])(?:_(?i:dot)_|&#0?46;|&period;|%2[eE]|[\x{3002}\x{ff0e}\x{ff61}\x{2024}\x{2027}\x{b7}\x{2219}\x{22c5}\x{30fb}\x{fe52}])([\p{Latin}\p{Cyrillic}\p{Greek}0-9])`)
 
 // spacedDot is a dot with a space before it, in what can only be a name: a word
 // with a hyphen, and a common top-level domain.
-var spacedDot = regexp.MustCompile(`(?i)\b([a-z0-9]+-[a-z0-9-]*[a-z0-9]) \. ?(com|net|org|info|biz|ru|ir|xyz|online|site|top|club)\b`)
+var spacedDot = lazy(`(?i)\b([a-z0-9]+-[a-z0-9-]*[a-z0-9]) \. ?(com|net|org|info|biz|ru|ir|xyz|online|site|top|club)\b`)
 
 // shortened are abbreviations that a number follows: no sentence ends there.
-var shortened = regexp.MustCompile(`(?i)(?:^|[^\p{L}])(?:jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|nos?|art|sec|vol|fig|ver)\.$`)
+var shortened = lazy(`(?i)(?:^|[^\p{L}])(?:jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|nos?|art|sec|vol|fig|ver)\.$`)
 
 // notTheirs are the words right before a name that say it belongs to somebody
 // whom the actor broke into or posed as.
-var notTheirs = regexp.MustCompile(`(?i)\b(legitimate|genuine|official|compromised|hacked|breached|victims?|targeted|impersonat\w+|spoof(?:s|ed|ing)|mimic(?:s|k\w+)?|imitat\w+|masquerad\w+ as|pos(?:es|ed|ing) as|pretend\w* to be|looks? like|lookalikes? of)(?:'s|’s)?\s+(?:(?:the|an?|its?|their|own|real|legitimate|genuine|official)\s+)*(?:(?:web ?sites?|websites?|sites?|domains?|hosts?|servers?|mail servers?|addresses|address|portals?|pages?|login pages?|organi[sz]ations?|victims?|company|companies)(?:\s+(?:names?|of|at))*:?\s*)?["“'‘(]*(?:` + scheme + `)?$`)
+var notTheirs = lazy(`(?i)\b(legitimate|genuine|official|compromised|hacked|breached|victims?|targeted|impersonat\w+|spoof(?:s|ed|ing)|mimic(?:s|k\w+)?|imitat\w+|masquerad\w+ as|pos(?:es|ed|ing) as|pretend\w* to be|looks? like|lookalikes? of)(?:'s|’s)?\s+(?:(?:the|an?|its?|their|own|real|legitimate|genuine|official)\s+)*(?:(?:web ?sites?|websites?|sites?|domains?|hosts?|servers?|mail servers?|addresses|address|portals?|pages?|login pages?|organi[sz]ations?|victims?|company|companies)(?:\s+(?:names?|of|at))*:?\s*)?["“'‘(]*(?:` + scheme + `)?$`)
 
 // listing is what stands between two names of one list.
-var listing = regexp.MustCompile(`(?i)^(?:/\S*)?["”'’)]*\s*(?:,|;|and|or|&)?\s*(?:and|or)?\s*["“'‘(]*(?:` + scheme + `)?$`)
+var listing = lazy(`(?i)^(?:/\S*)?["”'’)]*\s*(?:,|;|and|or|&)?\s*(?:and|or)?\s*["“'‘(]*(?:` + scheme + `)?$`)
 
 var (
 	dotted    = ` ?[\[({] ?(?:\.|dot) ?[\])}] ?|\.`
-	ipv4Rule  = regexp.MustCompile(`(?i)(?:^|[^\p{L}0-9.])((?:\d{1,3}(?:` + dotted + `)){3}\d{1,3})(?:[^\p{L}0-9.\[]|\.(?:[^0-9]|$)|[\[({]:|$)`)
-	ipv6Rule  = regexp.MustCompile(`(?i)(?:^|[\s"'“(=,;<])\[?((?:[0-9a-f]{0,4}(?:\[:\]|\[::\]|:)){2,7}[0-9a-f]{1,4})\]?(?:$|[\s"'”),;>/.])`)
-	hashRule  = regexp.MustCompile(`(?:^|[^\p{L}0-9])([0-9a-f]{128}|[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32}|[0-9A-F]{128}|[0-9A-F]{64}|[0-9A-F]{40}|[0-9A-F]{32})(?:[^\p{L}0-9]|$)`)
-	boxRule   = regexp.MustCompile(`(?i)([\p{L}0-9._%+-]{1,64}) ?(@|[\[({] ?(?:@|at) ?[\])}]) ?(` + label + `(?:(?:` + fanged + `|\.)` + label + `)+)`)
-	version   = regexp.MustCompile(`(?i)(?:version|release|build|\bv)\.?\s*$`)
-	isVictims = regexp.MustCompile(`(?i)\b(?:victims?|targets?|targeted|recipients?|sent to|received by|addressed to|compromised)\b`)
+	ipv4Rule  = lazy(`(?i)(?:^|[^\p{L}0-9.])((?:\d{1,3}(?:` + dotted + `)){3}\d{1,3})(?:[^\p{L}0-9.\[]|\.(?:[^0-9]|$)|[\[({]:|$)`)
+	ipv6Rule  = lazy(`(?i)(?:^|[\s"'“(=,;<])\[?((?:[0-9a-f]{0,4}(?:\[:\]|\[::\]|:)){2,7}[0-9a-f]{1,4})\]?(?:$|[\s"'”),;>/.])`)
+	hashRule  = lazy(`(?:^|[^\p{L}0-9])([0-9a-f]{128}|[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32}|[0-9A-F]{128}|[0-9A-F]{64}|[0-9A-F]{40}|[0-9A-F]{32})(?:[^\p{L}0-9]|$)`)
+	boxRule   = lazy(`(?i)([\p{L}0-9._%+-]{1,64}) ?(@|[\[({] ?(?:@|at) ?[\])}]) ?(` + label + `(?:(?:` + fanged + `|\.)` + label + `)+)`)
+	version   = lazy(`(?i)(?:version|release|build|\bv)\.?\s*$`)
+	isVictims = lazy(`(?i)\b(?:victims?|targets?|targeted|recipients?|sent to|received by|addressed to|compromised)\b`)
 )
 
 var hashKinds = map[int]string{32: "md5", 40: "sha1", 64: "sha256", 128: "sha512"}
@@ -69,22 +68,22 @@ var hashKinds = map[int]string{32: "md5", 40: "sha1", 64: "sha256", 128: "sha512
 // indicators finds addresses, hashes, mailboxes and dates.
 func (r *reader) indicators(s string, show func() string) {
 	if strings.ContainsAny(s, "0123456789abcdefABCDEF") {
-		for _, m := range ipv4Rule.FindAllStringSubmatchIndex(s, -1) {
+		for _, m := range ipv4Rule().FindAllStringSubmatchIndex(s, -1) {
 			raw := s[m[2]:m[3]]
-			plain := fangRule.ReplaceAllString(raw, ".")
-			if a, err := netip.ParseAddr(plain); err == nil && !version.MatchString(s[:m[2]]) {
+			plain := fangRule().ReplaceAllString(raw, ".")
+			if a, err := netip.ParseAddr(plain); err == nil && !version().MatchString(s[:m[2]]) {
 				r.address(a, plain != raw, show)
 			}
 		}
 		if strings.Count(s, ":") >= 2 {
-			for _, m := range ipv6Rule.FindAllStringSubmatch(s, -1) {
+			for _, m := range ipv6Rule().FindAllStringSubmatch(s, -1) {
 				plain := strings.NewReplacer("[", "", "]", "").Replace(m[1])
 				if a, err := netip.ParseAddr(plain); err == nil && len(plain) > 6 {
 					r.address(a, plain != m[1], show)
 				}
 			}
 		}
-		for _, m := range hashRule.FindAllStringSubmatch(s, -1) {
+		for _, m := range hashRule().FindAllStringSubmatch(s, -1) {
 			r.keep(&r.f.Hashes, Indicator{Kind: hashKinds[len(m[1])], Value: strings.ToLower(m[1]), Why: "a hash by its length"}, show)
 		}
 	}
@@ -94,8 +93,8 @@ func (r *reader) indicators(s string, show func() string) {
 	if r.private || !strings.Contains(s, "@") && !strings.Contains(strings.ToLower(s), "at") {
 		return
 	}
-	for _, m := range boxRule.FindAllStringSubmatch(s, -1) {
-		plain := strings.Trim(fangRule.ReplaceAllString(m[3], "."), "-_.")
+	for _, m := range boxRule().FindAllStringSubmatch(s, -1) {
+		plain := strings.Trim(fangRule().ReplaceAllString(m[3], "."), "-_.")
 		n, err := impound.ParseName(plain)
 		if err != nil || n.Labels() < 2 {
 			continue
@@ -103,7 +102,7 @@ func (r *reader) indicators(s string, show func() string) {
 		// Whoever defangs a mailbox publishes it as the actor's. All others may be
 		// a reporter's or a victim's: their local part is nobody's business here.
 		box := Indicator{Kind: "mailbox", Value: "…@" + n.String(), Why: "a mailbox that may be anybody's: its local part is not kept"}
-		if (m[2] != "@" || plain != strings.Trim(m[3], "-_.")) && !isVictims.MatchString(s) {
+		if (m[2] != "@" || plain != strings.Trim(m[3], "-_.")) && !isVictims().MatchString(s) {
 			box.Value, box.Why = strings.ToLower(m[1])+"@"+n.String(), "defanged in the report"
 		}
 		r.keep(&r.f.Mailboxes, box, func() string { return redact(s) })
@@ -170,12 +169,12 @@ func (r *reader) feedIndicator(kind, v, why string) {
 
 const months = `jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?`
 
-var dateRule = regexp.MustCompile(`(?i)\b(?:((?:19|20)\d\d)-(\d\d)-(\d\d)|(` + months + `)\.?\s+(?:(\d{1,2})(?:st|nd|rd|th)?,?\s+)?((?:19|20)\d\d)|(\d{1,2})(?:st|nd|rd|th)?\s+(?:of\s+)?(` + months + `)\.?,?\s+((?:19|20)\d\d)|((?:19|20)\d\d)年(\d{1,2})月(?:(\d{1,2})日)?)`)
+var dateRule = lazy(`(?i)\b(?:((?:19|20)\d\d)-(\d\d)-(\d\d)|(` + months + `)\.?\s+(?:(\d{1,2})(?:st|nd|rd|th)?,?\s+)?((?:19|20)\d\d)|(\d{1,2})(?:st|nd|rd|th)?\s+(?:of\s+)?(` + months + `)\.?,?\s+((?:19|20)\d\d)|((?:19|20)\d\d)年(\d{1,2})月(?:(\d{1,2})日)?)`)
 
 // dates finds days and months that are written so that they can't be read two
 // ways: 3/4/2024 is left out.
 func (r *reader) dates(s string, show func() string) {
-	for _, m := range dateRule.FindAllStringSubmatch(s, -1) {
+	for _, m := range dateRule().FindAllStringSubmatch(s, -1) {
 		y, mo, d := m[1], m[2], m[3]
 		switch {
 		case m[6] != "":
@@ -267,9 +266,9 @@ func called(before string) string {
 		before = before[cut:]
 	}
 	before = strings.TrimRight(before, " \t(,[–—-:;“”\"‘’")
-	before = subjectVerb.ReplaceAllString(before, "")
-	before = strings.TrimRight(subjectNoun.ReplaceAllString(before, ""), " \t(,“”\"‘’")
-	m := origin.ReplaceAllString(subjectRule.FindString(before), "")
+	before = subjectVerb().ReplaceAllString(before, "")
+	before = strings.TrimRight(subjectNoun().ReplaceAllString(before, ""), " \t(,“”\"‘’")
+	m := origin().ReplaceAllString(subjectRule().FindString(before), "")
 	for {
 		first, rest, ok := strings.Cut(m, " ")
 		if !stopWords[strings.ToLower(first)] {
@@ -287,12 +286,12 @@ func called(before string) string {
 }
 
 var (
-	subjectVerb = regexp.MustCompile(`(?i)[\s,(]*(?:\b(?:which|who|that)\b)?\s*(?:\b(?:is|are|was|were|has been|have been)\b)?(?:\s+(?:also|otherwise|previously|formerly))?$`)
-	subjectNoun = regexp.MustCompile(`(?:\s+(?:APT|threat|hacking|espionage|cyber|cyberespionage|activity))*\s+(?:group|actors?|gang|team|cluster|crew)$`)
-	origin      = regexp.MustCompile(`^(?:\p{L}+ )?\p{L}+-(?:linked|backed|aligned|nexus|sponsored|based|affiliated|state) `)
+	subjectVerb = lazy(`(?i)[\s,(]*(?:\b(?:which|who|that)\b)?\s*(?:\b(?:is|are|was|were|has been|have been)\b)?(?:\s+(?:also|otherwise|previously|formerly))?$`)
+	subjectNoun = lazy(`(?:\s+(?:APT|threat|hacking|espionage|cyber|cyberespionage|activity))*\s+(?:group|actors?|gang|team|cluster|crew)$`)
+	origin      = lazy(`^(?:\p{L}+ )?\p{L}+-(?:linked|backed|aligned|nexus|sponsored|based|affiliated|state) `)
 	// groupEnds cuts what a lost full stop glued to a name.
-	groupEnds   = regexp.MustCompile(`^(.*? (?:Group|Team|Gang|Actors?))\s.*$`)
-	subjectRule = regexp.MustCompile(`\p{Lu}[\p{L}0-9.-]*(?:[ -](?:\p{Lu}|\d)[\p{L}0-9]*){0,3}$`)
+	groupEnds   = lazy(`^(.*? (?:Group|Team|Gang|Actors?))\s.*$`)
+	subjectRule = lazy(`\p{Lu}[\p{L}0-9.-]*(?:[ -](?:\p{Lu}|\d)[\p{L}0-9]*){0,3}$`)
 )
 
 // isPerson says whether a text is written as a person's name is in court papers:
@@ -316,7 +315,7 @@ func isPerson(s string) bool {
 }
 
 // notActors are what may be "dubbed" something and is no actor.
-var notActors = regexp.MustCompile(`(?i)\b(?:campaign|operation|malware|backdoor|implant|tool|toolkit|botnet|framework|vulnerability|flaw|stealer|loader|trojan|ransomware)\b`)
+var notActors = lazy(`(?i)\b(?:campaign|operation|malware|backdoor|implant|tool|toolkit|botnet|framework|vulnerability|flaw|stealer|loader|trojan|ransomware)\b`)
 
 // link looks for the address at which an article in JSON stands: the fields that
 // content systems use.
@@ -327,19 +326,19 @@ func (r *reader) link(s string) {
 		GUID json.RawMessage `json:"guid"`
 	}
 	if json.Unmarshal([]byte(s), &doc) != nil { // cut, or with raw line ends
-		for _, m := range jsonLink.FindAllStringSubmatch(s[:min(len(s), 64<<10)], 4) {
+		for _, m := range jsonLink().FindAllStringSubmatch(s[:min(len(s), 64<<10)], 4) {
 			r.published(strings.ReplaceAll(m[1], `\/`, "/"))
 		}
 		return
 	}
 	r.published(doc.Link)
 	r.published(doc.URL)
-	for _, m := range jsonLink.FindAllStringSubmatch(`"link":`+string(doc.GUID)+string(doc.GUID), 1) {
+	for _, m := range jsonLink().FindAllStringSubmatch(`"link":`+string(doc.GUID)+string(doc.GUID), 1) {
 		r.published(strings.ReplaceAll(m[1], `\/`, "/"))
 	}
 }
 
-var jsonLink = regexp.MustCompile(`"(?:link|url|rendered)"\s*:\s*"(https?:\\?/\\?/[^"]{1,300})"`)
+var jsonLink = lazy(`"(?:link|url|rendered)"\s*:\s*"(https?:\\?/\\?/[^"]{1,300})"`)
 
 // Line is one finding that is no name, as people read it.
 type Line struct {

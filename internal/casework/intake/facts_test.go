@@ -180,3 +180,12 @@ func FuzzIndicators(f *testing.F) {
 		}
 	})
 }
+
+func TestLongText(t *testing.T) {
+	defer func(n int) { maxText = n }(maxText)
+	maxText = 100
+	f := Read("r.csv", []byte("a\nfirst-verify[.]net\n"+strings.Repeat("x", 90)+"\nlast-verify[.]net\nlast-verify[.]org\n"), Options{})
+	if got := strings.Join(proposed(f), " "); got != "first-verify.net" || len(f.Problems) != 1 || !strings.Contains(f.Problems[0].Msg, "the rest was not read") {
+		t.Errorf("%s %v", got, f.Problems)
+	}
+}

@@ -8,7 +8,6 @@ import (
 	"mime/multipart"
 	"mime/quotedprintable"
 	"net/mail"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -43,9 +42,9 @@ type mispEvent struct {
 	} `json:"Object"`
 }
 
-var stixName = regexp.MustCompile(`(?:domain-name|url):value\s*(?:=|LIKE|IN)\s*\(?\s*((?:'(?:[^'\\]|\\.)+'\s*,?\s*)+)`)
-var stixOther = regexp.MustCompile(`(?:(ipv[46]-addr|email-addr):value|file:hashes\.[^=]{1,20})\s*=\s*'([^'\\]{1,200})'`)
-var stixQuoted = regexp.MustCompile(`'((?:[^'\\]|\\.)+)'`)
+var stixName = lazy(`(?:domain-name|url):value\s*(?:=|LIKE|IN)\s*\(?\s*((?:'(?:[^'\\]|\\.)+'\s*,?\s*)+)`)
+var stixOther = lazy(`(?:(ipv[46]-addr|email-addr):value|file:hashes\.[^=]{1,20})\s*=\s*'([^'\\]{1,200})'`)
+var stixQuoted = lazy(`'((?:[^'\\]|\\.)+)'`)
 
 // feed reads a STIX bundle or a MISP event, and says whether the document was
 // one.
@@ -60,7 +59,7 @@ func (r *reader) feed(s string) bool {
 			switch o.Type {
 			case "indicator":
 				if !o.Revoked {
-					for _, m := range stixOther.FindAllStringSubmatch(o.Pattern, -1) {
+					for _, m := range stixOther().FindAllStringSubmatch(o.Pattern, -1) {
 						kind := "hash"
 						if m[1] != "" {
 							kind = map[byte]string{'i': "ip", 'e': "mailbox"}[m[1][0]]
@@ -68,8 +67,8 @@ func (r *reader) feed(s string) bool {
 						r.feedIndicator(kind, m[2], "a STIX indicator")
 					}
 				}
-				for _, m := range stixName.FindAllStringSubmatch(o.Pattern, -1) {
-					for _, v := range stixQuoted.FindAllStringSubmatch(m[1], -1) {
+				for _, m := range stixName().FindAllStringSubmatch(o.Pattern, -1) {
+					for _, v := range stixQuoted().FindAllStringSubmatch(m[1], -1) {
 						r.indicator(v[1], !o.Revoked, "a STIX indicator", "set apart: a revoked STIX indicator")
 					}
 				}
@@ -236,8 +235,8 @@ func (r *reader) part(contentType, encoding string, body io.Reader, depth int, p
 			bad("a part of the mail is cut: what came before was read")
 		}
 		text := strings.ToValidUTF8(string(b), "\uFFFD")
-		if media == "text/html" || tagRule.MatchString(text) {
-			for _, h := range hrefRule.FindAllStringSubmatch(text, 10_000) {
+		if media == "text/html" || tagRule().MatchString(text) {
+			for _, h := range hrefRule().FindAllStringSubmatch(text, 10_000) {
 				r.indicator(h[1], false, "", "set apart: a link in the mail; tick it when it is the lure")
 			}
 			text = plainText(text)
@@ -246,4 +245,4 @@ func (r *reader) part(contentType, encoding string, body io.Reader, depth int, p
 	}
 }
 
-var hrefRule = regexp.MustCompile(`(?i)\bhref\s*=\s*["']?\s*(https?://[^\s"'<>]+)`)
+var hrefRule = lazy(`(?i)\bhref\s*=\s*["']?\s*(https?://[^\s"'<>]+)`)

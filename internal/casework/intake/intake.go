@@ -18,7 +18,6 @@ import (
 	"encoding/json"
 	"io"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,6 +38,9 @@ const (
 	maxFindings = 100_000  // of one kind
 	maxSentence = 400      // octets of a sentence that is kept
 )
+
+// maxText bounds the octets of text that are read: about 16 s of work.
+var maxText = 8 << 20
 
 // Options say what is known already.
 type Options struct {
@@ -147,7 +149,7 @@ func Read(filename string, data []byte, o Options) Findings {
 			r.text(plainText(fromJSON(trimmed)), false)
 		}
 	case (strings.EqualFold(filepath.Ext(filename), ".eml") || looksLikeMail(text)) && r.mail(text):
-	case tagRule.MatchString(text):
+	case tagRule().MatchString(text):
 		f.Format = "html"
 		r.canonical(text)
 		r.text(plainText(text), false)
@@ -189,7 +191,7 @@ func fromUTF16(b []byte) []byte {
 	return []byte(string(utf16.Decode(u)))
 }
 
-var tagRule = regexp.MustCompile(`(?i)<(?:!doctype|html|body|head|p|div|span|a|br|li|ul|td|table|h[1-6]|strong|em)\b[^<>]*>|</(?:p|a|div|span|li|strong|em|h[1-6])>`)
+var tagRule = lazy(`(?i)<(?:!doctype|html|body|head|p|div|span|a|br|li|ul|td|table|h[1-6]|strong|em)\b[^<>]*>|</(?:p|a|div|span|li|strong|em|h[1-6])>`)
 
 // fromJSON gives every string of a JSON document, one a line. Feeds are often
 // cut or hold raw line ends; then the escapes alone are undone.
@@ -220,7 +222,7 @@ func fromJSON(s string) string {
 		walk(v)
 		return b.String()
 	}
-	return jsonEscape.ReplaceAllStringFunc(s, func(e string) string {
+	return jsonEscape().ReplaceAllStringFunc(s, func(e string) string {
 		switch e[1] {
 		case 'n', 'r', 't':
 			return "\n"
@@ -235,7 +237,7 @@ func fromJSON(s string) string {
 	})
 }
 
-var jsonEscape = regexp.MustCompile(`\\(?:u[0-9a-fA-F]{4}|["\\/bfnrt])`)
+var jsonEscape = lazy(`\\(?:u[0-9a-fA-F]{4}|["\\/bfnrt])`)
 
 // plainText gives the text of HTML: blocks end lines, scripts and styles go.
 func plainText(s string) string {
@@ -281,6 +283,8 @@ type reader struct {
 	// publisher is the host that the document says it was published at.
 	publisher impound.Name
 	seen      map[string]int // places of indicators, by kind and value
+	texts     int            // octets of text that were read
+	cut       bool           // that there is more was said
 }
 
 // csv takes each cell as a text; a cell that is a name alone is listed, unless
@@ -301,27 +305,35 @@ func (r *reader) csv(text string) {
 			header = row
 		}
 		for i, cell := range row {
-			ref := i < len(header) && referenceColumn.MatchString(header[i])
+			ref := i < len(header) && referenceColumn().MatchString(header[i])
 			r.text(cell, !ref)
 		}
 	}
 }
 
-var referenceColumn = regexp.MustCompile(`(?i)source|reference|report|link|comment|note|author`)
+var referenceColumn = lazy(`(?i)source|reference|report|link|comment|note|author`)
 
 // text reads a text. listed says that it is one item of a list.
 func (r *reader) text(s string, listed bool) {
+	if left := maxText - r.texts; len(s) > left {
+		if !r.cut {
+			r.cut = true
+			r.problem("split it", "the report holds more than %d MiB of text: the rest was not read", maxText>>20)
+		}
+		s = strings.ToValidUTF8(s[:max(0, left)], "")
+	}
+	r.texts += len(s)
 	s = normal.Replace(s)
-	s = otherDots.ReplaceAllString(s, "$1[.]$2")
+	s = otherDots().ReplaceAllString(s, "$1[.]$2")
 	if strings.Contains(s, " .") {
-		s = spacedDot.ReplaceAllString(s, "$1[.]$2")
+		s = spacedDot().ReplaceAllString(s, "$1[.]$2")
 	}
 	lines := r.mend(strings.Split(s, "\n"))
 	// A line that is a name and nothing else is an item of a list when it has
 	// neighbours: three such lines within five.
 	alone := make([]bool, len(lines))
 	for i, l := range lines {
-		alone[i] = aloneRule.MatchString(l)
+		alone[i] = aloneRule().MatchString(l)
 	}
 	for i, l := range lines {
 		item := listed && alone[i]
@@ -351,13 +363,13 @@ const (
 )
 
 var (
-	nameRule  = regexp.MustCompile(`(?i)(` + scheme + `)?((?:[\p{L}0-9._%+-]{1,64} ?(?:@|[\[({] ?(?:@|at) ?[\])}]) ?)?)(` + label + `(?:(?:` + fanged + `|\.)` + label + `)+)`)
-	fangRule  = regexp.MustCompile(`(?i)` + fanged)
-	liveRule  = regexp.MustCompile(`(?i)^https?:`)
-	aloneRule = regexp.MustCompile(`(?i)^\s*(?:[-*•·]\s*)?(?:` + scheme + `)?(?:` + label + `(?:(?:` + fanged + `|\.)` + label + `)+)/?\s*[,;]?\s*$`)
-	mailRule  = regexp.MustCompile(`[\p{L}0-9._%+-]{1,64}( ?(?:@|[\[({] ?(?:@|at) ?[\])}]) ?[\p{L}0-9])`)
-	queryRule = regexp.MustCompile(`\?[^\s"'<>)\]]{1,999}`)
-	fileRule  = regexp.MustCompile(`(?i)\.(?:html?|php|aspx?|jsp|js|css|png|jpe?g|gif|svg|pdf|docx?|xlsx?|pptx?|exe|dll|zip|rar|7z|txt|csv|json|xml|py|ps1|bat|md|lnk|iso|so)$`)
+	nameRule  = lazy(`(?i)(` + scheme + `)?((?:[\p{L}0-9._%+-]{1,64} ?(?:@|[\[({] ?(?:@|at) ?[\])}]) ?)?)(` + label + `(?:(?:` + fanged + `|\.)` + label + `)+)`)
+	fangRule  = lazy(`(?i)` + fanged)
+	liveRule  = lazy(`(?i)^https?:`)
+	aloneRule = lazy(`(?i)^\s*(?:[-*•·]\s*)?(?:` + scheme + `)?(?:` + label + `(?:(?:` + fanged + `|\.)` + label + `)+)/?\s*[,;]?\s*$`)
+	mailRule  = lazy(`[\p{L}0-9._%+-]{1,64}( ?(?:@|[\[({] ?(?:@|at) ?[\])}]) ?[\p{L}0-9])`)
+	queryRule = lazy(`\?[^\s"'<>)\]]{1,999}`)
+	fileRule  = lazy(`(?i)\.(?:html?|php|aspx?|jsp|js|css|png|jpe?g|gif|svg|pdf|docx?|xlsx?|pptx?|exe|dll|zip|rar|7z|txt|csv|json|xml|py|ps1|bat|md|lnk|iso|so)$`)
 )
 
 func (r *reader) sentence(s string, item bool) {
@@ -373,14 +385,14 @@ func (r *reader) sentence(s string, item bool) {
 	}
 	var matches [][]int
 	if strings.ContainsAny(s, ".[({<") { // without one there is no name, in any style
-		matches = nameRule.FindAllStringSubmatchIndex(s, -1)
+		matches = nameRule().FindAllStringSubmatchIndex(s, -1)
 	}
 	lastOf, lastEnd := "", 0 // what the name before was called, and where it ended
 	for _, m := range matches {
 		raw := s[m[6]:m[7]]
-		defanged := fangRule.MatchString(raw) || m[2] >= 0 && !liveRule.MatchString(s[m[2]:m[3]])
+		defanged := fangRule().MatchString(raw) || m[2] >= 0 && !liveRule().MatchString(s[m[2]:m[3]])
 		mail := m[4] < m[5]
-		plain := strings.Trim(fangRule.ReplaceAllString(raw, "."), "-_.")
+		plain := strings.Trim(fangRule().ReplaceAllString(raw, "."), "-_.")
 		n, err := impound.ParseName(plain)
 		if err != nil || n.Labels() < 2 {
 			continue
@@ -390,7 +402,7 @@ func (r *reader) sentence(s string, item bool) {
 			continue // no such top-level domain: a file, a version, an abbreviation
 		}
 		tld := plain[strings.LastIndexByte(plain, '.')+1:]
-		if !defanged && (fileRule.MatchString(plain) || tld != strings.ToLower(tld) && plain != strings.ToUpper(plain) || strings.ContainsFunc(plain, func(c rune) bool { return c > unicode.MaxASCII })) {
+		if !defanged && (fileRule().MatchString(plain) || tld != strings.ToLower(tld) && plain != strings.ToUpper(plain) || strings.ContainsFunc(plain, func(c rune) bool { return c > unicode.MaxASCII })) {
 			continue // "2015.In the past": a missing space
 		}
 		if before, _ := utf8.DecodeLastRuneInString(s[:m[0]]); !defanged && m[2] < 0 && (before == '/' || before == '=' || before == '&') {
@@ -405,9 +417,9 @@ func (r *reader) sentence(s string, item bool) {
 		}
 		end := m[7]
 		of := ""
-		if w := notTheirs.FindStringSubmatch(s[max(0, m[0]-120):m[0]]); w != nil {
+		if w := notTheirs().FindStringSubmatch(s[max(0, m[0]-120):m[0]]); w != nil {
 			of = strings.ToLower(w[1])
-		} else if lastOf != "" && listing.MatchString(s[lastEnd:m[0]]) {
+		} else if lastOf != "" && listing().MatchString(s[lastEnd:m[0]]) {
 			of = lastOf
 		}
 		lastOf, lastEnd = of, end
@@ -429,7 +441,7 @@ func (r *reader) sentence(s string, item bool) {
 
 // numbers finds dockets and counts.
 func (r *reader) numbers(s string, show func() string) {
-	for _, m := range docketRule.FindAllStringSubmatch(s, -1) {
+	for _, m := range docketRule().FindAllStringSubmatch(s, -1) {
 		v := m[1]
 		if v == "" {
 			v = m[2]
@@ -438,7 +450,7 @@ func (r *reader) numbers(s string, show func() string) {
 			r.f.Dockets = append(r.f.Dockets, Fact{v, show()})
 		}
 	}
-	for _, m := range countRule.FindAllStringSubmatch(s, -1) {
+	for _, m := range countRule().FindAllStringSubmatch(s, -1) {
 		n, err := strconv.Atoi(strings.ReplaceAll(m[1], ",", ""))
 		of := strings.Replace(strings.ToLower(m[2]), "domain names", "domains", 1)
 		if err == nil && n > 1 && len(r.f.Counts) < maxFindings && !slices.ContainsFunc(r.f.Counts, func(x Count) bool { return x.N == n && x.Of == of }) {
@@ -485,8 +497,8 @@ func (r *reader) found(n impound.Name, defanged, mail, item bool, sentence strin
 // redact cuts out local parts and queries, and bounds the length.
 func redact(s string) string {
 	s = strings.Join(strings.Fields(s), " ")
-	s = mailRule.ReplaceAllString(s, "…$1")
-	s = queryRule.ReplaceAllString(s, "?…")
+	s = mailRule().ReplaceAllString(s, "…$1")
+	s = queryRule().ReplaceAllString(s, "?…")
 	if len(s) > maxSentence {
 		cut := maxSentence
 		for cut > 0 && !utf8.RuneStart(s[cut]) {
@@ -498,10 +510,10 @@ func redact(s string) string {
 }
 
 var (
-	docketRule = regexp.MustCompile(`(?i)\b(\d{1,2}:\d{2}-(?:cv|mj|cr|mc|sw|ms)-\d{2,6}(?:-[A-Z0-9]{1,5})*)|\b(?:case|docket|warrant|cause|file)?\s*(?:no|nos|number|num)\b\.?\s*:?\s*#?\s*([0-9][0-9A-Z:-]{5,30})`)
-	countRule  = regexp.MustCompile(`(?i)\b(\d{1,3}(?:,\d{3})+|\d{1,7})\s+(?:(?:[a-z][a-z-]*|U\.S\.)\s+){0,3}?(domains?(?: names)?|websites|sub-?domains|host ?names|servers|customers|victims|organi[sz]ations|accounts|countries)\b`)
-	akaRule    = regexp.MustCompile(`(?i)(?:\b(?:aka|a\.k\.a\.|also (?:known|tracked|called|referred to) as|known (?:by (?:various |many )?(?:other )?names )?(?:such )?as|formerly(?: known as)?|previously (?:known|tracked) as|(?:is |has been |tracks? |tracked |tracking )(?:it |them |the group )?(?:tracked )?as|dubbed|(?:goes|go|going) by)\b)[\s:,]*(?:the names?\s+)?`)
-	aliasItem  = regexp.MustCompile(`^[\s,;/]*(?:(?:and|or|also known as|as well as)\s+)?(?:the\s+)?[“”"‘’'„]*((?:\p{Lu}[\p{L}0-9.]*[-\p{L}0-9]*)(?:[ -](?:\p{Lu}|\d)[\p{L}0-9]*){0,3})[“”"‘’'„]*`)
+	docketRule = lazy(`(?i)\b(\d{1,2}:\d{2}-(?:cv|mj|cr|mc|sw|ms)-\d{2,6}(?:-[A-Z0-9]{1,5})*)|\b(?:case|docket|warrant|cause|file)?\s*(?:no|nos|number|num)\b\.?\s*:?\s*#?\s*([0-9][0-9A-Z:-]{5,30})`)
+	countRule  = lazy(`(?i)\b(\d{1,3}(?:,\d{3})+|\d{1,7})\s+(?:(?:[a-z][a-z-]*|U\.S\.)\s+){0,3}?(domains?(?: names)?|websites|sub-?domains|host ?names|servers|customers|victims|organi[sz]ations|accounts|countries)\b`)
+	akaRule    = lazy(`(?i)(?:\b(?:aka|a\.k\.a\.|also (?:known|tracked|called|referred to) as|known (?:by (?:various |many )?(?:other )?names )?(?:such )?as|formerly(?: known as)?|previously (?:known|tracked) as|(?:is |has been |tracks? |tracked |tracking )(?:it |them |the group )?(?:tracked )?as|dubbed|(?:goes|go|going) by)\b)[\s:,]*(?:the names?\s+)?`)
+	aliasItem  = lazy(`^[\s,;/]*(?:(?:and|or|also known as|as well as)\s+)?(?:the\s+)?[“”"‘’'„]*((?:\p{Lu}[\p{L}0-9.]*[-\p{L}0-9]*)(?:[ -](?:\p{Lu}|\d)[\p{L}0-9]*){0,3})[“”"‘’'„]*`)
 )
 
 // aliases finds what actors are called: names that are known, and what follows
@@ -517,19 +529,19 @@ func (r *reader) aliases(s string, show func() string) {
 	if r.private {
 		return // "known as" may be said of a victim
 	}
-	for _, m := range akaRule.FindAllStringIndex(s, -1) {
+	for _, m := range akaRule().FindAllStringIndex(s, -1) {
 		rest := s[m[1]:]
 		how := strings.ToLower(s[m[0]:m[1]])
-		if strings.Contains(how, "dubbed") && notActors.MatchString(s[:m[0]]) {
+		if strings.Contains(how, "dubbed") && notActors().MatchString(s[:m[0]]) {
 			continue
 		}
 		items := 0
 		for range 12 {
-			i := aliasItem.FindStringSubmatchIndex(rest)
+			i := aliasItem().FindStringSubmatchIndex(rest)
 			if i == nil {
 				break
 			}
-			if t := strings.TrimRight(groupEnds.ReplaceAllString(rest[i[2]:i[3]], "$1"), ".-"); len(t) >= 3 && !stopWords[strings.ToLower(t)] && !isPerson(t) {
+			if t := strings.TrimRight(groupEnds().ReplaceAllString(rest[i[2]:i[3]], "$1"), ".-"); len(t) >= 3 && !stopWords[strings.ToLower(t)] && !isPerson(t) {
 				if items++; items == 1 && !strings.Contains(how, "track") && !strings.Contains(how, "dubbed") {
 					if first := called(s[:m[0]]); first != "" {
 						r.alias(first, show())
@@ -538,7 +550,7 @@ func (r *reader) aliases(s string, show func() string) {
 				r.alias(t, show())
 			}
 			rest = rest[i[1]:]
-			if rest == "" || !strings.ContainsRune(",;/ ", rune(rest[0])) || !listGoesOn.MatchString(rest) {
+			if rest == "" || !strings.ContainsRune(",;/ ", rune(rest[0])) || !listGoesOn().MatchString(rest) {
 				break
 			}
 		}
@@ -546,7 +558,7 @@ func (r *reader) aliases(s string, show func() string) {
 }
 
 var (
-	listGoesOn = regexp.MustCompile(`^\s*(?:[,;/]|and\b|or\b)`)
+	listGoesOn = lazy(`^\s*(?:[,;/]|and\b|or\b)`)
 	stopWords  = map[string]bool{"the": true, "this": true, "according": true, "today": true, "microsoft": true, "russia": true, "iran": true, "fsb": true, "apt": true, "and": true, "a": true, "an": true, "iranian": true, "russian": true, "chinese": true, "north": true, "korean": true, "in": true, "while": true}
 )
 
@@ -608,7 +620,7 @@ func sentences(l string) []string {
 			if c == '.' && (i < 3 || !unicode.IsLetter(rs[i-2]) || !unicode.IsLetter(rs[i-3])) && i > 0 && unicode.IsLetter(rs[i-1]) {
 				continue
 			}
-			if c == '.' && i+2 < len(rs) && unicode.IsDigit(rs[i+2]) && shortened.MatchString(l[max(0, at-8):at]) {
+			if c == '.' && i+2 < len(rs) && unicode.IsDigit(rs[i+2]) && shortened().MatchString(l[max(0, at-8):at]) {
 				continue // Aug. 3, No. 12
 			}
 			out = append(out, l[start:at])

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -17,11 +16,14 @@ import (
 
 // Limits of a file of parts.
 const (
-	maxFiles    = 5000     // in a zip
-	maxUnpacked = 64 << 20 // octets of those parts that are read
+	maxFiles    = 5000 // in a zip
 	maxXMLDepth = 200
 	maxLinks    = 10_000
 )
+
+// maxUnpacked bounds the octets of those parts that are read; a variable for the
+// tests' sake.
+var maxUnpacked = 64 << 20
 
 // isPDF and isZip tell by content.
 func isPDF(data []byte) bool { return pdfread.Is(data) }
@@ -66,7 +68,7 @@ func (r *reader) pdf(data []byte) {
 }
 
 // docxParts are the parts of a text document that people read, in reading order.
-var docxParts = regexp.MustCompile(`^word/(?:document|footnotes|endnotes|comments|header\d*|footer\d*)\.xml$`)
+var docxParts = lazy(`^word/(?:document|footnotes|endnotes|comments|header\d*|footer\d*)\.xml$`)
 
 // docx reads the text of a Word document: body, notes, comments, headers, and
 // the targets of links. Deleted text is left out. It says false for another kind
@@ -90,7 +92,7 @@ func (r *reader) docx(data []byte) bool {
 		case n == "word/document.xml":
 			isDoc = true
 			parts = slices.Insert(parts, 0, f)
-		case docxParts.MatchString(n):
+		case docxParts().MatchString(n):
 			parts = append(parts, f)
 		case strings.HasPrefix(n, "word/_rels/"):
 			rels = append(rels, f)
@@ -135,7 +137,7 @@ func (r *reader) docx(data []byte) bool {
 	return true
 }
 
-var fieldLink = regexp.MustCompile(`(?i)\bHYPERLINK\s+"(https?://[^"]+)"`)
+var fieldLink = lazy(`(?i)\bHYPERLINK\s+"(https?://[^"]+)"`)
 
 // docxText writes the text of a part, a paragraph a line. Entities beyond XML's
 // own five are errors, so nothing can grow by them.
@@ -192,7 +194,7 @@ func docxText(in io.Reader, out *strings.Builder, links *[]string) error {
 			case "p":
 				out.WriteByte('\n')
 				if instr.Len() > 0 {
-					for _, m := range fieldLink.FindAllStringSubmatch(instr.String(), 100) {
+					for _, m := range fieldLink().FindAllStringSubmatch(instr.String(), 100) {
 						if len(*links) < maxLinks {
 							*links = append(*links, m[1])
 						}
@@ -257,7 +259,7 @@ func (r *reader) attached(data []byte) {
 }
 
 // headRule is a header that only mails begin with.
-var headRule = regexp.MustCompile(`(?i)^(?:received|return-path|delivered-to|from|to|message-id|mime-version|dkim-signature|arc-[a-z-]+|authentication-results|subject|date|x-[a-z0-9-]+|reply-to|content-type):`)
+var headRule = lazy(`(?i)^(?:received|return-path|delivered-to|from|to|message-id|mime-version|dkim-signature|arc-[a-z-]+|authentication-results|subject|date|x-[a-z0-9-]+|reply-to|content-type):`)
 
 // looksLikeMail tells a mail by its first lines.
 func looksLikeMail(s string) bool {
@@ -266,7 +268,7 @@ func looksLikeMail(s string) bool {
 	if line, rest, _ := strings.Cut(s, "\n"); strings.HasPrefix(line, "From ") { // mbox
 		s = rest
 	}
-	if !headRule.MatchString(s) {
+	if !headRule().MatchString(s) {
 		return false
 	}
 	head, _, ok := strings.Cut(strings.ReplaceAll(s, "\r\n", "\n"), "\n\n")
