@@ -68,6 +68,8 @@ func run(ctx context.Context, args []string, out, diag io.Writer) error {
 	fs.StringVar(&cfg.Resolver, "resolver", "127.0.0.1:7754", "practice resolver, UDP and TCP")
 	fs.StringVar(&cfg.ActorDNS, "actor-dns", "127.0.0.1:7755", "the actor's name server, UDP and TCP")
 	fs.StringVar(&cfg.ActorHTTP, "actor-http", "127.0.0.1:7756", "the actor's web host")
+	fs.StringVar(&cfg.WHOIS, "whois", testregistry.Off, "WHOIS, such as 127.0.0.1:7743; the registrar's takes a port of its own")
+	fs.BoolVar(&cfg.ThinWHOIS, "thin-whois", false, "let the registry's WHOIS refer to the registrar's")
 	fs.BoolVar(&cfg.RequireClientCert, "client-cert", false, "turn away EPP clients without a certificate")
 	fs.BoolVar(&cfg.Sign, "dnssec", false, "sign the parent zones; DIR/trust-anchors is for validating resolvers")
 	fs.IntVar(&cfg.SessionLimit, "sessions", 0, "EPP sessions an account may have at once; 0 for any number")

@@ -17,7 +17,7 @@ func (r *Registry) Describe(w io.Writer) {
 	for _, s := range []struct {
 		what string
 		addr netip.AddrPort
-	}{{"EPP", a.EPP}, {"RDAP", a.RDAP}, {"parent zones", a.DNS}, {"resolver", a.Resolver}, {"actor DNS", a.ActorDNS}, {"actor HTTP", a.ActorHTTP}} {
+	}{{"EPP", a.EPP}, {"RDAP", a.RDAP}, {"parent zones", a.DNS}, {"resolver", a.Resolver}, {"actor DNS", a.ActorDNS}, {"actor HTTP", a.ActorHTTP}, {"WHOIS", a.WHOIS}, {"registrar WHOIS", a.RegistrarWHOIS}} {
 		if s.addr.IsValid() {
 			p("  %-13s %s", s.what, s.addr)
 		}
@@ -49,6 +49,9 @@ func (r *Registry) Describe(w io.Writer) {
 	}
 	if a.RDAP.IsValid() {
 		p("  curl -s http://%s/domain/%s", a.RDAP, name)
+	}
+	if a.WHOIS.IsValid() {
+		p("  whois -h %s -p %d %s", a.WHOIS.Addr(), a.WHOIS.Port(), name)
 	}
 	if a.ActorHTTP.IsValid() {
 		p("  curl -s -A Mozilla/5.0 -H 'Host: %s' http://%s/owa/auth/logon.aspx", name, a.ActorHTTP)

@@ -28,6 +28,8 @@ type Faults struct {
 	Join         bool          // answers to pipelined commands go out in one piece
 	ReorderPoll  float64       // the youngest message of a queue comes first
 	RDAPFail     float64       // RDAP fails: 429, 500, a redirect to itself, eight megabytes, or no JSON
+	WHOISFail    float64       // WHOIS fails: silence, "slow down", a referral to itself, eight megabytes
+	WHOISInject  bool          // a registrant's fields hold [WHOISHostile]
 	CertFor      time.Duration // the EPP server's certificate expires so long after the start; 0 for years
 	RDAPLag      time.Duration // RDAP shows the state of so long ago
 	ZoneLag      time.Duration // so do the parent zones
@@ -38,7 +40,7 @@ type Faults struct {
 // of the ways that real registries have.
 func Hostile(seed uint64) Faults {
 	return Faults{Seed: seed, DropBefore: 0.01, DropAfter: 0.02, Fail2400: 0.01, Fail2502: 0.01, Pending: 0.01, PendingFor: 200 * time.Millisecond,
-		SlowGreeting: 0.05, Delay: 100 * time.Millisecond, Split: 0.2, Join: true, ReorderPoll: 0.2, RDAPFail: 0.02,
+		SlowGreeting: 0.05, Delay: 100 * time.Millisecond, Split: 0.2, Join: true, ReorderPoll: 0.2, RDAPFail: 0.02, WHOISFail: 0.02, WHOISInject: true,
 		RDAPLag: 300 * time.Millisecond, ZoneLag: 150 * time.Millisecond, ClockSkew: 90 * time.Second}
 }
 

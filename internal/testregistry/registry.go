@@ -1,5 +1,5 @@
 // Package testregistry is a domain registry to practise on: EPP over TLS
-// (RFC 5730 to 5734, 5910), RDAP (RFC 9082, 9083), the parent zones over DNS, a
+// (RFC 5730 to 5734, 5910), RDAP (RFC 9082, 9083), WHOIS, the parent zones over DNS, a
 // small recursive resolver, and an actor's name server and web host, all on
 // loopback addresses and in one process. It is for anyone who writes registry
 // clients, and it can be hostile on purpose: see [Faults].
@@ -125,6 +125,8 @@ type Config struct {
 	Resolver   string // UDP and TCP
 	ActorDNS   string // UDP and TCP
 	ActorHTTP  string
+	WHOIS      string   // IANA's, the registry's and the registrar's answers
+	ThinWHOIS  bool     // the registry knows no registrant, and refers to the registrar
 	TLDs       []string // "example", or more labels for a registry below one
 	Clients    map[string]Client
 	Registrars map[string]Registrar // by client id
@@ -155,6 +157,9 @@ type Config struct {
 // Addrs is where the services listen; the zero value for one that is off.
 type Addrs struct {
 	EPP, RDAP, DNS, Resolver, ActorDNS, ActorHTTP netip.AddrPort
+	// WHOIS answers for [WHOISRoot] and [WHOISRegistry], RegistrarWHOIS for
+	// [WHOISRegistrar].
+	WHOIS, RegistrarWHOIS netip.AddrPort
 }
 
 // Files are the paths that clients of the registry need. Keys are unencrypted.
@@ -271,6 +276,9 @@ func Start(ctx context.Context, cfg Config) (_ *Registry, err error) {
 		return nil, err
 	}
 	if r.addrs.ActorHTTP, err = r.serveHTTP(cfg.ActorHTTP, "actor HTTP", http.HandlerFunc(r.actorPage)); err != nil {
+		return nil, err
+	}
+	if err := r.serveWHOIS(); err != nil {
 		return nil, err
 	}
 	for _, s := range []struct {
