@@ -287,6 +287,15 @@ func (s *System) Alarms(ctx context.Context) ([]Alarm, error) {
 	if err != nil {
 		return out, err
 	}
+	cs, err := s.Casework.SealedConflicts(ctx)
+	if err != nil {
+		return out, err
+	}
+	for _, c := range cs {
+		out = append(out, Alarm{Case: c.Case, Name: c.Name, Kind: AlarmClaim, At: s.now().UTC(),
+			Text: fmt.Sprintf("order %s of case %s names %s for %s, and the sealed case %s holds it for %s: it is kept out of every plan until one of you settles it, and nobody outside is told why", c.Order, c.OrderCase, c.Name.Defanged(), orNobody(c.Claimed), c.Case, c.Actor),
+			Cure: "settle it by a decision, which everybody sees who sees the name; or lift the seal", Cmd: "impound case attribute " + c.Name.Defanged() + " --actor " + c.Actor + " --why ..."})
+	}
 	gaps, err := s.gapAlarms(ctx)
 	return append(out, gaps...), err
 }
@@ -298,6 +307,17 @@ func (d desk) Alarms(ctx context.Context) ([]web.AlarmView, error) {
 		out = append(out, web.AlarmView{Order: a.Order, Case: a.Case, Name: a.Name, Kind: a.Kind, Text: a.Text, Cure: a.Cure, Cmd: a.Cmd, At: a.At})
 	}
 	return out, err
+}
+
+// AlarmClaim is the kind of an alarm, to the parties of a sealed case alone, about
+// an order that names one of its names for another actor.
+const AlarmClaim = "claim"
+
+func orNobody(s string) string {
+	if s == "" {
+		return "nobody"
+	}
+	return s
 }
 
 // Revert makes a plan that gives names of an order back, in the name of by; all

@@ -111,6 +111,7 @@ type gateRun struct {
 	once sync.Once
 	at   time.Time
 	rep  casework.OrderReport
+	held map[impound.Name]bool // their attribution is not settled
 	err  error
 }
 
@@ -148,7 +149,9 @@ func (s *System) gates(ctx context.Context, m *impound.Mandate, n impound.Name) 
 			run.err = err
 			return
 		}
-		run.rep, run.err = s.Casework.CheckOrder(ctx, m.ID()+".yaml", data)
+		if run.rep, run.err = s.Casework.CheckOrder(ctx, m.ID()+".yaml", data); run.err == nil {
+			run.held, run.err = s.unsettled(ctx, m)
+		}
 	})
 	if run.err != nil {
 		s.gateRuns.mu.Lock()
@@ -161,6 +164,13 @@ func (s *System) gates(ctx context.Context, m *impound.Mandate, n impound.Name) 
 			continue
 		}
 		out := slices.Clone(r.Verdicts)
+		if run.held[n] {
+			for i, v := range out {
+				if v.Gate == gate.G15 && v.Outcome != impound.GateBlock {
+					out[i] = casework.UnsettledVerdict(gate.Input{Now: s.now()})
+				}
+			}
+		}
 		for i := range out {
 			v := &out[i]
 			switch {
@@ -173,6 +183,23 @@ func (s *System) gates(ctx context.Context, m *impound.Mandate, n impound.Name) 
 		return out, nil
 	}
 	return nil, impound.Errorf(impound.KindInternal, "the gates said nothing of %s", n.Defanged())
+}
+
+// unsettled gives the names of an order that are kept out until their attribution
+// is settled. What was taken already stays, and must be mended and given back.
+func (s *System) unsettled(ctx context.Context, m *impound.Mandate) (map[impound.Name]bool, error) {
+	held, err := s.Casework.Unsettled(impound.AsSystem(ctx), m)
+	if err != nil || len(held) == 0 {
+		return nil, err
+	}
+	taken, err := s.taken(ctx, m.ID())
+	if err != nil {
+		return nil, err
+	}
+	for n := range taken {
+		delete(held, n)
+	}
+	return held, nil
 }
 
 // Plan makes a plan for an order, in the name of by.

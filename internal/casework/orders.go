@@ -180,7 +180,8 @@ func noOrder(id string) error {
 
 // claims finds the actors of other cases that claim names of o. A sealed case
 // claims nothing towards those who are no party to it, the house included: its
-// words are kept and shown with the order.
+// words are kept and shown with the order. See [Service.Unsettled] for what
+// follows of such a claim.
 func (s *Service) claims(tx store.Tx, x Sight, c impound.Case, o *impound.Order, out map[impound.Name][]string) error {
 	cases, err := store.Values[impound.Case](tx, store.Query{Kind: kindCase})
 	if err != nil {
