@@ -4,7 +4,7 @@ export CGO_ENABLED ?= 0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/impound/impound/internal/cli.version=$(VERSION)
 
-.PHONY: run build test race lint fuzz faults bench bench-sinkhole bench-seizure eval-watch eval-gates clean
+.PHONY: run build test race lint fuzz faults model bench bench-sinkhole bench-seizure eval-watch eval-gates clean
 
 build: bin/impound bin/testregistry
 
@@ -40,6 +40,11 @@ fuzz:
 # small disk and opens many files. Each prints its counts.
 faults:
 	IMPOUND_FAULTS=long $(GO) test -count=1 -timeout 60m -v ./test/faults
+
+# Random orders, worlds, faults and crashes against the laws of seizure: 100,000
+# steps and more, some minutes. Prints its counts.
+model:
+	IMPOUND_MODEL=long $(GO) test -count=1 -timeout 60m -v -run 'TestModel$$' ./internal/seizure
 
 # Benchmarks: ratios against real peers, a JSON line a measure into $$BENCH_OUT.
 bench:

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/observe"
 	"github.com/impound/impound/internal/seizure"
 	"github.com/impound/impound/internal/store"
 )
@@ -168,241 +171,533 @@ func (m *memTx) List(q store.Query) ([]store.Doc, error) {
 
 func (m *memTx) Count(q store.Query) (int, error) { ds, err := m.List(q); return len(ds), err }
 
-// TestModel walks random worlds: orders, gates, faults of the registry, other
-// people's changes, crashes at any write, plans old and new, clocks. Whatever
-// happens, nothing is done that is not ordered and approved by two at that
-// moment, every act has its intent before it, a blocked name is not touched,
-// and no step of a plan takes effect twice. In the end, with the world calm, one
-// more plan brings every name home.
-func TestModel(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(r *rapid.T) {
-		w := &world{t: t, clock: t0.Add(time.Hour), names: ns("a.net", "b.net", "c.com"), block: map[impound.Name]string{}}
-		w.keys, w.priv = people()
-		w.prov = &provider{w: w, names: map[impound.Name]*seizure.RegistryView{}, hosts: map[impound.Name]bool{}, pend: map[impound.Name]func(){}}
-		for i, x := range w.names {
-			w.prov.names[x] = &seizure.RegistryView{Name: x, Exists: true, ID: fmt.Sprint("D", i), NS: ns("ns1.actor.test"), DS: rapid.SampledFrom([][]string{nil, {"1 13 2 AA"}}).Draw(r, "ds"), Status: rapid.SampledFrom([][]string{{"ok"}, {"clientUpdateProhibited"}, {"serverUpdateProhibited"}}).Draw(r, "status")}
-		}
-		w.prov.hosts[n("ns1.actor.test")], w.prov.hosts[n("ns1.thief.test")] = true, true
-		o := w.order()
-		if rapid.Bool().Draw(r, "hold instead") {
-			o.Acts = impound.Acts{Hold: true, Lock: []string{"serverTransferProhibited"}}
-		}
-		w.authorize(o)
-		mem := &memory{entries: map[string]impound.Entry{}, docs: map[string]store.Doc{}, bodies: map[string][]byte{}}
+// model is a random world: an order, one registry or two, people who approve,
+// processes that die, and whatever else may happen meanwhile.
+type model struct {
+	*world
+	mem   *memory
+	regs  []*provider
+	o     *impound.Order
+	fault string
+	plans []string
 
-		fault := ""
-		w.prov.before = func(c seizure.Change) error {
-			if mem.dead {
-				return errDied
-			}
-			// The moment of effect: everything must hold here.
-			if !w.mandate.InForce(w.clock) {
-				r.Fatalf("an act outside the order's dates")
-			}
-			in, ok := mem.entries[intentOf(mem, c)]
-			if !ok {
-				r.Fatalf("an act on %s without an intent", c.Name)
-			}
-			if in.Order != w.mandate.ID() || in.Detail["plan"] == "" {
-				r.Fatalf("an intent without order or plan: %+v", in)
-			}
-			if w.block[c.Name] != "" {
-				r.Fatalf("%s is blocked and was touched", c.Name)
-			}
-			if approvals(mem, in.Detail["plan"], w) < 2 {
-				r.Fatalf("an act of a plan that two people did not approve")
-			}
-			for _, x := range c.AddNS {
-				back := planOf(mem, in.Detail["plan"]).Revert && slices.Contains(ns("ns1.actor.test", "ns1.thief.test"), x)
-				if !back && !slices.Contains(o.Acts.Nameservers, x) {
-					r.Fatalf("%s is no ordered name server, and no former one", x)
-				}
-			}
-			if len(c.RemStatus) > 0 && len(o.Acts.Lock) == 0 {
-				r.Fatalf("a status is lifted, and the order allows no act on locks")
-			}
-			if v := w.prov.names[c.Name]; c.CreateHost.IsZero() {
-				for _, x := range c.AddNS {
-					if slices.Contains(v.NS, x) {
-						r.Fatalf("%s: name server %s is added twice", c.Name, x)
-					}
-				}
-				for _, x := range c.AddStatus {
-					if slices.Contains(v.Status, x) {
-						r.Fatalf("%s: status %s is added twice", c.Name, x)
-					}
-				}
-			}
-			if fault == "lost before" || fault == "busy" {
-				return map[string]error{"lost before": errLost, "busy": errBusy}[fault]
-			}
-			return nil
+	wmu       sync.Mutex
+	wrong     string // the first law that was broken
+	withdrawn bool
+	dockets   int
+	meanwhile map[int]func() // by the number of looks until then
+	nested    bool
+}
+
+// counts is what all worlds together went through.
+var counts struct {
+	mu sync.Mutex
+	n  map[string]int
+}
+
+func count(what string) {
+	counts.mu.Lock()
+	defer counts.mu.Unlock()
+	if counts.n == nil {
+		counts.n = map[string]int{}
+	}
+	counts.n[what]++
+}
+
+// broke notes that a law was broken; the walk ends at its next step.
+func (m *model) broke(format string, args ...any) error {
+	m.wmu.Lock()
+	defer m.wmu.Unlock()
+	if m.wrong == "" {
+		m.wrong = fmt.Sprintf(format, args...)
+	}
+	return errDied
+}
+
+// at gives the registry of a name.
+func (m *model) at(x impound.Name) *provider {
+	for _, p := range m.regs {
+		if p.names[x] != nil {
+			return p
 		}
-		w.prov.after = func(seizure.Change) error {
-			if fault == "lost after" {
-				return errLost
+	}
+	return m.prov
+}
+
+func (m *model) Parent(ctx context.Context, x impound.Name) observe.View {
+	return m.at(x).Parent(ctx, x)
+}
+func (m *model) RDAP(ctx context.Context, x impound.Name) observe.RDAPView {
+	return m.at(x).RDAP(ctx, x)
+}
+func (m *model) Resolve(ctx context.Context, x impound.Name) observe.View {
+	return m.at(x).Resolve(ctx, x)
+}
+
+func newModel(t *testing.T, r *rapid.T) *model {
+	w := &world{t: t, clock: t0.Add(time.Hour), names: ns("a.net", "b.net", "c.com"), block: map[impound.Name]string{}}
+	w.keys, w.priv = people()
+	m := &model{world: w, mem: &memory{entries: map[string]impound.Entry{}, docs: map[string]store.Doc{}}, meanwhile: map[int]func(){}}
+	// One registry; or two that have the same hosts, as .com and .net do, or
+	// each its own.
+	kind := rapid.IntRange(0, 3).Draw(r, "registries")
+	for i := range []int{1, 1, 2, 2}[kind] {
+		p := &provider{w: w, id: fmt.Sprintf("reg%d", i), mu: new(sync.Mutex), names: map[impound.Name]*seizure.RegistryView{}, hosts: map[impound.Name]bool{}, pend: map[impound.Name]func(){}}
+		if i == 1 && kind == 3 {
+			p.mu, p.hosts = m.regs[0].mu, m.regs[0].hosts
+		}
+		p.hosts[n("ns1.actor.test")], p.hosts[n("ns1.thief.test")] = true, true
+		p.before, p.after, p.later, p.looked = m.before(p), m.after, m.later(p), m.looked
+		m.regs = append(m.regs, p)
+	}
+	w.prov = m.regs[0]
+	for i, x := range w.names {
+		p := m.regs[i%len(m.regs)]
+		p.names[x] = &seizure.RegistryView{Name: x, Exists: true, ID: fmt.Sprint("D", i), NS: ns("ns1.actor.test"), DS: rapid.SampledFrom([][]string{nil, {"1 13 2 AA"}}).Draw(r, "ds"), Status: rapid.SampledFrom([][]string{{"ok"}, {"clientUpdateProhibited"}, {"serverUpdateProhibited"}}).Draw(r, "status")}
+	}
+	m.o = w.order()
+	if rapid.Bool().Draw(r, "hold instead") {
+		m.o.Acts = impound.Acts{Hold: true, Lock: []string{"serverTransferProhibited"}}
+	}
+	w.authorize(m.o)
+	return m
+}
+
+// before is asked at the moment of effect: everything must hold here.
+func (m *model) before(p *provider) func(c seizure.Change) error {
+	return func(c seizure.Change) error {
+		m.mem.mu.Lock()
+		defer m.mem.mu.Unlock()
+		if m.mem.dead {
+			return errDied
+		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.withdrawn || !m.mandate.InForce(p.actAt) {
+			return m.broke("an act outside the order's dates")
+		}
+		in, ok := m.mem.entries[intentOf(c)]
+		if !ok {
+			return m.broke("an act on %s without an intent", c.Name)
+		}
+		if in.Order != m.mandate.ID() || in.Detail["plan"] == "" || in.Name != c.Name {
+			return m.broke("an intent without order or plan, or for another name: %+v", in)
+		}
+		if in.Detail["order_hash"] != m.mandate.Hash() {
+			return m.broke("an act under another version of the order")
+		}
+		if m.block[c.Name] != "" {
+			return m.broke("%s is blocked and was touched", c.Name)
+		}
+		if approvals(m.mem, in.Detail["plan"], m.world) < 2 {
+			return m.broke("an act of a plan that two people did not approve")
+		}
+		plan := planOf(m.mem, in.Detail["plan"])
+		if !p.actAt.Before(plan.Expires) {
+			return m.broke("an act of a plan that is stale")
+		}
+		for _, x := range c.AddNS {
+			back := plan.Revert && slices.Contains(ns("ns1.actor.test", "ns1.thief.test"), x)
+			if !back && !slices.Contains(m.o.Acts.Nameservers, x) {
+				return m.broke("%s is no ordered name server, and no former one", x)
 			}
-			if fault == "dies after" {
-				mem.mu.Lock()
-				mem.dead = true
-				mem.mu.Unlock()
-				return errDied
-			}
-			return nil
-		}
-		w.prov.later = func(seizure.Change) string {
-			switch fault {
-			case "put off", "put off unseen":
-				w.prov.shy = fault == "put off unseen"
-				return "done"
-			case "denied":
-				return "denied"
-			case "never":
-				return "never"
-			}
-			return ""
-		}
-		var plans []string
-		engine := func() *seizure.Engine {
-			return w.engine(func(c *seizure.Config) { c.Store, c.Evidence, c.Progress = mem, mem, nil; c.Parallel = 1 })
-		}
-		// run runs f as a process of its own that may die.
-		run := func(f func(e *seizure.Engine)) {
-			f(engine())
-			if mem.dead {
-				// Its lease is left behind; the next process sees that nobody
-				// holds it any more.
-				maps.DeleteFunc(mem.docs, func(_ string, d store.Doc) bool { return d.Kind == "seize-lease" })
-			}
-			mem.dead, mem.dieAt = false, 0
-		}
-		plan := func(r *rapid.T) {
-			run(func(e *seizure.Engine) {
-				if p, err := e.Plan(t.Context(), w.mandate); err == nil {
-					plans = append(plans, p.ID)
-				}
-			})
-		}
-		revert := func(*rapid.T) {
-			run(func(e *seizure.Engine) {
-				if p, err := e.Revert(t.Context(), w.mandate); err == nil {
-					plans = append(plans, p.ID)
-				}
-			})
-		}
-		approve := func(id, who string) {
-			run(func(e *seizure.Engine) {
-				pi, err := e.Get(t.Context(), id)
-				if err != nil {
-					return
-				}
-				_, _ = e.Approve(t.Context(), id, w.sign(&pi.Plan, who))
-			})
-		}
-		apply := func(id string) (res seizure.Result, err error) {
-			run(func(e *seizure.Engine) { res, err = e.Apply(t.Context(), id) })
-			return
-		}
-		r.Repeat(map[string]func(*rapid.T){
-			"plan":   plan,
-			"revert": revert,
-			"approve": func(r *rapid.T) {
-				if len(plans) > 0 {
-					approve(rapid.SampledFrom(plans).Draw(r, "plan"), rapid.SampledFrom([]string{"anna", "anna2", "bert", "carl", "dora"}).Draw(r, "who"))
-				}
-			},
-			"apply": func(r *rapid.T) {
-				if len(plans) > 0 {
-					_, _ = apply(rapid.SampledFrom(plans).Draw(r, "plan"))
-				}
-			},
-			"plan, approve, apply and die": func(r *rapid.T) {
-				if rapid.Bool().Draw(r, "revert") {
-					revert(r)
-				} else {
-					plan(r)
-				}
-				if len(plans) == 0 {
-					return
-				}
-				id := plans[len(plans)-1]
-				approve(id, "anna")
-				approve(id, "bert")
-				mem.dieAt = rapid.IntRange(1, 60).Draw(r, "dies at")
-				_, _ = apply(id) // dies
-				_, _ = apply(id)
-			},
-			"fault": func(r *rapid.T) {
-				fault = rapid.SampledFrom([]string{"", "lost before", "lost after", "busy", "dies after", "put off", "put off unseen", "denied"}).Draw(r, "fault")
-			},
-			"somebody else": func(r *rapid.T) {
-				v := w.prov.names[rapid.SampledFrom(w.names).Draw(r, "name")]
-				w.prov.touch(v)
-				switch rapid.IntRange(0, 3).Draw(r, "what") {
-				case 0:
-					v.NS = ns("ns1.thief.test")
-				case 1:
-					v.Status = []string{"serverUpdateProhibited"}
-				case 2:
-					v.DS = []string{"2 13 2 BB"}
-				case 3:
-					v.ID += "x"
-				}
-			},
-			"gate": func(r *rapid.T) {
-				w.block[rapid.SampledFrom(w.names).Draw(r, "name")] = rapid.SampledFrom([]string{"", "block", "unknown"}).Draw(r, "verdict")
-			},
-			"clock": func(r *rapid.T) {
-				w.clock = t0.Add(time.Duration(rapid.SampledFrom([]int{-1, 1, 20, 40, 24 * 365, 24*365 + 1}).Draw(r, "hours")) * time.Hour)
-			},
-			"": func(r *rapid.T) {
-				done := map[string]int{}
-				for _, c := range w.prov.done {
-					if done[c.ClTRID]++; done[c.ClTRID] > 1 {
-						r.Fatalf("%s took effect twice", c.ClTRID)
-					}
-				}
-			},
-		})
-		// Calm weather: one more round brings every name home.
-		fault, w.clock = "", t0.Add(100*time.Hour)
-		clear(w.block)
-		for _, v := range w.prov.names {
-			v.Status = slices.DeleteFunc(v.Status, func(s string) bool { return s == "pendingUpdate" })
-		}
-		clear(w.prov.pend)
-		plan(r)
-		id := plans[len(plans)-1]
-		approve(id, "anna")
-		approve(id, "bert")
-		res, err := apply(id)
-		if err != nil || res.Count(seizure.Done, seizure.Already) != len(w.names) {
-			r.Fatalf("the end: %v %+v", err, res)
-		}
-		// And the way back from there.
-		if revert(r); plans[len(plans)-1] != id {
-			id = plans[len(plans)-1]
-			approve(id, "anna")
-			approve(id, "bert")
-			back, err := apply(id)
-			for i, np := range planOf(mem, id).Names {
-				v := w.prov.names[np.Name].State()
-				if np.Blocked == "" && (err != nil || back.Names[i].Outcome != seizure.Done && back.Names[i].Outcome != seizure.Already || len(o.Acts.Nameservers) > 0 && !slices.Equal(v.NS, np.Restore.NS)) {
-					r.Fatalf("the way back: %v %+v %+v", err, back.Names[i], v)
-				}
+			if !p.hosts[x] {
+				return m.broke("%s is delegated to %s, which %s does not know", c.Name, x, p.id)
 			}
 		}
-		for _, x := range res.Names {
-			if x.Status == nil || !x.Status.Done && len(o.Acts.Nameservers) > 0 {
-				r.Fatalf("the end: %s: %+v", x.Name, x.Status)
+		if len(c.RemStatus) > 0 && len(m.o.Acts.Lock) == 0 {
+			return m.broke("a status is lifted, and the order allows no act on locks")
+		}
+		count("acts asked of a registry")
+		// A registry does not add what is there: somebody else did in between.
+		if v := p.names[c.Name]; c.CreateHost.IsZero() && (len(without(c.AddNS, v.NS)) < len(c.AddNS) || len(without(c.AddStatus, v.Status)) < len(c.AddStatus)) {
+			return impound.Errorf(impound.KindConflict, "2306: it is there already")
+		}
+		if c.CreateHost != (impound.Name{}) && p.hosts[c.CreateHost] {
+			return impound.Errorf(impound.KindConflict, "2302: it exists")
+		}
+		if m.fault == "lost before" || m.fault == "busy" {
+			return map[string]error{"lost before": errLost, "busy": errBusy}[m.fault]
+		}
+		return nil
+	}
+}
+
+func (m *model) after(seizure.Change) error {
+	count("acts done")
+	switch m.fault {
+	case "lost after":
+		return errLost
+	case "dies after":
+		m.mem.mu.Lock()
+		defer m.mem.mu.Unlock()
+		m.mem.dead = true
+		return errDied
+	}
+	return nil
+}
+
+func (m *model) later(p *provider) func(seizure.Change) string {
+	return func(seizure.Change) string {
+		switch m.fault {
+		case "put off", "put off unseen":
+			p.shy = m.fault == "put off unseen"
+			return "done"
+		case "denied", "never":
+			return m.fault
+		}
+		return ""
+	}
+}
+
+// looked is called between a look and what follows from it.
+func (m *model) looked() {
+	m.wmu.Lock()
+	do := m.meanwhile[1]
+	next := map[int]func(){}
+	for k, f := range m.meanwhile {
+		if k > 1 {
+			next[k-1] = f
+		}
+	}
+	m.meanwhile = next
+	m.wmu.Unlock()
+	if do != nil {
+		count("things that happened between look and act")
+		do()
+	}
+}
+
+func (m *model) engine() *seizure.Engine {
+	return m.world.engine(func(c *seizure.Config) {
+		c.Store, c.Evidence, c.Progress, c.Observe = m.mem, m.mem, nil, m
+		c.Parallel, c.Recheck = 1, -1
+		c.Connectors = map[string]seizure.Connector{}
+		for _, p := range m.regs {
+			c.Connectors[p.id] = p
+		}
+		c.Route = func(_ context.Context, x impound.Name) (string, error) { return m.at(x).id, nil }
+		c.Mandate = func(context.Context, string) (*impound.Mandate, error) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			if m.withdrawn {
+				return nil, impound.Errorf(impound.KindRefused, "it was withdrawn")
 			}
+			return m.mandate, nil
+		}
+		c.Sleep = func(ctx context.Context, d time.Duration) error {
+			m.mu.Lock()
+			m.clock = m.clock.Add(d)
+			m.mu.Unlock()
+			return ctx.Err()
 		}
 	})
 }
 
+// run runs f as a process of its own that may die.
+func (m *model) run(f func(e *seizure.Engine)) {
+	f(m.engine())
+	if m.nested { // whoever it runs inside of dies with it
+		return
+	}
+	m.mem.mu.Lock()
+	if m.mem.dead {
+		// Its lease is left behind; the next process sees that nobody holds it
+		// any more.
+		maps.DeleteFunc(m.mem.docs, func(_ string, d store.Doc) bool { return d.Kind == "seize-lease" })
+		count("deaths")
+	}
+	m.mem.dead, m.mem.dieAt = false, 0
+	m.mem.mu.Unlock()
+}
+
+func (m *model) plan() {
+	m.run(func(e *seizure.Engine) {
+		if p, err := e.Plan(m.t.Context(), m.mandate); err == nil {
+			m.plans = append(m.plans, p.ID)
+		}
+	})
+}
+
+func (m *model) revert() {
+	m.run(func(e *seizure.Engine) {
+		if p, err := e.Revert(m.t.Context(), m.mandate); err == nil {
+			m.plans = append(m.plans, p.ID)
+		}
+	})
+}
+
+func (m *model) approve(id, who string) {
+	m.run(func(e *seizure.Engine) {
+		pi, err := e.Get(m.t.Context(), id)
+		if err != nil {
+			return
+		}
+		_, _ = e.Approve(m.t.Context(), id, m.sign(&pi.Plan, who))
+	})
+}
+
+func (m *model) apply(id string) (res seizure.Result, err error) {
+	m.run(func(e *seizure.Engine) { res, err = e.Apply(m.t.Context(), id) })
+	count("applies")
+	return
+}
+
+func (m *model) together(id string, wait time.Duration) {
+	m.run(func(e *seizure.Engine) {
+		t := seizure.Together{}
+		if wait > 0 {
+			t.At = m.now().Add(wait)
+		}
+		_, _ = e.ApplyTogether(m.t.Context(), id, t)
+	})
+	count("applies at one instant")
+}
+
+func (m *model) touch(r *rapid.T) func() {
+	x := rapid.SampledFrom(m.names).Draw(r, "name")
+	what := rapid.IntRange(0, 3).Draw(r, "what")
+	return func() {
+		p := m.at(x)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		v := p.names[x]
+		p.touch(v)
+		switch what {
+		case 0:
+			v.NS = ns("ns1.thief.test")
+		case 1:
+			v.Status = []string{"serverUpdateProhibited"}
+		case 2:
+			v.DS = []string{"2 13 2 BB"}
+		case 3:
+			v.ID += "x"
+		}
+	}
+}
+
+func (m *model) gate(r *rapid.T) func() {
+	x, says := rapid.SampledFrom(m.names).Draw(r, "name"), rapid.SampledFrom([]string{"", "block", "unknown"}).Draw(r, "verdict")
+	return func() { m.mu.Lock(); defer m.mu.Unlock(); m.block[x] = says }
+}
+
+func (m *model) setClock(r *rapid.T) func() {
+	h := rapid.SampledFrom([]int{-1, 1, 2, 20, 40, 24 * 365, 24*365 + 1}).Draw(r, "hours")
+	return func() { m.mu.Lock(); defer m.mu.Unlock(); m.clock = t0.Add(time.Duration(h) * time.Hour) }
+}
+
+// amend files another version of the order, or withdraws it.
+func (m *model) amend(r *rapid.T) func() {
+	withdraw := rapid.IntRange(0, 2).Draw(r, "withdraw") == 0
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.withdrawn = withdraw; !withdraw {
+			m.dockets++
+			m.o.Authority.Docket = fmt.Sprintf("1:26-mj-%d", m.dockets)
+			m.authorize(m.o)
+		}
+	}
+}
+
+// TestModel walks random worlds: orders that are amended, withdrawn and lapse,
+// gates, faults of the registries, other people's changes, other processes,
+// crashes at any write, plans old and new, clocks that step: between the steps of
+// the walk, and between the engine's look at a name and its act. Whatever
+// happens, nothing is done that is not ordered and approved by two at that
+// moment (law 1), a blocked name is not touched (law 2), every act has its intent
+// before it (law 4), and no step of a plan takes effect twice. In the end, with
+// the world calm, one more plan brings every name home, another one back, and
+// doing either again does nothing.
+//
+// IMPOUND_MODEL=long (make model) walks until 100,000 steps, for some minutes.
+func TestModel(t *testing.T) {
+	checks := "40"
+	long := os.Getenv("IMPOUND_MODEL") == "long"
+	if long {
+		checks = "4500"
+	}
+	asked := false
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "rapid.checks" })
+	if !asked {
+		was := flag.Lookup("rapid.checks").Value.String()
+		if err := flag.Set("rapid.checks", checks); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { flag.Set("rapid.checks", was) })
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		m := newModel(t, r)
+		some := func(r *rapid.T) string {
+			if len(m.plans) == 0 {
+				return ""
+			}
+			return rapid.SampledFrom(m.plans).Draw(r, "plan")
+		}
+		both := func(id string) { m.approve(id, "anna"); m.approve(id, "bert") }
+		wait := func(r *rapid.T) time.Duration {
+			return rapid.SampledFrom([]time.Duration{0, 10 * time.Second, 10 * time.Minute}).Draw(r, "until T0")
+		}
+		actions := map[string]func(*rapid.T){
+			"plan":   func(*rapid.T) { m.plan() },
+			"revert": func(*rapid.T) { m.revert() },
+			"approve": func(r *rapid.T) {
+				if id := some(r); id != "" {
+					m.approve(id, rapid.SampledFrom([]string{"anna", "anna2", "bert", "carl", "dora"}).Draw(r, "who"))
+				}
+			},
+			"apply": func(r *rapid.T) {
+				if id := some(r); id != "" {
+					_, _ = m.apply(id)
+				}
+			},
+			"apply at one instant": func(r *rapid.T) {
+				if id := some(r); id != "" {
+					m.together(id, wait(r))
+				}
+			},
+			"plan, approve, apply and die": func(r *rapid.T) {
+				if rapid.Bool().Draw(r, "revert") {
+					m.revert()
+				} else {
+					m.plan()
+				}
+				if len(m.plans) == 0 {
+					return
+				}
+				id := m.plans[len(m.plans)-1]
+				both(id)
+				m.mem.dieAt = rapid.IntRange(1, 60).Draw(r, "dies at")
+				if rapid.Bool().Draw(r, "together") {
+					m.together(id, wait(r))
+				} else {
+					_, _ = m.apply(id) // dies
+				}
+				_, _ = m.apply(id)
+			},
+			"plan, and apply while things happen": func(r *rapid.T) {
+				m.plan()
+				if len(m.plans) == 0 {
+					return
+				}
+				id := m.plans[len(m.plans)-1]
+				both(id)
+				for range rapid.IntRange(1, 3).Draw(r, "things") {
+					kinds := []func(*rapid.T) func(){m.touch, m.setClock, func(r *rapid.T) func() {
+						other := some(r)
+						return func() { // another process, perhaps with the same plan
+							count("applies inside of applies")
+							m.nested = true
+							_, _ = m.apply(other)
+							m.nested = false
+						}
+					}}
+					// What is asked of the law right before an act would be asked
+					// of another moment where two registries are at work.
+					if len(m.regs) == 1 {
+						kinds = append(kinds, m.gate, m.amend)
+					}
+					m.meanwhile[rapid.IntRange(1, 8).Draw(r, "looks until then")] = rapid.SampledFrom(kinds).Draw(r, "thing")(r)
+				}
+				if rapid.Bool().Draw(r, "together") {
+					m.together(id, wait(r))
+				} else {
+					_, _ = m.apply(id)
+				}
+				clear(m.meanwhile)
+			},
+			"fault": func(r *rapid.T) {
+				m.fault = rapid.SampledFrom([]string{"", "", "lost before", "lost after", "busy", "dies after", "put off", "put off unseen", "denied", "never"}).Draw(r, "fault")
+			},
+			"somebody else": func(r *rapid.T) { m.touch(r)() },
+			"gate":          func(r *rapid.T) { m.gate(r)() },
+			"clock":         func(r *rapid.T) { m.setClock(r)() },
+			"amend":         func(r *rapid.T) { m.amend(r)() },
+		}
+		check := func() {
+			if m.wrong != "" {
+				r.Fatalf("%s", m.wrong)
+			}
+			done := map[string]int{}
+			for _, p := range m.regs {
+				for _, c := range p.done {
+					// Whatever the attempt.
+					step := p.id + " " + c.ClTRID[:len("IMP-")+40]
+					if done[step]++; done[step] > 1 {
+						r.Fatalf("a step on %s took effect twice: %s", c.Name, c.ClTRID)
+					}
+				}
+			}
+		}
+		for what, f := range actions {
+			actions[what] = func(r *rapid.T) { count("steps"); f(r) }
+		}
+		actions[""] = func(*rapid.T) { check() }
+		r.Repeat(actions)
+		count("worlds")
+
+		// Calm weather: one more round brings every name home.
+		m.fault, m.clock, m.withdrawn = "", t0.Add(100*time.Hour), false
+		clear(m.block)
+		for _, p := range m.regs {
+			for _, v := range p.names {
+				v.Status = slices.DeleteFunc(v.Status, func(s string) bool { return s == "pendingUpdate" })
+			}
+			clear(p.pend)
+		}
+		again := func(id string, outcomes ...string) {
+			asked := 0
+			for _, p := range m.regs {
+				asked -= p.asked
+			}
+			res, err := m.apply(id)
+			for _, p := range m.regs {
+				asked += p.asked
+			}
+			if asked != 0 || res.Count(outcomes...) != len(res.Names) {
+				r.Fatalf("done again: %d acts were asked for: %v %+v", asked, err, res)
+			}
+		}
+		m.plan()
+		id := m.plans[len(m.plans)-1]
+		both(id)
+		res, err := m.apply(id)
+		if err != nil || res.Count(seizure.Done, seizure.Already) != len(m.names) {
+			r.Fatalf("the end: %v %+v", err, res)
+		}
+		for _, x := range res.Names {
+			if x.Status == nil || !x.Status.Done && len(m.o.Acts.Nameservers) > 0 {
+				r.Fatalf("the end: %s: %+v", x.Name, x.Status)
+			}
+		}
+		again(id, seizure.Done, seizure.Already)
+		// And the way back from there.
+		if m.revert(); m.plans[len(m.plans)-1] != id {
+			id = m.plans[len(m.plans)-1]
+			both(id)
+			back, err := m.apply(id)
+			for i, np := range planOf(m.mem, id).Names {
+				v := m.at(np.Name).names[np.Name].State()
+				if np.Blocked == "" && (err != nil || back.Names[i].Outcome != seizure.Done && back.Names[i].Outcome != seizure.Already || len(m.o.Acts.Nameservers) > 0 && !slices.Equal(v.NS, np.Restore.NS)) {
+					r.Fatalf("the way back: %v %+v %+v", err, back.Names[i], v)
+				}
+			}
+			again(id, seizure.Done, seizure.Already, seizure.Blocked)
+		}
+		check()
+	})
+	if long || testing.Verbose() {
+		for _, what := range slices.Sorted(maps.Keys(counts.n)) {
+			t.Logf("%9d %s", counts.n[what], what)
+		}
+	}
+	if long && counts.n["steps"] < 100_000 {
+		t.Errorf("%d steps, want 100,000", counts.n["steps"])
+	}
+}
+
 // intentOf finds the intent that c was recorded under.
-func intentOf(m *memory, c seizure.Change) string {
+func intentOf(c seizure.Change) string {
 	id := c.ClTRID[len("IMP-"):][:40]
 	return "seize/act/" + id + "/intent"
 }
@@ -439,4 +734,8 @@ func (m *memory) Read(hash string) ([]byte, error) {
 		return b, nil
 	}
 	return nil, impound.Errorf(impound.KindNotFound, "no artefact %s", hash)
+}
+
+func without[T comparable](a, b []T) []T {
+	return slices.DeleteFunc(slices.Clone(a), func(x T) bool { return slices.Contains(b, x) })
 }

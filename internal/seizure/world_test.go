@@ -85,7 +85,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, clock: t0.Add(time.Hour), names: ns("outlook-verify.net", "yahoo-verify.net", "verification-live.com", "myaccount-services.net"), block: map[impound.Name]string{}, dir: t.TempDir()}
 	w.keys, w.priv = people()
-	w.prov = &provider{w: w, names: map[impound.Name]*seizure.RegistryView{}, hosts: map[impound.Name]bool{}, pend: map[impound.Name]func(){}}
+	w.prov = &provider{w: w, id: "reg", mu: new(sync.Mutex), names: map[impound.Name]*seizure.RegistryView{}, hosts: map[impound.Name]bool{}, pend: map[impound.Name]func(){}}
 	for i, x := range w.names {
 		w.prov.names[x] = &seizure.RegistryView{Name: x, Exists: true, ID: fmt.Sprintf("D%d", i), NS: ns("ns1.actor.test", "ns2.actor.test"), Status: []string{"ok"}, DS: []string{"1 13 2 AA"}, Sponsor: "cheap", Expires: t0.AddDate(2, 0, 0)}
 	}
@@ -183,7 +183,8 @@ func (w *world) planned(e *seizure.Engine, who ...string) *seizure.Plan {
 // provider is a registry in memory.
 type provider struct {
 	w      *world
-	mu     sync.Mutex
+	id     string
+	mu     *sync.Mutex // of its own, or shared with whom it shares hosts
 	names  map[impound.Name]*seizure.RegistryView
 	hosts  map[impound.Name]bool
 	done   []seizure.Change // every act that took effect
@@ -194,16 +195,21 @@ type provider struct {
 	after  func(c seizure.Change) error  // fails after it was done
 	later  func(c seizure.Change) string // "done", "denied", "never": puts it off
 	tick   int
-	shy    bool // doesn't show pendingUpdate
+	shy    bool      // doesn't show pendingUpdate
+	looked func()    // after a name was looked at, before the answer is there
+	actAt  time.Time // when the act that before is asked about is done
 }
 
-func (p *provider) Provider() string { return "reg" }
+func (p *provider) Provider() string { return p.id }
 func (p *provider) Close() error     { return nil }
 func (p *provider) Capabilities() seizure.Capabilities {
 	return seizure.Capabilities{Kind: "test", Role: "registry", Acts: []impound.Act{impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActLock}}
 }
 
 func (p *provider) Info(_ context.Context, n impound.Name) (seizure.RegistryView, error) {
+	if p.looked != nil {
+		defer p.looked()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	v, ok := p.names[n]
@@ -226,7 +232,8 @@ func (p *provider) Do(_ context.Context, permits []impound.Permit, c seizure.Cha
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.asked++
-	if err := c.Permitted(permits, p.w.now()); err != nil {
+	p.actAt = p.w.now()
+	if err := c.Permitted(permits, p.actAt); err != nil {
 		return seizure.Answer{}, err
 	}
 	a := seizure.Answer{Code: 1000, Text: "ok", Frames: []seizure.Frame{{Dir: "sent", At: p.w.now(), Body: []byte("<update/>" + c.ClTRID)}}}
