@@ -113,6 +113,7 @@ type Task struct {
 	By     string    `json:"by"`
 	Done   time.Time `json:"done,omitzero"`
 	DoneBy string    `json:"done_by,omitempty"`
+	Ref    string    `json:"ref,omitempty"` // what it belongs to, such as a letter; of one ref there is one task
 }
 
 // What a party to a case can be.

@@ -55,7 +55,7 @@ var Needs = map[string]Need{
 	"MarkCase": {Roles: []impound.Role{analyst, counsel}},
 	"MarkName": {Roles: []impound.Role{analyst, counsel}},
 	"AddParty": {Roles: []impound.Role{analyst, counsel, impound.RoleNotifier}},
-	"AddTask":  {Roles: workers},
+	"AddTask":  {Roles: workers, System: true},
 	"DoneTask": {Roles: workers},
 
 	"AddAccount":     {Roles: []impound.Role{impound.RoleAdmin}},

@@ -217,7 +217,8 @@ func (s *Service) AddParty(ctx context.Context, by, caseID string, p impound.Cas
 	})
 }
 
-// AddTask gives somebody something to do for a case, and gives the task's id. Its
+// AddTask gives somebody something to do for a case, and gives the task's id. A Ref
+// that a task of the case has already gives that task, and changes nothing. Its
 // owner must be enrolled, and a party to the seal where there is one. Roles: all
 // but auditor.
 func (s *Service) AddTask(ctx context.Context, by, caseID string, t impound.Task) (id string, err error) {
@@ -239,6 +240,14 @@ func (s *Service) AddTask(ctx context.Context, by, caseID string, t impound.Task
 		if _, ok := ring.Person(t.Owner); !ok || !owner.Case(caseID) {
 			return nil, impound.Errorf(impound.KindInvalid, "%.64q can't be given a task of this case", t.Owner).WithCure("name somebody who is enrolled and may see it: impound people list")
 		}
+		if t.Ref != "" {
+			for _, have := range c.Tasks {
+				if have.Ref == t.Ref {
+					id = have.ID
+					return nil, nil
+				}
+			}
+		}
 		if len(c.Tasks) >= maxObjects {
 			return nil, impound.Errorf(impound.KindInvalid, "the case has %d tasks: no more fit", maxObjects)
 		}
@@ -246,6 +255,9 @@ func (s *Service) AddTask(ctx context.Context, by, caseID string, t impound.Task
 		t.ID, t.By, t.Made, t.Due, t.Done, t.DoneBy = id, by, s.now(), t.Due.UTC(), time.Time{}, ""
 		c.Tasks = append(c.Tasks, t)
 		d := map[string]string{"task": id, "title": t.Title, "owner": t.Owner}
+		if t.Ref != "" {
+			d["ref"] = t.Ref
+		}
 		if !t.Due.IsZero() {
 			d["due"] = t.Due.Format(time.RFC3339)
 		}

@@ -68,6 +68,7 @@ type LetterReply struct {
 	At       time.Time `json:"at"`
 	By       string    `json:"by"`
 	Artefact string    `json:"artefact,omitempty"`
+	Original string    `json:"original,omitempty"` // hash of what came, where the artefact is sealed
 	Text     string    `json:"text,omitempty"`
 }
 

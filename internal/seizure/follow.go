@@ -365,6 +365,16 @@ func (e *Engine) LetterByRef(ctx context.Context, refs ...string) (LetterInfo, e
 	return LetterInfo{}, impound.Errorf(impound.KindNotFound, "it answers no letter that is known here").WithCure("say which: impound seize letters lists them")
 }
 
+// ReplyEntry is the id of a reply's entry in the evidence log: the same for the
+// same reply.
+func ReplyEntry(id string, r LetterReply) string {
+	what := r.Original
+	if what == "" {
+		what = r.Artefact + "\n" + r.Text
+	}
+	return letterEntry(id, "reply/"+strings.TrimPrefix(impound.HashBytes([]byte(r.Kind+"\n"+what)), "sha256:")[:24])
+}
+
 // Reply records that something came back on a letter. It makes nothing done.
 // The same reply again changes nothing; what identifies people is no business of
 // Text, but of a sealed artefact.
@@ -380,17 +390,16 @@ func (e *Engine) Reply(ctx context.Context, id string, r LetterReply) (LetterInf
 	if r.At.IsZero() || r.At.After(e.now()) {
 		r.At = e.now()
 	}
-	key := strings.TrimPrefix(impound.HashBytes([]byte(r.Kind+"\n"+r.Artefact+"\n"+r.Text)), "sha256:")[:24]
 	x := impound.Entry{
-		ID: letterEntry(id, "reply/"+key), Type: impound.EntryDecision, At: e.now(), By: r.By, What: "seize.reply", Case: l.Request.Case, Order: l.Request.Order, Intent: letterEntry(id, "composed"),
-		Detail: map[string]string{"id": id, "provider": info.Provider, "kind": r.Kind, "artefact": r.Artefact, "text": r.Text, "of": r.At.UTC().Format(time.RFC3339)},
+		ID: ReplyEntry(id, r), Type: impound.EntryDecision, At: e.now(), By: r.By, What: "seize.reply", Case: l.Request.Case, Order: l.Request.Order, Intent: letterEntry(id, "composed"),
+		Detail: map[string]string{"id": id, "provider": info.Provider, "kind": r.Kind, "artefact": r.Artefact, "original": r.Original, "text": r.Text, "of": r.At.UTC().Format(time.RFC3339)},
 	}
 	if _, err := e.cfg.Evidence.Append(ctx, x); err != nil {
 		return info, fmt.Errorf("couldn't record the reply: %w", err)
 	}
 	err = e.storeLetter(ctx, id, func(v *LetterInfo) {
 		for _, have := range v.Replies {
-			if have.Kind == r.Kind && have.Artefact == r.Artefact && have.Text == r.Text {
+			if ReplyEntry(id, have) == ReplyEntry(id, r) {
 				return
 			}
 		}
