@@ -3,6 +3,7 @@ package impound
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -111,6 +112,42 @@ func (m *Mandate) EndedAt(t time.Time) *Mandate {
 	return &c
 }
 
+// ReleaseWindow gives the dates between which names may be let go: those of the
+// order, and beyond its end those of its return clause, cut to its parents'. An
+// order that was withdrawn has no return clause any more.
+func (m *Mandate) ReleaseWindow() (from, until time.Time) {
+	from, until = m.Window()
+	if r := m.order.Release; r != nil && r.Until.After(until) && m.ended.IsZero() {
+		until = r.Until
+		if m.parent != nil {
+			if _, pu := m.parent.ReleaseWindow(); pu.Before(until) {
+				until = pu
+			}
+		}
+	}
+	return from, until
+}
+
+// Releases says whether the order lets a name go in this way at now.
+func (m *Mandate) Releases(how string, now time.Time) error {
+	if m == nil || m.order == nil {
+		return Errorf(KindRefused, "no order: nothing may be let go")
+	}
+	hows := m.order.ReleaseHow()
+	from, until := m.ReleaseWindow()
+	switch {
+	case len(hows) == 0:
+		return Errorf(KindRefused, "order %s lets no name go: at its end %s, and it has no return clause", m.order.ID, m.order.AtEnd).WithCure("file an order with a return clause (release:)")
+	case !slices.Contains(hows, how):
+		return Errorf(KindRefused, "order %s does not let a name go by %s; it allows %s", m.order.ID, how, strings.Join(hows, ", ")).WithCure("choose one that it allows, or file an order with a return clause (release:)")
+	case now.Before(from):
+		return Errorf(KindRefused, "order %s is not yet in force: it begins %s", m.order.ID, from.Format(time.RFC3339))
+	case !now.Before(until):
+		return Errorf(KindRefused, "order %s has lapsed: names could be let go until %s", m.order.ID, until.Format(time.RFC3339)).WithCure("file an order that covers the names, or have the registry do it")
+	}
+	return nil
+}
+
 // InForce says whether now lies in the window.
 func (m *Mandate) InForce(now time.Time) bool {
 	if m == nil || m.order == nil {
@@ -183,6 +220,18 @@ func (m *Mandate) Permit(act Act, n Name, now time.Time) (Permit, error) {
 	}
 	if !ok {
 		return Permit{}, Errorf(KindRefused, "%s is in no appendix of order %s", n.Defanged(), m.order.ID)
+	}
+	if act == ActRelease || act == ActDelete {
+		hows := m.order.ReleaseHow()
+		if act == ActDelete && !slices.Contains(hows, ReleaseDelete) || len(hows) == 0 {
+			return Permit{}, Errorf(KindRefused, "order %s does not order %s for %s", m.order.ID, act, n.Defanged())
+		}
+		from, until := m.ReleaseWindow()
+		p := Permit{order: m.order.ID, hash: m.hash, name: n, act: act, from: from, until: until}
+		if err := p.Check(act, n, now); err != nil {
+			return Permit{}, err
+		}
+		return p, nil
 	}
 	if !a.Allows(act) {
 		return Permit{}, Errorf(KindRefused, "order %s does not order %s for %s", m.order.ID, act, n.Defanged())

@@ -24,6 +24,11 @@ const (
 	ActRemoveDS    Act = "remove-ds"   // remove every DS record at the parent
 	ActRegistrant  Act = "registrant"  // change the registrant
 	ActSinkhole    Act = "sinkhole"    // answer for the name and below
+
+	// How an order lets go of a name: no name's own acts, but the order's
+	// [ReleaseTerms].
+	ActRelease Act = "release" // undo what the order had done: locks off, its name servers out, the former state back
+	ActDelete  Act = "delete"  // delete the registration
 )
 
 // CaptureLevel says what the sinkhole may keep of a contact.
@@ -50,29 +55,32 @@ const (
 // acts, from when until when. It is the desired state. Nothing in it is edited
 // once it is signed; a supplement is an order of its own that names its parent.
 type Order struct {
-	Format      string      `json:"impound" yaml:"impound"`
-	ID          string      `json:"id" yaml:"id"`
-	Case        string      `json:"case" yaml:"case"`
-	Kind        OrderKind   `json:"kind" yaml:"kind"`
-	Parent      *ParentRef  `json:"parent,omitempty" yaml:"parent,omitempty"`
-	Authority   Authority   `json:"authority" yaml:"authority"`
-	Issued      time.Time   `json:"issued" yaml:"issued"`
-	From        time.Time   `json:"from" yaml:"from"`
-	Until       time.Time   `json:"until" yaml:"until"`
-	SealedUntil time.Time   `json:"sealed_until,omitzero" yaml:"sealed_until,omitempty"`
-	ExecuteAt   time.Time   `json:"execute_at,omitzero" yaml:"execute_at,omitempty"`
-	ConfirmBy   time.Time   `json:"confirm_by,omitzero" yaml:"confirm_by,omitempty"` // until when each recipient must say that it is done
-	AtEnd       string      `json:"at_end" yaml:"at_end"`                            // "restore" | "release" | "keep-lock"
-	Deadlines   []Deadline  `json:"deadlines,omitempty" yaml:"deadlines,omitempty"`
-	TLP         TLP         `json:"tlp,omitempty" yaml:"tlp,omitempty"`
-	Parties     Parties     `json:"parties" yaml:"parties"`
-	Recipient   Recipient   `json:"recipient" yaml:"recipient"`
-	Acts        Acts        `json:"acts" yaml:"acts"` // for each name that has none of its own
-	Custody     *Custody    `json:"custody,omitempty" yaml:"custody,omitempty"`
-	Rights      *Rights     `json:"rights,omitempty" yaml:"rights,omitempty"`
-	Sinkhole    SinkTerms   `json:"sinkhole" yaml:"sinkhole"`
-	Appendices  []Appendix  `json:"appendices" yaml:"appendices"`
-	Signatures  []Signature `json:"-" yaml:"signatures,omitempty"` // over Hash; not part of it
+	Format      string     `json:"impound" yaml:"impound"`
+	ID          string     `json:"id" yaml:"id"`
+	Case        string     `json:"case" yaml:"case"`
+	Kind        OrderKind  `json:"kind" yaml:"kind"`
+	Parent      *ParentRef `json:"parent,omitempty" yaml:"parent,omitempty"`
+	Authority   Authority  `json:"authority" yaml:"authority"`
+	Issued      time.Time  `json:"issued" yaml:"issued"`
+	From        time.Time  `json:"from" yaml:"from"`
+	Until       time.Time  `json:"until" yaml:"until"`
+	SealedUntil time.Time  `json:"sealed_until,omitzero" yaml:"sealed_until,omitempty"`
+	ExecuteAt   time.Time  `json:"execute_at,omitzero" yaml:"execute_at,omitempty"`
+	ConfirmBy   time.Time  `json:"confirm_by,omitzero" yaml:"confirm_by,omitempty"` // until when each recipient must say that it is done
+	AtEnd       string     `json:"at_end" yaml:"at_end"`                            // "restore" | "release" | "keep-lock"
+	Deadlines   []Deadline `json:"deadlines,omitempty" yaml:"deadlines,omitempty"`
+	TLP         TLP        `json:"tlp,omitempty" yaml:"tlp,omitempty"`
+	Parties     Parties    `json:"parties" yaml:"parties"`
+	Recipient   Recipient  `json:"recipient" yaml:"recipient"`
+	Acts        Acts       `json:"acts" yaml:"acts"` // for each name that has none of its own
+	Custody     *Custody   `json:"custody,omitempty" yaml:"custody,omitempty"`
+	// Release is the return clause; without one, AtEnd says what may be done,
+	// and only while the order is in force.
+	Release    *ReleaseTerms `json:"release,omitempty" yaml:"release,omitempty"`
+	Rights     *Rights       `json:"rights,omitempty" yaml:"rights,omitempty"`
+	Sinkhole   SinkTerms     `json:"sinkhole" yaml:"sinkhole"`
+	Appendices []Appendix    `json:"appendices" yaml:"appendices"`
+	Signatures []Signature   `json:"-" yaml:"signatures,omitempty"` // over Hash; not part of it
 }
 
 // ParentRef names the order that a supplement hangs on.
@@ -115,6 +123,37 @@ type Custody struct {
 	RenewalBy  string `json:"renewal_by,omitempty" yaml:"renewal_by,omitempty"` // who pays when registrations end
 	NoRelease  bool   `json:"no_release,omitempty" yaml:"no_release,omitempty"` // a name that expires is not to come free
 	Escrow     string `json:"escrow,omitempty" yaml:"escrow,omitempty"`         // where former registration data is kept
+}
+
+// How a name can be let go.
+const (
+	ReleaseRestore = "restore" // as it was before the order
+	ReleaseExpire  = "expire"  // locks off, out of the zone, and the registration runs out
+	ReleaseDelete  = "delete"  // the registration is deleted
+)
+
+// ReleaseTerms is the order's return clause: what may become of a name when it
+// is let go, and until when. Nothing else may be done under an order that has
+// lapsed.
+type ReleaseTerms struct {
+	How    []string  `json:"how" yaml:"how"`                           // of "restore", "expire", "delete"
+	Until  time.Time `json:"until,omitzero" yaml:"until,omitempty"`    // zero: only while the order is in force
+	Clause string    `json:"clause,omitempty" yaml:"clause,omitempty"` // where the paper says so; needed for Until and delete
+}
+
+// ReleaseHow gives the ways in which the order lets a name go: those of its
+// return clause, or what AtEnd amounts to. A name is never deleted without a
+// clause that says so.
+func (o *Order) ReleaseHow() []string {
+	switch {
+	case o.Release != nil:
+		return slices.Clone(o.Release.How)
+	case o.AtEnd == "restore":
+		return []string{ReleaseRestore}
+	case o.AtEnd == "release":
+		return []string{ReleaseExpire}
+	}
+	return nil
 }
 
 // Rights is what those have who are hit without cause.
@@ -347,6 +386,25 @@ func (o *Order) Validate() Problems {
 			bad("custody.renewal_by", "say who pays for renewals", "names are never to come free, and nobody renews them")
 		}
 	}
+	if r := o.Release; r != nil {
+		if len(r.How) == 0 {
+			bad("release.how", "write one or more of restore, expire, delete", "the return clause lets nothing be done")
+		}
+		for i, h := range r.How {
+			if h != ReleaseRestore && h != ReleaseExpire && h != ReleaseDelete || slices.Contains(r.How[:i], h) {
+				bad(fmt.Sprintf("release.how[%d]", i), "write restore, expire or delete, each once", "%.40q is no way to let a name go", h)
+			}
+		}
+		if !r.Until.IsZero() && r.Until.Before(o.Until) {
+			bad("release.until", "choose an instant after until, or leave it out", "the return clause ends before the order does")
+		}
+		if r.Clause == "" && (!r.Until.IsZero() || slices.Contains(r.How, ReleaseDelete)) {
+			bad("release.clause", "name the clause of the paper that says so", "nothing shows that names may be deleted, or let go after the order's end")
+		}
+		if o.Custody != nil && o.Custody.NoRelease && (slices.Contains(r.How, ReleaseExpire) || slices.Contains(r.How, ReleaseDelete)) {
+			bad("release.how", "leave out expire and delete, or custody.no_release", "the order contradicts itself: names are never to come free, and may be let expire")
+		}
+	}
 	if r := o.Rights; r != nil && (r.ContestDays < 0 || r.ContestDays > 0 && r.Contest == "") {
 		bad("rights.contest", "say how to contest, in plain text", "a time to contest, and no way")
 	}
@@ -532,6 +590,11 @@ func (o *Order) clone() *Order {
 	if o.Custody != nil {
 		x := *o.Custody
 		c.Custody = &x
+	}
+	if o.Release != nil {
+		x := *o.Release
+		x.How = slices.Clone(x.How)
+		c.Release = &x
 	}
 	if o.Rights != nil {
 		x := *o.Rights

@@ -27,6 +27,7 @@ import (
 	"github.com/impound/impound/internal/seizure/epp"
 	"github.com/impound/impound/internal/store/sqlite"
 	"github.com/impound/impound/internal/telemetry"
+	"github.com/impound/impound/internal/watch/match"
 )
 
 // Options of [Open].
@@ -67,6 +68,7 @@ type System struct {
 
 	gateRuns gateRuns
 	lists    *gate.Lists // nil: the built-in facts
+	brands   func() (*match.Matcher, error)
 	passive  passive
 	cases    sync.Map // order id -> case id
 
@@ -128,6 +130,7 @@ func Open(ctx context.Context, opt Options) (s *System, err error) {
 	if s.Casework, err = casework.New(casework.Config{Store: s.Store, Evidence: s.Evidence, Now: s.now, Gates: s.lists, Facts: s.gateFacts, Capacity: s.fleet, Taken: s.taken, Neighbours: neighbours, Log: s.log, Tool: "impound " + opt.Version, SeesArtefact: s.seesArtefact}); err != nil {
 		return s, err
 	}
+	s.brands = sync.OnceValues(func() (*match.Matcher, error) { return Matcher(opt.State, s.cfg) })
 	if err := s.openSeizure(ctx); err != nil {
 		return s, err
 	}
@@ -308,7 +311,7 @@ func (s *System) openSeizure(ctx context.Context) error {
 	var err error
 	cfg := seizure.Config{
 		Store: s.Store, Evidence: s.Evidence, Keys: liveKeyring{s}, Observe: s.Observe,
-		Mandate: s.Mandate, Connectors: connectors, Gates: s.gates,
+		Mandate: s.Mandate, Connectors: connectors, Gates: s.gates, Risks: s.risks, Registrants: s.cfg.Registrants,
 		Route: func(_ context.Context, n impound.Name) (string, error) {
 			suffix, _ := n.PublicSuffix()
 			for _, zone := range []string{suffix.String(), n.TLD()} {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/app/sensor"
+	"github.com/impound/impound/internal/seizure"
 	"github.com/impound/impound/internal/sinkhole"
 )
 
@@ -35,6 +36,10 @@ type Config struct {
 	Sinkhole SinkholeConfig `yaml:"sinkhole,omitempty" json:"sinkhole"`
 	// Registries are those that orders are carried out at.
 	Registries []RegistryConfig `yaml:"registries,omitempty" json:"registries,omitempty"`
+	// Registrants are the organisations that orders give names to, by the words
+	// that the orders name them with: "registrant: DCU" in an order is the contact
+	// DCU here. One that isn't here is left to people.
+	Registrants map[string]seizure.Contact `yaml:"registrants,omitempty" json:"registrants,omitempty"`
 	// Resolvers are recursive name servers ("192.0.2.53:53") that
 	// verification and evidence capture ask.
 	Resolvers []string `yaml:"resolvers,omitempty" json:"resolvers,omitempty"`
@@ -426,6 +431,12 @@ func (c *Config) Check(state string) impound.Problems {
 	if c.PassiveDNS != "" {
 		if _, err := os.Stat(c.Path(state, c.PassiveDNS)); err != nil {
 			bad("passive_dns", "put the file there, or correct the path", "couldn't find %s", c.PassiveDNS)
+		}
+	}
+	for words, r := range c.Registrants {
+		var ie *impound.Error
+		if err := r.Check(); errors.As(err, &ie) {
+			bad("registrants."+words, ie.Cure, "%s", ie.Msg)
 		}
 	}
 	if _, err := c.custodyEvery(); err != nil {

@@ -83,7 +83,8 @@ func (s *System) custodyLoop(ctx context.Context, every time.Duration) {
 // as custody.alarm, the same finding once a day, and kept for the pages. An
 // order that could not be looked at is an alarm and an error, and the others are
 // looked at all the same.
-func (s *System) Custody(ctx context.Context) ([]Alarm, error) {
+// With orders, it looks at those alone.
+func (s *System) Custody(ctx context.Context, orders ...string) ([]Alarm, error) {
 	if err := s.may(ctx, "Custody", ""); err != nil {
 		return nil, err
 	}
@@ -91,8 +92,17 @@ func (s *System) Custody(ctx context.Context) ([]Alarm, error) {
 	if err != nil && impound.KindOf(err) != impound.KindPartial {
 		return nil, err
 	}
+	for _, id := range orders {
+		if !slices.ContainsFunc(ms, func(m *impound.Mandate) bool { return m.ID() == id }) {
+			_, err := s.Mandate(ctx, id) // it says why not
+			return nil, err
+		}
+	}
 	var out []Alarm
 	for _, m := range ms {
+		if len(orders) > 0 && !slices.Contains(orders, m.ID()) {
+			continue
+		}
 		a, _, oerr := s.custody(ctx, m, ms)
 		out, err = append(out, a...), errors.Join(err, oerr)
 		if ctx.Err() != nil {

@@ -402,7 +402,7 @@ var Needs = func() map[string]casework.Need {
 		}
 	}
 	roles := func(n string, rs ...impound.Role) { m[n] = casework.Need{Roles: rs} }
-	reads("Appendix", "Statement", "Deadlines", "Sealers", "ActorNames", "Addrs", "Alarms", "Artefact", "CaughtUp", "Checkpoint", "Claims", "Config", "Contacts", "Counts", "Desk", "Drift", "EnrolledSensors", "ExportCase",
+	reads("Appendix", "Risks", "Statement", "Deadlines", "Sealers", "ActorNames", "Addrs", "Alarms", "Artefact", "CaughtUp", "Checkpoint", "Claims", "Config", "Contacts", "Counts", "Desk", "Drift", "EnrolledSensors", "ExportCase",
 		"Gaps", "GapsIn", "Guarded", "HubKey", "Identify", "KeyPath", "Lists", "Log", "LogPage", "Mandate", "Notifier", "PlanInfo", "Plans", "PolicyStatus", "SeizureStatus", "Series", "ShareItems", "State", "Victims")
 	roles("AddFile", impound.RoleAnalyst, impound.RoleCounsel)
 	roles("Apply", impound.RoleOperator)
@@ -416,6 +416,7 @@ var Needs = func() map[string]casework.Need {
 	roles("Plan", impound.RoleAnalyst, impound.RoleCounsel, impound.RoleApprover, impound.RoleOperator)
 	roles("Redact", impound.RoleAnalyst, impound.RoleCounsel)
 	roles("Revert", impound.RoleAnalyst, impound.RoleCounsel, impound.RoleApprover, impound.RoleOperator)
+	roles("Release", impound.RoleAnalyst, impound.RoleCounsel, impound.RoleApprover, impound.RoleOperator)
 	roles("RevokeSensor", impound.RoleAdmin)
 	m["SealEvidence"] = casework.Need{Roles: []impound.Role{impound.RoleAnalyst, impound.RoleCounsel, impound.RoleAuditor, impound.RoleAdmin}, System: true}
 	roles("SignOrderFile", impound.RoleApprover)

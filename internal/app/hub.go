@@ -610,6 +610,9 @@ func (s *System) ExportPolicy(ctx context.Context, name string) ([]byte, error) 
 	if err != nil && impound.KindOf(err) != impound.KindPartial {
 		return nil, err
 	}
+	if ms, err = s.withoutReleased(ctx, ms); err != nil {
+		return nil, err
+	}
 	err = h.publish(ctx, t, ms, "export", s.now())
 	return t.data, err
 }

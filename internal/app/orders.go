@@ -254,6 +254,12 @@ func (s *System) noteSeized(ctx context.Context, orderID string, res seizure.Res
 		if r.Outcome != seizure.Done && r.Outcome != seizure.Already {
 			continue
 		}
+		if res.Release != "" {
+			if err := s.noteState(ctx, m.Case(), r.Name, impound.StateReleased, "let go ("+res.Release+") by plan "+res.Plan); err != nil {
+				return err
+			}
+			continue
+		}
 		if res.Revert {
 			// Not released: the order still stands, and says otherwise.
 			if err := s.noteState(ctx, m.Case(), r.Name, impound.StateContested, "given back by plan "+res.Plan+" while order "+orderID+" is in force"); err != nil {

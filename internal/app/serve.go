@@ -354,6 +354,9 @@ func (s *System) refreshPolicy(ctx context.Context, v *serving) error {
 	if merr != nil && impound.KindOf(merr) != impound.KindPartial {
 		return merr
 	}
+	if ms, merr = s.withoutReleased(ctx, ms); merr != nil {
+		return merr
+	}
 	var b strings.Builder
 	next := now.Add(time.Hour)
 	for _, m := range ms {

@@ -43,7 +43,9 @@ type Appendix struct {
 	Deadlines []impound.Deadline `json:"deadlines,omitempty"`
 	Custody   *impound.Custody   `json:"custody,omitempty"`
 	Rights    *impound.Rights    `json:"rights,omitempty"`
-	Exhibits  []Exhibit          `json:"exhibits,omitempty"` // see WithExhibits
+
+	Release  *impound.ReleaseTerms `json:"release,omitempty"`
+	Exhibits []Exhibit             `json:"exhibits,omitempty"` // see WithExhibits
 }
 
 // AppendixGroup is the names that one registrar holds under one registry.
@@ -85,7 +87,7 @@ func (s *Service) Appendix(ctx context.Context, filename string, data []byte) (A
 	}
 	o := rep.Order
 	a := Appendix{Order: o.ID, Hash: rep.Hash, Case: o.Case, Kind: o.Kind, Parent: o.Parent, Authority: o.Authority, Parties: o.Parties, Recipient: o.Recipient,
-		Issued: o.Issued.UTC(), From: o.From.UTC(), Until: o.Until.UTC(), Sealed: o.SealedUntil.UTC(), ExecuteAt: o.ExecuteAt.UTC(), ConfirmBy: o.ConfirmBy.UTC(), AtEnd: o.AtEnd, Deadlines: o.Deadlines, Custody: o.Custody, Rights: o.Rights, TLP: o.TLP,
+		Issued: o.Issued.UTC(), From: o.From.UTC(), Until: o.Until.UTC(), Sealed: o.SealedUntil.UTC(), ExecuteAt: o.ExecuteAt.UTC(), ConfirmBy: o.ConfirmBy.UTC(), AtEnd: o.AtEnd, Deadlines: o.Deadlines, Custody: o.Custody, Rights: o.Rights, Release: o.Release, TLP: o.TLP,
 		Signers: append([]string{}, rep.Signers...), Count: len(rep.Names), Missing: rep.Missing}
 	if o.Sinkhole != (impound.SinkTerms{}) {
 		t := o.Sinkhole
@@ -307,6 +309,7 @@ func (a Appendix) Text(w io.Writer) error {
 	line("sealed until", stamp(a.Sealed))
 	line("execute at", stamp(a.ExecuteAt))
 	line("at the end", a.AtEnd)
+	line("letting go", releaseWords(a.Release))
 	if a.Parent != nil {
 		line("supplements", a.Parent.ID+", clause "+a.Parent.Clause)
 		line("parent's hash", a.Parent.Hash)
@@ -403,4 +406,24 @@ func actsInWords(a impound.Acts) []string {
 		out = append(out, "sinkhole: answer for it and below")
 	}
 	return out
+}
+
+// releaseWords says what a return clause allows; "" without one.
+func releaseWords(r *impound.ReleaseTerms) string {
+	if r == nil {
+		return ""
+	}
+	ways := map[string]string{impound.ReleaseRestore: "given back as it was", impound.ReleaseExpire: "unlocked and left to expire", impound.ReleaseDelete: "deleted"}
+	var out []string
+	for _, h := range r.How {
+		out = append(out, ways[h])
+	}
+	s := "a name may be " + strings.Join(out, ", or ")
+	if !r.Until.IsZero() {
+		s += ", until " + r.Until.UTC().Format(time.DateOnly)
+	}
+	if r.Clause != "" {
+		s += " (clause " + r.Clause + ")"
+	}
+	return s
 }

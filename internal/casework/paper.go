@@ -175,6 +175,7 @@ func (a Appendix) Paper() *document.Doc {
 		field("Secrecy", "the recipient may tell nobody, its customer included")
 	}
 	field("Cost", a.Authority.Cost)
+	field("Letting go", releaseWords(a.Release))
 	field("At the end", map[string]string{"restore": "the names are put back as they were", "release": "the names are released", "keep-lock": "the names stay locked"}[a.AtEnd])
 	if a.Parent != nil {
 		field("Supplements", "order "+a.Parent.ID+", by its clause "+a.Parent.Clause)

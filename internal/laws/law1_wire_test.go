@@ -119,8 +119,8 @@ func TestLaw1Connector(t *testing.T) {
 func TestLaw1Doors(t *testing.T) {
 	permit, permits, mandate := reflect.TypeFor[impound.Permit](), reflect.TypeFor[[]impound.Permit](), reflect.TypeFor[*impound.Mandate]()
 	for typ, harmless := range map[reflect.Type][]string{
-		reflect.TypeFor[*epp.Client]():        {"Ack", "CertExpiry", "CheckDomain", "CheckHost", "Close", "Greeting", "Hello", "InfoDomain", "InfoHost", "Poll", "Skew"},
-		reflect.TypeFor[*seizure.EPP]():       {"Capabilities", "Close", "GoString", "Host", "Info", "LogValue", "Poll", "Provider", "Ready", "String"},
+		reflect.TypeFor[*epp.Client]():        {"Ack", "CertExpiry", "CheckDomain", "CheckHost", "Close", "Greeting", "Hello", "InfoContact", "InfoDomain", "InfoHost", "Poll", "Skew"},
+		reflect.TypeFor[*seizure.EPP]():       {"Capabilities", "Close", "Contact", "GoString", "Host", "Info", "LogValue", "Poll", "Provider", "Ready", "String"},
 		reflect.TypeFor[*seizure.LibDNS]():    {"Capabilities", "Close", "GoString", "Host", "Info", "LogValue", "Poll", "Provider", "Ready", "String"},
 		reflect.TypeFor[*seizure.DNSUpdate](): {"Capabilities", "Close", "DryRun", "GoString", "Host", "Info", "LogValue", "Poll", "Provider", "Ready", "String"},
 	} {
@@ -158,7 +158,7 @@ func TestLaw1Doors(t *testing.T) {
 	}
 	var zero *impound.Mandate
 	for _, m := range []*impound.Mandate{zero, {}} {
-		for _, act := range []impound.Act{impound.ActLock, impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActRegistrant, impound.ActSinkhole} {
+		for _, act := range []impound.Act{impound.ActLock, impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActRegistrant, impound.ActSinkhole, impound.ActRelease, impound.ActDelete} {
 			if _, err := m.Permit(act, live, time.Now()); impound.KindOf(err) != impound.KindRefused {
 				t.Errorf("a mandate of nothing permits %s: %v", act, err)
 			}
@@ -173,7 +173,7 @@ func TestLaw1Doors(t *testing.T) {
 	// The practice registry may be changed through EPP alone, once it runs.
 	typ := reflect.TypeFor[*testregistry.Registry]()
 	for i := range typ.NumMethod() {
-		if n := typ.Method(i).Name; !slices.Contains([]string{"Addrs", "ClientTLS", "Close", "Describe", "Domain", "Domains", "End", "Files", "History", "Notify", "PutOff", "Register", "Routes"}, n) {
+		if n := typ.Method(i).Name; !slices.Contains([]string{"Addrs", "ClientTLS", "Close", "Contact", "Describe", "Domain", "Domains", "End", "Expire", "Files", "History", "Notify", "PutOff", "Register", "Routes"}, n) {
 			t.Errorf("%s.%s is new: does History show what it changes? If so, list it here", typ, n)
 		}
 	}

@@ -220,6 +220,8 @@ type terms struct {
 	capture     impound.CaptureLevel
 	deadlines   []impound.Deadline
 	rights      *impound.Rights
+	release     *impound.ReleaseTerms
+	registrant  string
 }
 
 // draft writes an order document that nobody has signed yet.
@@ -240,10 +242,10 @@ func (w *world) draft(t testing.TB, s *app.System, o terms) string {
 		Parties:   impound.Parties{Requesting: "The unit", Technical: "desk@unit.example"},
 		Recipient: impound.Recipient{Name: "Practice Registry", Role: "registry"},
 		Acts: impound.Acts{
-			Nameservers: sinkNS, RemoveDS: true, Sinkhole: true,
+			Nameservers: sinkNS, RemoveDS: true, Sinkhole: true, Registrant: o.registrant,
 			Lock: []string{"serverDeleteProhibited", "serverTransferProhibited", "serverUpdateProhibited"},
 		},
-		Deadlines: o.deadlines, Rights: o.rights,
+		Deadlines: o.deadlines, Rights: o.rights, Release: o.release,
 		Sinkhole:   impound.SinkTerms{Capture: o.capture, RetentionDays: 90},
 		Appendices: []impound.Appendix{app},
 	})

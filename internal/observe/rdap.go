@@ -30,15 +30,17 @@ type RDAPView struct {
 	Registrar     string       `json:"registrar,omitempty"`
 	RegistrarIANA string       `json:"registrar_iana,omitempty"`
 	Registrant    string       `json:"registrant,omitempty"` // as published, mostly redacted
-	AbuseEmail    string       `json:"abuse_email,omitempty"`
-	AbusePhone    string       `json:"abuse_phone,omitempty"`
-	Created       time.Time    `json:"created,omitzero"`
-	Changed       time.Time    `json:"changed,omitzero"`
-	Expires       time.Time    `json:"expires,omitzero"`
-	Signed        bool         `json:"signed"` // secureDNS.delegationSigned, or DS data listed
-	DS            []string     `json:"ds,omitempty"`
-	Raw           []byte       `json:"-"`
-	Err           string       `json:"err,omitempty"`
+	// RegistrantHandle is the registry's id of the registrant, where it tells.
+	RegistrantHandle string    `json:"registrant_handle,omitempty"`
+	AbuseEmail       string    `json:"abuse_email,omitempty"`
+	AbusePhone       string    `json:"abuse_phone,omitempty"`
+	Created          time.Time `json:"created,omitzero"`
+	Changed          time.Time `json:"changed,omitzero"`
+	Expires          time.Time `json:"expires,omitzero"`
+	Signed           bool      `json:"signed"` // secureDNS.delegationSigned, or DS data listed
+	DS               []string  `json:"ds,omitempty"`
+	Raw              []byte    `json:"-"`
+	Err              string    `json:"err,omitempty"`
 }
 
 // Observation makes v ready to be kept.
@@ -297,6 +299,9 @@ func (v *RDAPView) entities(es []rdapEntity, depth int) {
 					v.RegistrarIANA = clip(id.Identifier, 20)
 				}
 			}
+		}
+		if slices.Contains(e.Roles, "registrant") && v.RegistrantHandle == "" {
+			v.RegistrantHandle = clip(e.Handle, 80)
 		}
 		if slices.Contains(e.Roles, "registrant") && v.Registrant == "" {
 			if v.Registrant = vcard(e.VCard, "org"); v.Registrant == "" {

@@ -42,7 +42,8 @@ type Result struct {
 	Order string       `json:"order"`
 	Names []NameResult `json:"names"`
 
-	Revert bool `json:"revert,omitempty"` // the plan undid what the order had done
+	Revert  bool   `json:"revert,omitempty"`  // the plan undid what the order had done
+	Release string `json:"release,omitempty"` // the plan let the names go, in this way
 
 	Barrier *Barrier `json:"barrier,omitempty"` // where all providers began at one instant
 }
@@ -83,14 +84,14 @@ func (e *Engine) Apply(ctx context.Context, planID string) (Result, error) {
 	}
 	m, hash, err := e.prove(ctx, r, time.Time{})
 	if err != nil {
-		return Result{Plan: planID, Order: r.Plan.Order, Revert: r.Plan.Revert}, err
+		return Result{Plan: planID, Order: r.Plan.Order, Revert: r.Plan.Revert, Release: r.Plan.Release}, err
 	}
 	return e.apply(ctx, m, &r.Plan, hash, nil)
 }
 
 // apply does a proven plan. g is nil where nobody waits for the others.
 func (e *Engine) apply(ctx context.Context, m *impound.Mandate, p *Plan, hash string, g *gate) (Result, error) {
-	res := Result{Plan: p.ID, Order: p.Order, Revert: p.Revert, Names: make([]NameResult, len(p.Names))}
+	res := Result{Plan: p.ID, Order: p.Order, Revert: p.Revert, Release: p.Release, Names: make([]NameResult, len(p.Names))}
 	providers := p.providers()
 	stand := &standing{e: e, p: p, m: m, at: e.now()}
 	_ = parallel(context.WithoutCancel(ctx), max(e.cfg.Parallel, len(providers)), len(providers), func(i int) error {
@@ -144,11 +145,11 @@ func (e *Engine) applyProvider(ctx context.Context, m *impound.Mandate, stand *s
 		e.applyAsked(ctx, base, a, out)
 		return
 	}
-	hostErr := map[impound.Name]error{}
+	hostErr := map[string]error{}
 	for _, hp := range p.Hosts {
 		if hp.Provider == provider && ctx.Err() == nil {
 			if _, err := e.applyHost(ctx, base, hp.Step); err != nil {
-				hostErr[hp.Step.Change.CreateHost] = err
+				hostErr[hp.Step.Change.object()] = err
 			}
 		}
 	}
@@ -219,7 +220,7 @@ const (
 )
 
 // stepID is the same for the same step of the same plan, whoever runs it.
-func stepID(hash string, n impound.Name, what string, no int) string {
+func stepID(hash string, n fmt.Stringer, what string, no int) string {
 	h := impound.HashBytes(fmt.Appendf(nil, "%s\n%s\n%s\n%d\n", hash, n, what, no))
 	return strings.TrimPrefix(h, "sha256:")[:40]
 }
@@ -235,11 +236,11 @@ func (j *job) clTRID(try int) string {
 }
 
 func (e *Engine) applyHost(ctx context.Context, j job, s Step) (string, error) {
-	h := s.Change.CreateHost
+	h := s.Change.object()
 	j.name, j.step, j.what, j.patient = s.Change.Name, s, "seize.host", true
 	// Each registry has host objects of its own: the same name server may have to
 	// be made at many.
-	j.id = stepID(j.hash, h, j.what+"\n"+j.conn.Provider(), 0)
+	j.id = stepID(j.hash, object(h), j.what+"\n"+j.conn.Provider(), 0)
 	if vs, why := e.gates(ctx, j.m, j.name); why != "" {
 		return Blocked, impound.Errorf(impound.KindRefused, "%s", why)
 	} else {
@@ -251,23 +252,39 @@ func (e *Engine) applyHost(ctx context.Context, j job, s Step) (string, error) {
 		j.gate = nil
 	}
 	j.look = func(ctx context.Context) (sight, string, error) {
-		ok, err := j.conn.Host(ctx, h)
+		ok, err := j.conn.Host(ctx, s.Change.CreateHost)
 		if ok {
 			return sightDone, "the host exists", err
 		}
 		return sightReady, "the host does not exist", err
 	}
+	if c := s.Change.CreateContact; c != nil {
+		keeper, ok := j.conn.(ContactKeeper)
+		if !ok {
+			return Failed, impound.Errorf(impound.KindInvalid, "provider %s has no contacts", j.conn.Provider())
+		}
+		j.look = func(ctx context.Context) (sight, string, error) {
+			has, ok, err := keeper.Contact(ctx, h)
+			switch {
+			case ok && has.Email != "" && has.Email != c.Email:
+				return sightOther, "the provider has another contact under that id", err
+			case ok:
+				return sightDone, "the contact exists", err
+			}
+			return sightReady, "the contact does not exist", err
+		}
+	}
 	return e.runStep(ctx, j)
 }
 
-func (e *Engine) applyName(ctx context.Context, j job, np NamePlan, hostErr map[impound.Name]error) NameResult {
+func (e *Engine) applyName(ctx context.Context, j job, np NamePlan, hostErr map[string]error) NameResult {
 	r := NameResult{Name: np.Name, Provider: np.Provider}
 	j.name = np.Name
 	if m, err := j.stand.mandate(ctx); err == nil {
 		j.m = m // else the act is what it fails at
 	}
 	acts, _ := j.m.Acts(np.Name)
-	vs, why := e.gates(ctx, j.m, np.Name)
+	vs, why := e.check(ctx, j.m, np)
 	if why != "" {
 		r.Outcome, r.Msg = Blocked, why
 		r.err = impound.Errorf(impound.KindRefused, "%s", why)
@@ -288,10 +305,14 @@ func (e *Engine) applyName(ctx context.Context, j job, np NamePlan, hostErr map[
 		return r
 	}
 	for _, h := range np.newHosts() {
-		if err := hostErr[h]; err != nil {
+		if err := hostErr[h.String()]; err != nil {
 			r.Outcome, r.Msg, r.err = Failed, "host "+h.Defanged()+": "+err.Error(), err
 			return r
 		}
+	}
+	if err := hostErr[np.Registrant]; err != nil && np.Registrant != "" {
+		r.Outcome, r.Msg, r.err = Failed, "contact "+np.Registrant+": "+err.Error(), err
+		return r
 	}
 	expect, mark := np.Former, new(string)
 	j.mark = mark
@@ -308,7 +329,7 @@ func (e *Engine) applyName(ctx context.Context, j job, np NamePlan, hostErr map[
 			switch {
 			case v.Pending():
 				return sightPending, "the registry says pendingUpdate", nil
-			case st.Equal(after), st.ID == before.ID && np.reached(acts, st):
+			case st.Equal(after), (st.ID == before.ID || !st.Exists) && np.reached(acts, st):
 				return sightDone, "it is as the step leaves it", nil
 			case st.Equal(before):
 				return sightReady, "it is as the plan says", nil
@@ -338,6 +359,9 @@ func (e *Engine) applyName(ctx context.Context, j job, np NamePlan, hostErr map[
 		r.Outcome = Done
 	}
 	r.Msg = strings.Join(np.Steps[0].Lines, "; ")
+	if last := np.Steps[len(np.Steps)-1]; last.Change.Delete && len(np.Steps) > 1 {
+		r.Msg += "; " + strings.Join(last.Lines, "; ")
+	}
 	return r
 }
 
@@ -647,6 +671,9 @@ func (e *Engine) finish(ctx context.Context, p *Plan, res *Result) error {
 		}
 	}
 	good, work := res.Count(Done, Already), len(res.Names)-blockedInPlan
+	if err := e.noteReleased(keep, p, res.Names); err != nil {
+		return err
+	}
 	err := e.cfg.Store.Update(keep, func(tx store.Tx) error {
 		for i, x := range res.Names {
 			if x.Outcome == Skipped {
@@ -654,12 +681,12 @@ func (e *Engine) finish(ctx context.Context, p *Plan, res *Result) error {
 			}
 			_, err := store.Modify(tx, docSeizure, p.Order+"/"+x.Name.String(), func(v *Seizure) (map[string]string, error) {
 				v.Order, v.Name, v.Provider, v.Plan, v.Outcome, v.Msg, v.At = p.Order, x.Name, x.Provider, p.ID, x.Outcome, x.Msg, e.now()
-				if !p.Revert && len(p.Names[i].Steps) > 0 && (v.FormerPlan == "" || v.Reverted != "") {
+				if !p.undoes() && len(p.Names[i].Steps) > 0 && (v.FormerPlan == "" || v.Reverted != "") {
 					v.Former, v.FormerPlan = p.Names[i].Former, p.ID // the state before the first plan that changes it
 				}
 				if x.Outcome == Done || x.Outcome == Already {
-					if v.Reverted = ""; p.Revert {
-						v.Reverted = p.ID
+					if v.Reverted, v.Released = "", ""; p.undoes() {
+						v.Reverted, v.Released = p.ID, p.Release
 					}
 				}
 				if x.Status != nil {

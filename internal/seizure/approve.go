@@ -170,7 +170,7 @@ func (e *Engine) fresh(p *Plan, m *impound.Mandate) error {
 // believed. at is when the acts will be done, where that is later than now.
 func (e *Engine) prove(ctx context.Context, r record, at time.Time) (*impound.Mandate, string, error) {
 	p := &r.Plan
-	m, err := e.mandate(ctx, p.Order)
+	m, err := e.mandateFor(ctx, p)
 	if err != nil {
 		return nil, "", err
 	}
@@ -212,10 +212,10 @@ func (e *Engine) prove(ctx context.Context, r record, at time.Time) (*impound.Ma
 		if !ok || conn == nil || conn.Capabilities().Role != np.Role || conn.Capabilities().Asks != (np.Via != "") {
 			return nil, "", foreign(np.Name)
 		}
-		if p.Revert != (np.Restore != nil) {
+		if p.undoes() != (np.Restore != nil) || np.Release != p.Release || np.Registrant != e.registrantID(np.Provider, acts.Registrant) {
 			return nil, "", foreign(np.Name)
 		}
-		if p.Revert {
+		if p.undoes() {
 			if f := found[np.FormerPlan][np.Name]; f == nil || !same(f, np.Restore) {
 				return nil, "", foreign(np.Name)
 			}
@@ -228,7 +228,13 @@ func (e *Engine) prove(ctx context.Context, r record, at time.Time) (*impound.Ma
 	for _, hp := range p.Hosts {
 		c := hp.Step.Change
 		acts, ok := m.Acts(c.Name)
-		if p.Revert || !ok || !seen[c.Name] || !slices.Contains(acts.Nameservers, c.CreateHost) || !same(hostStep(c.Name, c.CreateHost, e.glue(ctx, hp.Provider, c.Name, c.CreateHost)), hp.Step) {
+		if c.CreateContact != nil {
+			if want, known := e.registrant(hp.Provider, acts.Registrant); p.undoes() || !ok || !seen[c.Name] || !known || !same(contactStep(c.Name, want), hp.Step) {
+				return nil, "", foreign(c.Name)
+			}
+			continue
+		}
+		if p.undoes() || !ok || !seen[c.Name] || !slices.Contains(acts.Nameservers, c.CreateHost) || !same(hostStep(c.Name, c.CreateHost, e.glue(ctx, hp.Provider, c.Name, c.CreateHost)), hp.Step) {
 			return nil, "", foreign(c.Name)
 		}
 	}

@@ -261,7 +261,7 @@ func (e *Engine) lookAsked(ctx context.Context, j *job, np NamePlan, gated bool)
 		return fail(Failed, fmt.Errorf("couldn't read the evidence log: %w", err))
 	}
 	if asked.ID == "" && gated {
-		vs, why := e.gates(ctx, j.m, np.Name)
+		vs, why := e.check(ctx, j.m, np)
 		if why != "" {
 			return fail(Blocked, impound.Errorf(impound.KindRefused, "%s", why))
 		}
@@ -310,7 +310,7 @@ func (e *Engine) lookAsked(ctx context.Context, j *job, np NamePlan, gated bool)
 // compose has a letter written and keeps it, before anybody could be given it.
 func (e *Engine) compose(ctx context.Context, a Asker, p *Plan, r Request) (Letter, letterState, error) {
 	keep := context.WithoutCancel(ctx)
-	r.Provider, r.Plan, r.Order, r.Case, r.By, r.At, r.Revert = a.Provider(), p.ID, p.Order, p.Case, e.cfg.By, e.now().Truncate(time.Second), p.Revert
+	r.Provider, r.Plan, r.Order, r.Case, r.By, r.At, r.Revert = a.Provider(), p.ID, p.Order, p.Case, e.cfg.By, e.now().Truncate(time.Second), p.undoes()
 	l, err := a.Compose(ctx, r)
 	if err != nil {
 		return l, letterState{}, fmt.Errorf("couldn't write to %s: %w", a.Provider(), err)

@@ -112,6 +112,8 @@ type RegistryView struct {
 	Expires  time.Time      `json:"expires,omitzero"`
 	HostAttr bool           `json:"host_attr,omitempty"`
 	Frames   []Frame        `json:"-"`
+
+	Registrant string `json:"registrant,omitempty"` // id of a contact, where the provider tells it
 }
 
 // State is the part of a view that an order is about, in one canonical form. It
@@ -124,12 +126,14 @@ type State struct {
 	Status  []string       `json:"status,omitempty"`
 	DS      []string       `json:"ds,omitempty"`
 	Sponsor string         `json:"sponsor,omitempty"`
+
+	Registrant string `json:"registrant,omitempty"`
 }
 
 // State cuts v down. Statuses that a registry sets by itself as a consequence
 // (ok, linked, inactive) and pendingUpdate, which passes, are left out.
 func (v RegistryView) State() State {
-	s := State{Exists: v.Exists, ID: v.ID, NS: sortNames(v.NS), DS: sorted(v.DS), Sponsor: v.Sponsor}
+	s := State{Exists: v.Exists, ID: v.ID, NS: sortNames(v.NS), DS: sorted(v.DS), Sponsor: v.Sponsor, Registrant: v.Registrant}
 	for _, x := range sorted(v.Status) {
 		if x != "ok" && x != "linked" && x != "inactive" && x != "pendingUpdate" {
 			s.Status = append(s.Status, x)
@@ -143,7 +147,7 @@ func (v RegistryView) Pending() bool { return slices.Contains(v.Status, "pending
 
 // Equal compares two states.
 func (s State) Equal(o State) bool {
-	return s.Exists == o.Exists && s.ID == o.ID && s.Sponsor == o.Sponsor &&
+	return s.Exists == o.Exists && s.ID == o.ID && s.Sponsor == o.Sponsor && s.Registrant == o.Registrant &&
 		slices.Equal(s.NS, o.NS) && slices.Equal(s.Status, o.Status) && slices.Equal(s.DS, o.DS)
 }
 
@@ -153,6 +157,12 @@ func (s State) after(c Change) State {
 	s.Status = sorted(append(without(s.Status, c.RemStatus), c.AddStatus...))
 	if c.RemAllDS {
 		s.DS = nil
+	}
+	if c.Registrant != "" {
+		s.Registrant = c.Registrant
+	}
+	if c.Delete {
+		return State{}
 	}
 	if len(s.NS) == 0 {
 		s.NS = nil
@@ -171,6 +181,9 @@ func (s State) diff(o State) string {
 	}
 	if s.Sponsor != o.Sponsor {
 		d = append(d, "its sponsor is "+s.Sponsor+", was "+o.Sponsor)
+	}
+	if s.Registrant != o.Registrant {
+		d = append(d, "its registrant is "+s.Registrant+", was "+o.Registrant)
 	}
 	list := func(what string, now, then []string) {
 		if x := without(now, then); len(x) > 0 {
@@ -198,15 +211,35 @@ type Change struct {
 	RemStatus  []string       `json:"rem_status,omitempty"`
 	RemAllDS   bool           `json:"rem_all_ds,omitempty"`
 	HostAttr   bool           `json:"host_attr,omitempty"`
-	ClTRID     string         `json:"-"` // derived from the step when it is done
+
+	CreateContact *Contact `json:"create_contact,omitempty"` // for Name to be given to
+	Registrant    string   `json:"registrant,omitempty"`     // id of the contact that the name goes to
+	Delete        bool     `json:"delete,omitempty"`         // the registration; alone
+	// Release says that the order lets the name go: what the change does, the
+	// return clause allows, and not the acts of the order.
+	Release bool `json:"release,omitempty"`
+
+	ClTRID string `json:"-"` // derived from the step when it is done
 }
 
 // Acts gives the acts that c needs permits for.
 func (c Change) Acts() []impound.Act {
-	if !c.CreateHost.IsZero() {
+	switch {
+	case c.Delete:
+		return []impound.Act{impound.ActDelete}
+	case !c.CreateHost.IsZero():
 		return []impound.Act{impound.ActNameservers}
+	case c.CreateContact != nil:
+		return []impound.Act{impound.ActRegistrant}
 	}
 	var acts []impound.Act
+	if c.Release && len(c.AddNS)+len(c.RemNS)+len(c.AddStatus)+len(c.RemStatus)+len(c.Registrant) > 0 {
+		acts = append(acts, impound.ActRelease)
+		if c.RemAllDS { // nothing that is let go needs it
+			acts = append(acts, impound.ActRemoveDS)
+		}
+		return acts
+	}
 	if len(c.AddNS)+len(c.RemNS) > 0 {
 		acts = append(acts, impound.ActNameservers)
 	}
@@ -223,6 +256,9 @@ func (c Change) Acts() []impound.Act {
 	}
 	if c.RemAllDS {
 		acts = append(acts, impound.ActRemoveDS)
+	}
+	if c.Registrant != "" {
+		acts = append(acts, impound.ActRegistrant)
 	}
 	if lock {
 		acts = append(acts, impound.ActLock)
@@ -266,6 +302,12 @@ func (c Change) Lines() []string {
 		}
 		return []string{l}
 	}
+	if x := c.CreateContact; x != nil {
+		return []string{"+ contact " + x.ID() + " (" + x.String() + ")"}
+	}
+	if c.Delete {
+		return []string{"- the registration"}
+	}
 	for _, n := range c.AddNS {
 		out = append(out, "+ ns "+n.Defanged())
 	}
@@ -274,6 +316,9 @@ func (c Change) Lines() []string {
 	}
 	if c.RemAllDS {
 		out = append(out, "- ds (all)")
+	}
+	if c.Registrant != "" {
+		out = append(out, "~ registrant "+c.Registrant)
 	}
 	for _, s := range c.RemStatus {
 		out = append(out, "- status "+s)

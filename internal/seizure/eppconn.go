@@ -54,7 +54,7 @@ func (e *EPP) Provider() string { return e.provider }
 
 // Capabilities says what the account can do.
 func (e *EPP) Capabilities() Capabilities {
-	c := Capabilities{Kind: "epp", Role: e.role, Acts: []impound.Act{impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActLock},
+	c := Capabilities{Kind: "epp", Role: e.role, Acts: []impound.Act{impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActRegistrant, impound.ActLock, impound.ActDelete},
 		Holds: []string{"clientHold"}, Hosts: true, Looks: true, Whole: true, Guards: true, Poll: true, Ready: true}
 	if e.role == "registry" {
 		c.Holds = append(c.Holds, "serverHold")
@@ -132,6 +132,7 @@ func (e *EPP) Info(ctx context.Context, n impound.Name) (RegistryView, error) {
 		return v, err
 	}
 	v.Exists, v.ID, v.NS, v.Hosts, v.Status, v.HostAttr = true, d.ROID, d.NS, d.Hosts, append(d.Statuses, d.RGP...), d.HostAttr
+	v.Registrant = d.Registrant
 	v.Sponsor, v.Created, v.Updated, v.Expires = d.Sponsor, d.Created, d.Updated, d.Expiry
 	for _, ds := range d.DS {
 		v.DS = append(v.DS, ds.String())
@@ -151,6 +152,20 @@ func (e *EPP) Host(ctx context.Context, h impound.Name) (bool, error) {
 	return err == nil, err
 }
 
+// Contact says whether the registry has the contact, and what it is where it
+// tells this account.
+func (e *EPP) Contact(ctx context.Context, id string) (Contact, bool, error) {
+	var i epp.ContactInfo
+	_, err := e.again(ctx, func(c *epp.Client) (err error) { i, err = c.InfoContact(ctx, id); return })
+	if isNotFound(err) {
+		return Contact{}, false, nil
+	}
+	if epp.Code(err) == 2201 { // another's, or ours under another account: it is there
+		return Contact{}, true, nil
+	}
+	return Contact{Name: i.Name, Org: i.Org, City: i.City, Country: i.Country, Email: i.Email}, err == nil, err
+}
+
 // Do makes the change, after checking the permits here and once more, by the
 // session, right before the frame is written.
 func (e *EPP) Do(ctx context.Context, permits []impound.Permit, ch Change) (Answer, error) {
@@ -159,19 +174,30 @@ func (e *EPP) Do(ctx context.Context, permits []impound.Permit, ch Change) (Answ
 	}
 	var r epp.Result
 	fr, err := e.with(ctx, func(c *epp.Client) (err error) {
-		if !ch.CreateHost.IsZero() {
-			var p impound.Permit
+		permit := func(act impound.Act) (p impound.Permit) {
 			for _, p = range permits {
-				if p.Check(impound.ActNameservers, ch.Name, e.cfg.Now()) == nil {
+				if p.Check(act, ch.Name, e.cfg.Now()) == nil {
 					break
 				}
 			}
+			return p
+		}
+		switch x := ch.CreateContact; {
+		case ch.Delete:
+			r, err = c.DeleteDomain(ctx, permit(impound.ActDelete), ch.Name, ch.ClTRID)
+			return err
+		case x != nil:
+			r, err = c.CreateContact(ctx, permit(impound.ActRegistrant), epp.ContactCreate{ID: x.ID(), Name: x.Name, Org: x.Org, Street: x.Street, City: x.City, State: x.State, Postal: x.Postal,
+				Country: x.Country, Voice: x.Voice, Email: x.Email, ClTRID: ch.ClTRID})
+			return err
+		case !ch.CreateHost.IsZero():
+			p := permit(impound.ActNameservers)
 			r, err = c.CreateHost(ctx, p, epp.HostCreate{Name: ch.CreateHost, Addrs: ch.HostAddrs, ClTRID: ch.ClTRID})
 			return err
 		}
 		r, err = c.UpdateDomain(ctx, permits, epp.DomainUpdate{
 			Name: ch.Name, AddNS: ch.AddNS, RemNS: ch.RemNS, AddStatus: ch.AddStatus, RemStatus: ch.RemStatus,
-			RemAllDS: ch.RemAllDS, HostAttr: ch.HostAttr, ClTRID: ch.ClTRID,
+			RemAllDS: ch.RemAllDS, Registrant: ch.Registrant, Release: ch.Release, HostAttr: ch.HostAttr, ClTRID: ch.ClTRID,
 		})
 		return err
 	})

@@ -149,7 +149,7 @@ func (e *Engine) follow(ctx context.Context, m *impound.Mandate, info *LetterInf
 		}
 		if x.Outcome != Done {
 			left = append(left, np.Name)
-			if _, why := e.gates(ctx, m, np.Name); why == "" && x.Outcome == Asked {
+			if _, why := e.check(ctx, m, *np); why == "" && x.Outcome == Asked {
 				open = append(open, j)
 			}
 		}
@@ -278,13 +278,16 @@ func names(cs []Change) []impound.Name {
 
 // noteNames stores the newest word on names.
 func (e *Engine) noteNames(ctx context.Context, p *Plan, rs []NameResult) error {
+	if err := e.noteReleased(ctx, p, slices.DeleteFunc(slices.Clone(rs), func(x NameResult) bool { return x.Outcome != Done })); err != nil {
+		return err
+	}
 	return e.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		for _, x := range rs {
 			_, err := store.Modify(tx, docSeizure, p.Order+"/"+x.Name.String(), func(v *Seizure) (map[string]string, error) {
 				v.Order, v.Name, v.Provider, v.Plan, v.Outcome, v.Msg, v.At = p.Order, x.Name, x.Provider, p.ID, x.Outcome, x.Msg, e.now()
 				if x.Outcome == Done {
-					if v.Reverted = ""; p.Revert {
-						v.Reverted = p.ID
+					if v.Reverted, v.Released = "", ""; p.undoes() {
+						v.Reverted, v.Released = p.ID, p.Release
 					}
 				}
 				if x.Status != nil {

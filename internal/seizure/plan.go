@@ -27,7 +27,8 @@ type Plan struct {
 	By        string     `json:"by"`
 	Expires   time.Time  `json:"expires"` // no approval and no apply from then on
 	ExecuteAt time.Time  `json:"execute_at,omitzero"`
-	Revert    bool       `json:"revert,omitempty"` // it undoes what the order had done: see [Engine.Revert]
+	Revert    bool       `json:"revert,omitempty"`  // it undoes what the order had done: see [Engine.Revert]
+	Release   string     `json:"release,omitempty"` // it lets names go, in this way: see [Engine.Release]
 	Hosts     []HostPlan `json:"hosts,omitempty"`
 	Names     []NamePlan `json:"names"`
 }
@@ -59,6 +60,11 @@ type NamePlan struct {
 	// that found it so before the first act.
 	Restore    *State `json:"restore,omitempty"`
 	FormerPlan string `json:"former_plan,omitempty"`
+
+	Registrant string `json:"registrant,omitempty"` // id of the contact that the order gives the name to; "" where that is done by hand
+	Release    string `json:"release,omitempty"`    // how the name is let go
+	Despite    string `json:"despite,omitempty"`    // why, in spite of what speaks against it
+	Whom       string `json:"whom,omitempty"`       // whom to ask, where no connector can do it
 }
 
 // Step is one command to a provider.
@@ -93,7 +99,10 @@ func (p *Plan) String() string {
 	var b strings.Builder
 	hash, _ := p.Hash()
 	verb, asWanted := "of", "as ordered"
-	if p.Revert {
+	switch {
+	case p.Release != "":
+		verb, asWanted = "to let names go ("+p.Release+") that were taken under", "let go"
+	case p.Revert:
 		verb, asWanted = "to revert what was done under", "as it was before"
 	}
 	fmt.Fprintf(&b, "plan %s "+verb+" order %s (%s)\n  made %s by %s, good until %s\n", p.ID, p.Order, p.OrderHash, p.Made.Format(time.RFC3339), p.By, p.Expires.Format(time.RFC3339))
@@ -117,6 +126,9 @@ func (p *Plan) String() string {
 			switch {
 			case n.Blocked != "":
 				fmt.Fprintf(&b, "  %s: BLOCKED: %s\n", n.Name.Defanged(), n.Blocked)
+				if n.Whom != "" {
+					b.WriteString("    ask " + n.Whom + "\n")
+				}
 			case len(n.Steps) == 0:
 				fmt.Fprintf(&b, "  %s: nothing to do, it is %s\n", n.Name.Defanged(), asWanted)
 			default:
@@ -129,6 +141,9 @@ func (p *Plan) String() string {
 						b.WriteString("    " + l + "\n")
 					}
 				}
+			}
+			if n.Despite != "" {
+				b.WriteString("    in spite of what speaks against it: " + n.Despite + "\n")
 			}
 			for _, w := range n.Warnings {
 				b.WriteString("    ! " + w + "\n")
@@ -210,14 +225,14 @@ func planName(n impound.Name, acts impound.Acts, role string, s State, hostAttr 
 			return block("its DS would stay behind, and validating resolvers would answer SERVFAIL: order remove_ds")
 		}
 	}
-	if acts.Registrant != "" {
-		warnings = append(warnings, "the order's change of registrant is not done by this connector: do it by hand")
-	}
 	c := Change{Name: n, HostAttr: hostAttr}
 	if len(acts.Nameservers) > 0 {
 		c.AddNS, c.RemNS = without(sortNames(acts.Nameservers), s.NS), without(s.NS, acts.Nameservers)
 	}
 	c.RemAllDS = acts.RemoveDS && len(s.DS) > 0
+	if s.Registrant != acts.Registrant {
+		c.Registrant = acts.Registrant
+	}
 	c.AddStatus = without(sorted(acts.Lock), s.Status)
 	if hold != "" && !has(hold) {
 		c.AddStatus = sorted(append(c.AddStatus, hold))
@@ -249,7 +264,7 @@ func aroundLocks(c Change, acts impound.Acts, role string, s State, warnings []s
 	if len(back) > 0 {
 		warnings = append(warnings, strings.Join(back, " and ")+" stands before the change: lifted with it, then put back")
 		steps[0].Change.RemStatus = sorted(append(back, c.RemStatus...))
-		steps = append(steps, Step{Change: Change{Name: c.Name, AddStatus: back, HostAttr: c.HostAttr}})
+		steps = append(steps, Step{Change: Change{Name: c.Name, AddStatus: back, HostAttr: c.HostAttr, Release: c.Release}})
 	}
 	for i := range steps {
 		steps[i].Acts, steps[i].Lines = steps[i].Change.Acts(), steps[i].Change.Lines()
@@ -307,7 +322,7 @@ func reached(acts impound.Acts, role string, s State) bool {
 	if !s.Exists || acts.RemoveDS && len(s.DS) > 0 {
 		return false
 	}
-	if len(acts.Nameservers) > 0 && !slices.Equal(sortNames(acts.Nameservers), s.NS) {
+	if len(acts.Nameservers) > 0 && !slices.Equal(sortNames(acts.Nameservers), s.NS) || acts.Registrant != "" && s.Registrant != acts.Registrant {
 		return false
 	}
 	if acts.Hold && !slices.Contains(s.Status, "serverHold") && !(role == "registrar" && slices.Contains(s.Status, "clientHold")) {
@@ -348,6 +363,9 @@ func (e *Engine) Plan(ctx context.Context, m *impound.Mandate) (*Plan, error) {
 		return nil, err
 	}
 	if err := e.planHosts(ctx, m, p); err != nil {
+		return nil, err
+	}
+	if err := e.planContacts(ctx, m, p); err != nil {
 		return nil, err
 	}
 	if err := e.warnReverted(ctx, p); err != nil {
@@ -437,6 +455,9 @@ func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, np NamePlan, s
 	conn, err := e.connector(ctx, n)
 	if err != nil {
 		np.Blocked = err.Error()
+		if e.cfg.Whom != nil {
+			np.Whom = e.cfg.Whom(n)
+		}
 		return np, nil
 	}
 	np.Provider, np.Role, np.Singly = conn.Provider(), conn.Capabilities().Role, conn.Capabilities().Singly
@@ -445,7 +466,8 @@ func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, np NamePlan, s
 	}
 	acts, ordered := m.Acts(n)
 	var why string
-	np.Verdicts, why = e.gates(ctx, m, n)
+	np.Registrant = e.registrantID(np.Provider, acts.Registrant)
+	np.Verdicts, why = e.check(ctx, m, np)
 	if !ordered && why == "" {
 		why = "it is withheld from the mandate: a gate keeps it out"
 	}
@@ -469,7 +491,15 @@ func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, np NamePlan, s
 		np.Blocked = "an earlier change is still pending at the registry: wait for it, then plan again"
 		return np, nil
 	}
-	for _, act := range acts.List() {
+	need := acts.List()
+	if np.Release == impound.ReleaseDelete {
+		need = append(need, impound.ActDelete)
+		if len(v.Hosts) > 0 {
+			np.Blocked = "hosts under it must go first, and other names may use them: " + strings.Join(defang(v.Hosts), ", ")
+			return np, nil
+		}
+	}
+	for _, act := range need {
 		if act != impound.ActSinkhole && act != impound.ActRegistrant && !slices.Contains(conn.Capabilities().Acts, act) {
 			np.Blocked = fmt.Sprintf("provider %s can't do %s", conn.Provider(), act)
 			return np, nil

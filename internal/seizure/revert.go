@@ -139,7 +139,7 @@ func (e *Engine) formers(ctx context.Context, m *impound.Mandate) (map[impound.N
 		if err != nil {
 			return nil, err
 		}
-		if !p.Revert || !ok {
+		if !p.undoes() || !ok {
 			continue
 		}
 		for _, np := range p.Names {
@@ -178,7 +178,7 @@ func (e *Engine) formers(ctx context.Context, m *impound.Mandate) (map[impound.N
 func (e *Engine) found(p *Plan, m *impound.Mandate) (map[impound.Name]*State, error) {
 	out := map[impound.Name]*State{}
 	h, ok, err := e.provenPlan(p, m)
-	if err != nil || !ok || p.Revert {
+	if err != nil || !ok || p.undoes() {
 		return out, err
 	}
 	for i := range p.Names {
@@ -234,10 +234,20 @@ const updateWhat = "seize.update"
 
 // plan gives the steps of np, or why there can be none. It is pure.
 func (np NamePlan) plan(acts impound.Acts) (steps []Step, blocked string, warnings []string) {
-	if np.Restore != nil {
+	byHand := acts.Registrant
+	if acts.Registrant = np.Registrant; np.Registrant != "" {
+		byHand = ""
+	}
+	switch {
+	case np.Release != "":
+		steps, blocked, warnings = np.planRelease(acts)
+	case np.Restore != nil:
 		steps, blocked, warnings = planRevert(np.Name, acts, np.Role, *np.Restore, np.Former, np.HostAttr)
-	} else {
+	default:
 		steps, blocked, warnings = planName(np.Name, acts, np.Role, np.Former, np.HostAttr)
+		if byHand != "" && blocked == "" {
+			warnings = append(warnings, "the registrant is to be "+byHand+": do it by hand, or say under registrants: who that is")
+		}
 	}
 	if np.Singly && np.Via == "" {
 		return singly(steps), blocked, warnings
@@ -256,7 +266,11 @@ func (np NamePlan) plan(acts impound.Acts) (steps []Step, blocked string, warnin
 
 // reached says whether s is what the plan is to bring about.
 func (np NamePlan) reached(acts impound.Acts, s State) bool {
-	if np.Restore != nil {
+	acts.Registrant = np.Registrant
+	switch {
+	case np.Release == impound.ReleaseExpire || np.Release == impound.ReleaseDelete:
+		return np.letGo(acts, s)
+	case np.Restore != nil:
 		return restored(acts, np.Role, *np.Restore, s)
 	}
 	return reached(acts, np.Role, s)
@@ -289,6 +303,14 @@ func planRevert(n impound.Name, acts impound.Acts, role string, target, s State,
 			if hostAttr && h.AtOrBelow(n) {
 				return block("its former name server %s lies inside it, and the address was not recorded: do it by hand", h.Defanged())
 			}
+		}
+	}
+	if acts.Registrant != "" && s.Registrant != target.Registrant {
+		switch {
+		case s.Registrant == acts.Registrant && target.Registrant != "":
+			c.Registrant = target.Registrant
+		case s.Registrant != acts.Registrant:
+			warnings = append(warnings, "somebody else changed its registrant to "+s.Registrant+": it stays")
 		}
 	}
 	ours := sorted(acts.Lock)
@@ -328,6 +350,9 @@ func restored(acts impound.Acts, role string, target, s State) bool {
 	if !s.Exists || s.ID != target.ID || len(acts.Nameservers) > 0 && !slices.Equal(s.NS, target.NS) {
 		return false
 	}
+	if acts.Registrant != "" && s.Registrant == acts.Registrant && target.Registrant != "" && target.Registrant != acts.Registrant {
+		return false
+	}
 	ours := slices.Clone(acts.Lock)
 	if acts.Hold {
 		ours = append(ours, holdOf(role))
@@ -352,12 +377,12 @@ func holdOf(role string) string {
 func (p *Plan) wants(m *impound.Mandate, i int) wanted {
 	np := &p.Names[i]
 	acts, _ := m.Acts(np.Name)
-	w := wanted{acts: acts}
+	w := wanted{acts: acts, registrant: np.Registrant, provider: np.Provider, release: np.Release}
 	if len(np.Steps) > 0 {
 		w.former = &np.Former
 	}
 	if t := np.Restore; t != nil {
-		w.revert = p.ID
+		w.revert, w.registrant = p.ID, ""
 		w.acts = impound.Acts{Lock: without(acts.Lock, without(acts.Lock, t.Status))}
 		w.free = without(acts.Lock, t.Status)
 		if hold := holdOf(np.Role); acts.Hold && !slices.Contains(t.Status, hold) {
@@ -372,7 +397,10 @@ func (p *Plan) wants(m *impound.Mandate, i int) wanted {
 
 // wanted says in words what p brings about.
 func (p *Plan) wanted() string {
-	if p.Revert {
+	switch {
+	case p.Release != "":
+		return "let go"
+	case p.Revert:
 		return "before the order"
 	}
 	return "ordered"
@@ -380,7 +408,10 @@ func (p *Plan) wanted() string {
 
 // again says how to make a plan anew.
 func (p *Plan) again() string {
-	if p.Revert {
+	switch {
+	case p.Release != "":
+		return "plan again: impound seize release " + p.Order + " NAME --how " + p.Release
+	case p.Revert:
 		return "plan again: impound seize revert " + p.Order
 	}
 	return "plan again: impound seize plan " + p.Order

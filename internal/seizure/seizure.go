@@ -75,6 +75,16 @@ type Config struct {
 	// HostAddrs are the addresses of the sinkhole's name servers, for
 	// registries that need them as glue.
 	HostAddrs map[impound.Name][]netip.Addr
+	// Registrants are the contacts that names are given to, by the words that
+	// orders name them with; a change of registrant to others is left to people.
+	Registrants map[string]Contact
+	// Risks says what speaks against letting a name go in this way: a verdict
+	// for each thing that was asked. As with gates, what is neither pass nor
+	// warn keeps the name, unless the plan says in spite of what it is done;
+	// nil keeps every name.
+	Risks func(ctx context.Context, m *impound.Mandate, n impound.Name, how string) ([]impound.GateVerdict, error)
+	// Whom says whom to ask for what the connectors can't do; nil: nobody knows.
+	Whom func(n impound.Name) string
 
 	By       string        // the person acting, for the evidence log; "system" when empty
 	MaxAge   time.Duration // how long a plan may be approved and applied; 0 is 24 h

@@ -33,10 +33,10 @@ func (s *standing) mandate(ctx context.Context) (*impound.Mandate, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.e.now()
-	if s.m != nil && s.m.InForce(now) && now.Before(s.p.Expires) && !s.e.old(s.at, now) {
+	if s.m != nil && s.p.inForce(s.m, now) && now.Before(s.p.Expires) && !s.e.old(s.at, now) {
 		return s.m, nil
 	}
-	m, err := s.e.mandate(context.WithoutCancel(ctx), s.p.Order)
+	m, err := s.e.mandateFor(context.WithoutCancel(ctx), s.p)
 	if err == nil {
 		err = s.e.fresh(s.p, m)
 	}
@@ -68,7 +68,7 @@ func (e *Engine) allowed(ctx context.Context, j *job) (_ []impound.Permit, outco
 	}
 	j.m = m
 	if now := e.now(); e.old(j.gated, now) {
-		vs, why := e.gates(context.WithoutCancel(ctx), m, j.name)
+		vs, why := e.check(context.WithoutCancel(ctx), m, j.p.of(j.name))
 		if why != "" {
 			return nil, Blocked, impound.Errorf(impound.KindRefused, "%s", why)
 		}

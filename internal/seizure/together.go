@@ -204,7 +204,7 @@ func (e *Engine) ApplyTogether(ctx context.Context, planID string, t Together) (
 	if err != nil {
 		return Result{}, err
 	}
-	nothing := Result{Plan: planID, Order: r.Plan.Order, Revert: r.Plan.Revert}
+	nothing := Result{Plan: planID, Order: r.Plan.Order, Revert: r.Plan.Revert, Release: r.Plan.Release}
 	if d := t.At.Sub(e.now()); d > e.cfg.MaxAge {
 		return nothing, impound.Errorf(impound.KindInvalid, "T0 is %s away, and a plan lives for %s", d.Round(time.Minute), e.cfg.MaxAge).WithCure("plan again shortly before T0")
 	}

@@ -55,7 +55,8 @@ type Seizure struct {
 	At         time.Time    `json:"at,omitzero"`
 	Former     State        `json:"former,omitzero"` // before the first plan that changed it
 	FormerPlan string       `json:"former_plan,omitempty"`
-	Reverted   string       `json:"reverted,omitempty"` // the plan by which it was given back; "" while it is taken
+	Reverted   string       `json:"reverted,omitempty"` // the plan by which it was given back or let go; "" while it is taken
+	Released   string       `json:"released,omitempty"` // how it was let go
 	Status     *NameStatus  `json:"status,omitempty"`
 }
 
@@ -115,7 +116,14 @@ func (e *Engine) verify(ctx context.Context, m *impound.Mandate, names []impound
 		if !ok {
 			return impound.Errorf(impound.KindRefused, "%s is in no appendix of order %s", names[i].Defanged(), m.ID())
 		}
-		st, v, err := e.verifyOne(ctx, m, names[i], wanted{acts: acts, former: former[names[i]]})
+		w := wanted{acts: acts, former: former[names[i]]}
+		if acts.Registrant != "" {
+			if conn, err := e.connector(ctx, names[i]); err == nil {
+				w.provider = conn.Provider()
+				w.registrant = e.registrantID(w.provider, acts.Registrant)
+			}
+		}
+		st, v, err := e.verifyOne(ctx, m, names[i], w)
 		st.Reverted = reverted[names[i]]
 		if out[i] = st; err != nil {
 			return err
@@ -149,6 +157,10 @@ type wanted struct {
 	former *State   // what they showed before, as far as it is known
 	free   []string // statuses that may not be there
 	revert string   // the plan that gives the name back; "" for the order itself
+
+	release    string // how it is let go
+	registrant string // id of the contact that it is to belong to
+	provider   string // who can tell, where RDAP doesn't
 }
 
 func (e *Engine) verifyOne(ctx context.Context, m *impound.Mandate, n impound.Name, w wanted) (NameStatus, seen, error) {
@@ -168,7 +180,14 @@ func (e *Engine) verifyOne(ctx context.Context, m *impound.Mandate, n impound.Na
 	if still := without(w.free, without(w.free, rdap.Status)); len(still) > 0 && r.State != Unknown {
 		r.State, r.Why = worse(r.State, NotYet), r.Why+"; still with "+strings.Join(still, ", ")
 	}
-	st := NameStatus{Name: n, Order: m.ID(), At: e.now(), Views: []ViewStatus{p, r, judgeResolver(acts, former, resolver, p.State == AsOrdered)}, Reverted: w.revert, Expires: rdap.Expires}
+	if w.registrant != "" {
+		r = e.judgeRegistrant(ctx, n, w, rdap, r)
+	}
+	views := []ViewStatus{p, r, judgeResolver(acts, former, resolver, p.State == AsOrdered)}
+	if w.release == impound.ReleaseExpire || w.release == impound.ReleaseDelete {
+		views = judgeGone(w, parent, rdap, resolver)
+	}
+	st := NameStatus{Name: n, Order: m.ID(), At: e.now(), Views: views, Reverted: w.revert, Expires: rdap.Expires}
 	st.DS = acts.RemoveDS && (len(parent.DS) > 0 || rdap.Signed)
 	st.Done = true
 	for _, v := range st.Views {

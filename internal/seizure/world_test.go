@@ -85,7 +85,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, clock: t0.Add(time.Hour), names: ns("outlook-verify.net", "yahoo-verify.net", "verification-live.com", "myaccount-services.net"), block: map[impound.Name]string{}, dir: t.TempDir()}
 	w.keys, w.priv = people()
-	w.prov = &provider{w: w, id: "reg", mu: new(sync.Mutex), names: map[impound.Name]*seizure.RegistryView{}, hosts: map[impound.Name]bool{}, pend: map[impound.Name]func(){}}
+	w.prov = &provider{w: w, id: "reg", mu: new(sync.Mutex), names: map[impound.Name]*seizure.RegistryView{}, hosts: map[impound.Name]bool{}, contacts: map[string]seizure.Contact{}, pend: map[impound.Name]func(){}}
 	for i, x := range w.names {
 		w.prov.names[x] = &seizure.RegistryView{Name: x, Exists: true, ID: fmt.Sprintf("D%d", i), NS: ns("ns1.actor.test", "ns2.actor.test"), Status: []string{"ok"}, DS: []string{"1 13 2 AA"}, Sponsor: "cheap", Expires: t0.AddDate(2, 0, 0)}
 	}
@@ -198,12 +198,21 @@ type provider struct {
 	shy    bool      // doesn't show pendingUpdate
 	looked func()    // after a name was looked at, before the answer is there
 	actAt  time.Time // when the act that before is asked about is done
+
+	contacts map[string]seizure.Contact
 }
 
 func (p *provider) Provider() string { return p.id }
 func (p *provider) Close() error     { return nil }
 func (p *provider) Capabilities() seizure.Capabilities {
-	return seizure.Capabilities{Kind: "test", Role: "registry", Acts: []impound.Act{impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActLock}}
+	return seizure.Capabilities{Kind: "test", Role: "registry", Acts: []impound.Act{impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActRegistrant, impound.ActLock, impound.ActDelete}}
+}
+
+func (p *provider) Contact(_ context.Context, id string) (seizure.Contact, bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c, ok := p.contacts[id]
+	return c, ok, nil
 }
 
 func (p *provider) Info(_ context.Context, n impound.Name) (seizure.RegistryView, error) {
@@ -248,7 +257,19 @@ func (p *provider) Do(_ context.Context, permits []impound.Permit, c seizure.Cha
 			p.hosts[c.CreateHost] = true
 			return
 		}
+		if x := c.CreateContact; x != nil {
+			p.contacts[x.ID()] = *x
+			return
+		}
 		v := p.names[c.Name]
+		if c.Delete {
+			v.NS, v.Status = nil, append(v.Status, "pendingDelete")
+			p.touch(v)
+			return
+		}
+		if c.Registrant != "" {
+			v.Registrant = c.Registrant
+		}
 		p.touch(v)
 		v.NS = append(slices.DeleteFunc(v.NS, func(x impound.Name) bool { return slices.Contains(c.RemNS, x) }), c.AddNS...)
 		v.Status = append(slices.DeleteFunc(v.Status, func(x string) bool { return slices.Contains(c.RemStatus, x) || x == "ok" }), c.AddStatus...)
@@ -256,7 +277,7 @@ func (p *provider) Do(_ context.Context, permits []impound.Permit, c seizure.Cha
 			v.DS = nil
 		}
 	}
-	if p.later != nil && c.CreateHost.IsZero() {
+	if p.later != nil && c.CreateHost.IsZero() && c.CreateContact == nil && !c.Delete {
 		if how := p.later(c); how != "" {
 			v := p.names[c.Name]
 			if !p.shy {
@@ -314,7 +335,7 @@ func (p *provider) updates() map[impound.Name]int {
 	defer p.mu.Unlock()
 	out := map[impound.Name]int{}
 	for _, c := range p.done {
-		if c.CreateHost.IsZero() {
+		if c.CreateHost.IsZero() && c.CreateContact == nil {
 			out[c.Name]++
 		}
 	}
@@ -325,8 +346,9 @@ func (p *provider) updates() map[impound.Name]int {
 func (p *provider) view(src string, n impound.Name) observe.View {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	v := observe.View{Source: src, Name: n, At: p.w.now(), Agree: true, Exists: true, RCode: "NOERROR"}
-	s := observe.ServerView{Server: "s", Exists: true}
+	in := p.names[n] != nil && len(p.names[n].NS) > 0 && !slices.Contains(p.names[n].Status, "serverHold")
+	v := observe.View{Source: src, Name: n, At: p.w.now(), Agree: true, Exists: in, RCode: "NOERROR"}
+	s := observe.ServerView{Server: "s", Exists: in}
 	if r := p.names[n]; r != nil {
 		s.DS = r.DS
 		for _, x := range r.NS {

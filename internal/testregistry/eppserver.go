@@ -349,6 +349,9 @@ func (s *session) command(cmd *epp.Node, clTRID, svTRID string) (a answer, hangU
 		return refuse(no(2307, "object %.80q was not asked for at login", obj.Space))
 	}
 	names := obj.All(obj.Space, "name")
+	if obj.Space == epp.NSContact {
+		names = obj.All(obj.Space, "id")
+	}
 	key := s.client + " " + verb.Local + " " + names0(names)
 	if r.luck.hits(f.Fail2400, "2400", key) {
 		return refuse(no(2400, "practice fault: nothing was done"))
@@ -368,6 +371,12 @@ func (s *session) command(cmd *epp.Node, clTRID, svTRID string) (a answer, hangU
 		read, do = false, func() (answer, *fault) { return s.updateDomain(obj, ext, clTRID, svTRID) }
 	case epp.NSHost + " create":
 		read, do = false, func() (answer, *fault) { return s.createHost(obj, clTRID, svTRID) }
+	case epp.NSDomain + " delete":
+		read, do = false, func() (answer, *fault) { return s.deleteDomain(obj, clTRID, svTRID) }
+	case epp.NSContact + " info":
+		do = func() (answer, *fault) { return s.infoContact(obj) }
+	case epp.NSContact + " create":
+		read, do = false, func() (answer, *fault) { return s.createContact(obj, clTRID, svTRID) }
 	case epp.NSHost + " delete":
 		read, do = false, func() (answer, *fault) { return s.deleteHost(obj, clTRID, svTRID) }
 	default:
@@ -619,6 +628,9 @@ func (s *session) infoDomain(n *epp.Node) (answer, *fault) {
 		}
 		a.ext += `</secDNS:infData>`
 	}
+	if st := r.grace(d); st != "" && slices.Contains(s.exts, epp.NSRGP) {
+		a.ext += `<rgp:infData xmlns:rgp="` + epp.NSRGP + `"><rgp:rgpStatus s="` + st + `"/></rgp:infData>`
+	}
 	return a, nil
 }
 
@@ -850,6 +862,9 @@ func (r *Registry) change(d *Domain, u update) (changes []string, f *fault) {
 		changes = append(changes, "+status "+st)
 	}
 	if u.Registrant != "" {
+		if r.st.contacts[u.Registrant] == nil {
+			return nil, no(2303, "contact %s does not exist", u.Registrant)
+		}
 		d.Registrant = u.Registrant
 		changes = append(changes, "registrant "+u.Registrant)
 	}
@@ -912,6 +927,9 @@ func (s *session) updateDomain(n, ext *epp.Node, clTRID, svTRID string) (answer,
 	}
 	if old.Pending != nil {
 		return answer{}, no(2304, "pendingUpdate")
+	}
+	if !old.Deleted.IsZero() {
+		return answer{}, no(2304, "pendingDelete")
 	}
 	for _, st := range old.Statuses {
 		// RFC 5731 2.3: with one of these, nothing but its own removal goes; as

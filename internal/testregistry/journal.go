@@ -27,6 +27,8 @@ type record struct {
 	Domain *Domain   `json:"domain,omitempty"`
 	Host   *Host     `json:"host,omitempty"`
 	Gone   string    `json:"gone,omitempty"` // a host that was deleted
+	Free   string    `json:"free,omitempty"` // a domain that came free
+	Person *Contact  `json:"contact,omitempty"`
 	Msg    *message  `json:"msg,omitempty"`
 	Ack    string    `json:"ack,omitempty"` // a message that was taken off its queue
 	Op     *Op       `json:"op,omitempty"`
@@ -75,8 +77,10 @@ type state struct {
 	past     map[impound.Name][]version
 	queues   map[string][]message
 	history  []Op
+	contacts map[string]*Contact
 	waiting  map[impound.Name]bool // domains with a pending update
-	nWaiting atomic.Int64
+	deleted  map[impound.Name]bool // domains that will come free
+	nWaiting atomic.Int64          // of both
 	lastMsg  int64
 	broken   error
 }
@@ -84,6 +88,7 @@ type state struct {
 func (r *Registry) openJournal() error {
 	r.st.domains, r.st.hosts, r.st.uses = map[impound.Name]*Domain{}, map[impound.Name]*Host{}, map[impound.Name]int{}
 	r.st.past, r.st.queues, r.st.waiting = map[impound.Name][]version{}, map[string][]message{}, map[impound.Name]bool{}
+	r.st.contacts, r.st.deleted = map[string]*Contact{}, map[impound.Name]bool{}
 	path := filepath.Join(r.cfg.Dir, "journal.jsonl")
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -193,6 +198,9 @@ func (r *Registry) apply(rec record) {
 			st.past[d.Name] = slices.Clone(vs)
 		}
 		st.domains[d.Name] = d
+		if st.contacts[d.Registrant] == nil { // a journal of before there were contacts
+			st.contacts[d.Registrant] = &Contact{ID: d.Registrant, ROID: "C0-PRACT", Kind: "int", Name: "Practice registrant", City: "Nowhere", Country: "ZZ", Email: "nobody@invalid.example", Sponsor: d.Registrar, Created: d.Created}
+		}
 		if d.Pending != nil && !st.waiting[d.Name] {
 			st.waiting[d.Name] = true
 			st.nWaiting.Add(1)
@@ -200,6 +208,16 @@ func (r *Registry) apply(rec record) {
 			delete(st.waiting, d.Name)
 			st.nWaiting.Add(-1)
 		}
+		if !d.Deleted.IsZero() && !st.deleted[d.Name] {
+			st.deleted[d.Name] = true
+			st.nWaiting.Add(1)
+		}
+	}
+	if c := rec.Person; c != nil {
+		st.contacts[c.ID] = c
+	}
+	if rec.Free != "" {
+		r.free(rec.Free)
 	}
 	if h := rec.Host; h != nil {
 		st.hosts[h.Name] = h
@@ -254,6 +272,10 @@ func (r *Registry) settle() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.cfg.Now().UTC()
+	if err := r.purge(now); err != nil {
+		r.log.Error("couldn't let deleted names come free", "err", err)
+		return
+	}
 	for n := range r.st.waiting {
 		old := r.st.domains[n]
 		p := old.Pending

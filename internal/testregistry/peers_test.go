@@ -213,7 +213,7 @@ var badFrames = map[string]string{
 	"unknown ext":      wrap(`<info><d:info xmlns:d="urn:ietf:params:xml:ns:domain-1.0"><d:name>outlook-verify.example</d:name></d:info></info><extension><x:y xmlns:x="urn:x"/></extension>`),
 	"rgp not asked":    strings.Replace(domainUpdate(``), "</update><clTRID>", `</update><extension><r:update xmlns:r="urn:ietf:params:xml:ns:rgp-1.0"><r:restore op="request"/></r:update></extension><clTRID>`, 1),
 	"contact":          wrap(`<info><c:info xmlns:c="urn:ietf:params:xml:ns:contact-1.0"><c:id>x</c:id></c:info></info>`),
-	"delete":           wrap(`<delete><d:delete xmlns:d="urn:ietf:params:xml:ns:domain-1.0"><d:name>outlook-verify.example</d:name></d:delete></delete>`),
+	"renew":            wrap(`<renew><d:renew xmlns:d="urn:ietf:params:xml:ns:domain-1.0"><d:name>outlook-verify.example</d:name><d:curExpDate>2027-01-01</d:curExpDate></d:renew></renew>`),
 	"unknown verb":     wrap(`<destroy/>`),
 	"empty":            wrap(``),
 	"login again":      login,
@@ -229,7 +229,7 @@ var badFrames = map[string]string{
 }
 
 var badCodes = map[string]string{"status before ns": "2001", "rem before add": "2001", "status ok": "2306", "server status": "2306", "nothing": "2003", "foreign element": "2001", "unknown ext": "2103", "rgp not asked": "2103",
-	"contact": "2307", "delete": "2101", "unknown verb": "2000", "empty": "2000", "login again": "2002", "not XML": "2001", "entity": "2001", "other root": "2001", "id too short": "2001", "poll op": "2001", "ack of nothing": "2003",
+	"contact": "2307", "renew": "2101", "unknown verb": "2000", "empty": "2000", "login again": "2002", "not XML": "2001", "entity": "2001", "other root": "2001", "id too short": "2001", "poll op": "2001", "ack of nothing": "2003",
 	"bad name": "2005", "bad DS": "2005", "not all": "2001"}
 
 // exchange logs in, sends one frame, and gives what comes back.

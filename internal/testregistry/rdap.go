@@ -142,6 +142,9 @@ func (r *Registry) rdapBody(d *Domain) obj {
 	for _, s := range d.AllStatuses() {
 		statuses = append(statuses, rdapStatus(s))
 	}
+	if st := r.grace(d); st == "redemptionPeriod" {
+		statuses = append(statuses, rdapStatus(st))
+	}
 	skew := r.cfg.Faults.ClockSkew
 	events := []obj{{"eventAction": "registration", "eventDate": d.Created.Format(time.RFC3339)}, {"eventAction": "expiration", "eventDate": d.Expiry.Format(time.RFC3339)}}
 	if !d.Updated.IsZero() {

@@ -86,6 +86,7 @@ type Domain struct {
 	A          netip.Addr                    `json:"a,omitzero"`         // where the actor's zone points; ActorAddr when zero
 	ActorNS    []impound.Name                `json:"actor_ns,omitempty"` // the name servers at registration
 	Pending    *pending                      `json:"pending,omitempty"`
+	Deleted    time.Time                     `json:"deleted,omitzero"` // since then out of the zone, and for Config.Redemption until it comes free
 }
 
 // Host is a host object.
@@ -144,6 +145,10 @@ type Config struct {
 	// Hosts are addresses of name servers outside of the TLDs, which only the
 	// resolver needs.
 	Hosts map[impound.Name][]netip.Addr
+	// Redemption is how long a deleted name can't be registered anew; 0 is the
+	// 35 days that most registries have (RFC 3915: 30 of redemption, 5 of
+	// pendingDelete).
+	Redemption time.Duration
 	// Sign has the parent zones signed with DNSSEC; Dir/trust-anchors is for
 	// validating resolvers.
 	Sign   bool
@@ -437,7 +442,7 @@ func (r *Registry) Register(domains ...Domain) error {
 	defer r.mu.Unlock()
 	now := r.cfg.Now().UTC()
 	var recs []record
-	made := map[impound.Name]bool{}
+	made, contacts := map[impound.Name]bool{}, map[string]bool{}
 	for _, d := range domains {
 		if _, ok := r.st.domains[d.Name]; ok || made[d.Name] {
 			continue
@@ -472,6 +477,11 @@ func (r *Registry) Register(domains ...Domain) error {
 		d.Updated, d.UpdatedBy, d.Pending = time.Time{}, "", nil
 		d.ROID, d.ActorNS = r.roid("D"), slices.Clone(d.NS)
 		made[d.Name] = true
+		var owner *record
+		if d.Registrant, owner = r.contactFor(d.Registrant, d.Registrar, d.Created); owner != nil && !contacts[d.Registrant] {
+			contacts[d.Registrant] = true
+			recs = append(recs, *owner)
+		}
 		for _, ns := range d.NS {
 			if _, ok := r.st.hosts[ns]; ok || made[ns] && ns != d.Name {
 				continue
@@ -547,6 +557,9 @@ func (d *Domain) AllStatuses() []string {
 	if d.Pending != nil {
 		out = append(out, "pendingUpdate")
 	}
+	if !d.Deleted.IsZero() {
+		out = append(out, "pendingDelete")
+	}
 	if len(out) == 0 {
 		out = append(out, "ok")
 	}
@@ -556,7 +569,7 @@ func (d *Domain) AllStatuses() []string {
 
 // inZone says whether the parent zone delegates d.
 func (d *Domain) inZone() bool {
-	return len(d.NS) > 0 && !slices.Contains(d.Statuses, "clientHold") && !slices.Contains(d.Statuses, "serverHold")
+	return len(d.NS) > 0 && d.Deleted.IsZero() && !slices.Contains(d.Statuses, "clientHold") && !slices.Contains(d.Statuses, "serverHold")
 }
 
 // withActor says whether d is still delegated to the servers it began with.

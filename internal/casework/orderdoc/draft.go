@@ -114,6 +114,15 @@ func Draft(c impound.Case, o impound.Order) []byte {
 	} else {
 		p("acts:   # REQUIRED: what is ordered for each name: lock, nameservers with remove_ds, sinkhole; or hold\n")
 	}
+	if r := o.Release; r != nil {
+		p("# The return clause: how names may be let go.\nrelease:\n  how: [%s]\n", strings.Join(r.How, ", "))
+		if !r.Until.IsZero() {
+			p("  until: %s\n", r.Until.UTC().Format(time.RFC3339Nano))
+		}
+		field("  ", "clause", r.Clause, "the clause of the paper that says so")
+	} else {
+		p("# release:   optional: how (restore, expire, delete), until and clause of the paper; without it at_end says it, and only until the order ends\n")
+	}
 	if c := o.Custody; c != nil {
 		p("# Of the registrations while the order runs. Shown and watched; a transfer or a payment is made by hand.\ncustody:\n")
 		field("  ", "transfer_to", c.TransferTo, "optional: registrar of record to be")

@@ -469,6 +469,7 @@ func TestDraftHoldsEveryField(t *testing.T) {
 		Parties:   impound.Parties{Requesting: "R", Defendants: []string{"John Does 1-2"}, Counsel: "C", Technical: "T"},
 		Recipient: impound.Recipient{Name: "Registry", Role: "registry", IANAID: 9, Contact: "desk"}, Acts: acts,
 		Custody:  &impound.Custody{TransferTo: "Registrar of last resort", TransferID: 2482, RenewalBy: "requesting party", NoRelease: true, Escrow: "exhibit 3"},
+		Release:  &impound.ReleaseTerms{How: []string{"restore"}, Until: day(60), Clause: "9"},
 		Rights:   &impound.Rights{Contest: "write to the clerk: 14 days", ContestDays: 14, Notice: "by mail", Bond: "10,000"},
 		Sinkhole: impound.SinkTerms{Capture: impound.CaptureContact, Notice: "text", RetentionDays: 90, Certificates: impound.CertsACME, KeepBits4: 24, KeepBits6: 48, DMARCReports: "dmarc@unit.example"},
 		Appendices: []impound.Appendix{{ID: "A", Count: 1, Names: []impound.OrderName{{Name: impound.MustName("outlook-verify.net"), Exhibit: "7", Acts: &acts,

@@ -136,6 +136,7 @@ func mandates(names, sink []impound.Name, role string, locks []string) (redirect
 			Issued:    ordered, From: ordered, Until: ordered.AddDate(1, 0, 0), AtEnd: "restore",
 			Parties:   impound.Parties{Requesting: "Practice", Technical: "desk@practice.example"},
 			Recipient: impound.Recipient{Name: "Practice", Role: role}, Acts: a,
+			Release:    &impound.ReleaseTerms{How: []string{impound.ReleaseRestore, impound.ReleaseExpire, impound.ReleaseDelete}, Clause: "9"},
 			Appendices: []impound.Appendix{{ID: "A", Count: len(names)}},
 		}
 		for _, n := range names {
@@ -146,7 +147,7 @@ func mandates(names, sink []impound.Name, role string, locks []string) (redirect
 		}
 		return o.Authorize(keys, nil)
 	}
-	if redirect, err = prove("SUITE-1", impound.Acts{Nameservers: sink, RemoveDS: true, Lock: locks}); err != nil {
+	if redirect, err = prove("SUITE-1", impound.Acts{Nameservers: sink, RemoveDS: true, Lock: locks, Registrant: "the custodian"}); err != nil {
 		return nil, nil, err
 	}
 	hold, err = prove("SUITE-2", impound.Acts{Hold: true, Lock: locks})
@@ -304,7 +305,10 @@ func after(st seizure.State, c seizure.Change) seizure.State {
 	drop := func(in, out []string) []string {
 		return slices.DeleteFunc(slices.Clone(in), func(x string) bool { return slices.Contains(out, x) })
 	}
-	v := seizure.RegistryView{Exists: st.Exists, ID: st.ID, Sponsor: st.Sponsor, DS: st.DS}
+	v := seizure.RegistryView{Exists: st.Exists, ID: st.ID, Sponsor: st.Sponsor, DS: st.DS, Registrant: st.Registrant}
+	if c.Registrant != "" {
+		v.Registrant = c.Registrant
+	}
 	v.NS = append(slices.DeleteFunc(slices.Clone(st.NS), func(x impound.Name) bool { return slices.Contains(c.RemNS, x) }), c.AddNS...)
 	v.Status = append(drop(st.Status, c.RemStatus), c.AddStatus...)
 	if c.RemAllDS {
@@ -621,6 +625,59 @@ func level2(t *testing.T, s *suite) {
 			n := s.name(t)
 			s.mustDo(t, seizure.Change{Name: n, RemAllDS: true})
 			s.claim("act " + string(impound.ActRemoveDS))
+		})
+	}
+	if s.can(impound.ActRegistrant) {
+		t.Run("registrant", func(t *testing.T) {
+			n := s.name(t)
+			x := seizure.Contact{Name: "Custody desk", Org: "The Custodian", Street: []string{"1 Main St"}, City: "Redmond", Country: "US", Voice: "+1.5550100", Email: "custody@unit.example"}
+			keeper, ok := s.Conn.(seizure.ContactKeeper)
+			if !ok {
+				t.Fatal("it claims act registrant, and knows no contacts")
+			}
+			if _, there, err := keeper.Contact(t.Context(), x.ID()); err != nil || there {
+				t.Fatalf("the contact is there before it is made: %v %v", there, err)
+			}
+			if _, err := s.do(t, s.Conn, seizure.Change{Name: n, Registrant: x.ID()}); err == nil {
+				t.Error("a name was given to a contact that is not there")
+			}
+			c := seizure.Change{Name: n, CreateContact: &x}
+			a, err := s.do(t, s.Conn, c)
+			if err != nil || len(a.Frames) == 0 {
+				t.Fatalf("%v %+v", err, a)
+			}
+			s.hasNoSecret(t, a.Frames)
+			got, there, err := keeper.Contact(t.Context(), x.ID())
+			if err != nil || !there || got.Email != "" && (got.Email != x.Email || got.Name != x.Name || got.Org != x.Org || got.City != x.City || got.Country != x.Country) {
+				t.Errorf("the contact after it was made: %v %v %+v", err, there, got)
+			}
+			s.mustNot(t, s.Second, "the same contact once more", c)
+			before := look(t, s.Conn, n)
+			st := s.mustDo(t, seizure.Change{Name: n, Registrant: x.ID()})
+			if st.Registrant != x.ID() || before.Registrant == st.Registrant {
+				t.Errorf("given to %q, from %q", st.Registrant, before.Registrant)
+			}
+			s.claim("act " + string(impound.ActRegistrant))
+		})
+	}
+	if s.can(impound.ActNameservers) && s.can(impound.ActLock) && s.caps.Whole {
+		t.Run("letting go", func(t *testing.T) {
+			n := s.name(t)
+			locks := []string{"clientDeleteProhibited", "clientTransferProhibited"}
+			c := s.redirection(n, look(t, s.Conn, n))
+			c.AddStatus = locks
+			st := s.mustDo(t, c)
+			s.mustDo(t, seizure.Change{Name: n, RemNS: st.NS, RemStatus: locks, Release: true})
+			if s.can(impound.ActDelete) {
+				if _, err := s.do(t, s.Conn, seizure.Change{Name: n, Delete: true, Release: true}); err != nil {
+					t.Fatal(err)
+				}
+				if st := look(t, s.Conn, n); st.Exists && !slices.Contains(st.Status, "pendingDelete") && !slices.Contains(st.Status, "redemptionPeriod") {
+					t.Errorf("deleted, and it is %+v", st)
+				}
+				s.mustNot(t, s.Second, "deleting it once more", seizure.Change{Name: n, Delete: true, Release: true})
+				s.claim("act " + string(impound.ActDelete))
+			}
 		})
 	}
 	for kind, list := range map[string][]string{"lock": s.caps.Locks, "hold": s.caps.Holds} {

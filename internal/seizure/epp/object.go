@@ -158,13 +158,24 @@ type DomainUpdate struct {
 	HostAttr             bool // send name servers as attributes, as DomainInfo.HostAttr says
 	AddStatus, RemStatus []string
 	RemAllDS             bool   // secDNS:rem all
-	ClTRID               string // 3 to 64 characters; made up when empty
+	Registrant           string // a contact id; "" leaves it
+	// Release says that the order lets the name go: what the update does then
+	// takes a permit for that, and not for the acts one by one.
+	Release bool
+	ClTRID  string // 3 to 64 characters; made up when empty
 }
 
-// Acts gives what u would do, in the order nameservers, hold, lock, remove-ds;
-// each needs a permit.
+// Acts gives what u would do, in the order nameservers, hold, registrant, lock,
+// remove-ds; each needs a permit.
 func (u DomainUpdate) Acts() []impound.Act {
 	var acts []impound.Act
+	if u.Release && len(u.AddNS)+len(u.RemNS)+len(u.AddStatus)+len(u.RemStatus)+len(u.Registrant) > 0 {
+		acts = append(acts, impound.ActRelease)
+		if u.RemAllDS { // nothing that is let go needs it
+			acts = append(acts, impound.ActRemoveDS)
+		}
+		return acts
+	}
 	if len(u.AddNS)+len(u.RemNS) > 0 {
 		acts = append(acts, impound.ActNameservers)
 	}
@@ -178,6 +189,9 @@ func (u DomainUpdate) Acts() []impound.Act {
 	}
 	if hold {
 		acts = append(acts, impound.ActHold)
+	}
+	if u.Registrant != "" {
+		acts = append(acts, impound.ActRegistrant)
 	}
 	if lock {
 		acts = append(acts, impound.ActLock)
@@ -197,6 +211,9 @@ func (u DomainUpdate) validate() error {
 	}
 	if len(u.Acts()) == 0 {
 		return bad("an update that changes nothing")
+	}
+	if r := u.Registrant; r != "" && !contactID(r) {
+		return bad("%q is no contact id: it has 3 to 16 characters", cut(r, 40))
 	}
 	for _, l := range [][]impound.Name{u.AddNS, u.RemNS} {
 		for i, n := range l {
@@ -284,7 +301,7 @@ func anyPermits(permits []impound.Permit, act impound.Act, n impound.Name, now t
 	return err
 }
 
-// frame writes u in the order that the schemas demand: add, rem; in each ns,
+// frame writes u in the order that the schemas demand: add, rem, chg; in each ns,
 // then status; the extension after the command (RFC 5731 3.2.5, RFC 5910 5.2.5).
 func (u DomainUpdate) frame(clTRID string) []byte {
 	var b strings.Builder
@@ -312,6 +329,9 @@ func (u DomainUpdate) frame(clTRID string) []byte {
 	}
 	part("add", u.AddNS, u.AddStatus)
 	part("rem", u.RemNS, u.RemStatus)
+	if u.Registrant != "" {
+		b.WriteString("<domain:chg>" + Tag("domain:registrant", u.Registrant) + "</domain:chg>")
+	}
 	ext := "" // with one, add and rem may both be missing (RFC 5731 3.2.5)
 	if u.RemAllDS {
 		ext = `<secDNS:update xmlns:secDNS="` + NSSecDNS + `"><secDNS:rem><secDNS:all>true</secDNS:all></secDNS:rem></secDNS:update>`
