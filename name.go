@@ -33,6 +33,49 @@ var refang = strings.NewReplacer(
 // label in front. The error is an [Error] of KindInvalid that says which rule
 // the input breaks.
 func ParseName(in string) (Name, error) {
+	if canonical(in) {
+		return Name{in}, nil
+	}
+	return parseName(in)
+}
+
+// canonical says that in is a name in its one spelling already, and a plain one:
+// nothing to refang, to map or to decode. Large orders hold nothing else, and are
+// read at each start of the program. What it is unsure of it leaves to the whole
+// reading.
+func canonical(in string) bool {
+	if len(in) > 253 {
+		return false
+	}
+	label, digits := 0, true // octets of this label so far, and whether all are digits
+	for i := range len(in) {
+		switch c := in[i]; {
+		case c >= 'a' && c <= 'z':
+			digits = false
+		case c >= '0' && c <= '9':
+		case c == '-':
+			// Third and fourth, hyphens mean something to IDNA.
+			if label == 0 || i+1 == len(in) || in[i+1] == '.' || label == 3 && in[i-1] == '-' {
+				return false
+			}
+			digits = false
+		case c == '.':
+			if label == 0 {
+				return false
+			}
+			label, digits = 0, true
+			continue
+		default:
+			return false
+		}
+		if label++; label > 63 {
+			return false
+		}
+	}
+	return label > 0 && !digits
+}
+
+func parseName(in string) (Name, error) {
 	if len(in) > 8192 {
 		return Name{}, nameErr(in[:40]+"...", "is %d octets long: no name or URL that can be read is that long", len(in))
 	}

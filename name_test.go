@@ -132,3 +132,33 @@ func FuzzParseName(f *testing.F) {
 		}
 	})
 }
+
+// FuzzCanonicalName: what is taken for a name as it stands is what the whole
+// reading makes of it.
+func FuzzCanonicalName(f *testing.F) {
+	for _, s := range []string{"example.org", "localhost", "a--b.c", "ab--c.d", "xn--e1afmkfd.xn--p1ai", "1.2.3.4", "a.1", "a.1b", "-a.b", "a-.b", "a.-b", "a..b", ".a", "a.", "a_b.c", "A.b", "", "0x7f.1a", "1.2.3.4.5a", "a-b.c-d", "a.b-", "m-1.x"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if !canonical(s) {
+			return
+		}
+		n, err := parseName(s)
+		if err != nil || n.a != s {
+			t.Errorf("%q is taken as it stands, and read as %q, %v", s, n.a, err)
+		}
+	})
+}
+
+// TestCanonicalName: the ordinary spelling takes the short way, so that an order
+// of 10,000 names is read in time.
+func TestCanonicalName(t *testing.T) {
+	for s, want := range map[string]bool{
+		"account-00077-verify.example": true, "a.b.c.d": true, "1a.2b": true, strings.Repeat("a", 63) + ".b": true,
+		strings.Repeat("a", 64) + ".b": false, strings.Repeat("a.", 126) + "ab": false, "ab--c.d": false, "a-.b": false, "a.b-": false, "a.12": false, "a_b.c": false, "a.b.": false, "": false,
+	} {
+		if canonical(s) != want {
+			t.Errorf("canonical(%q) is %v", s, !want)
+		}
+	}
+}
