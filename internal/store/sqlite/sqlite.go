@@ -258,11 +258,11 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if x.failed != nil { // fn swallowed an error of the engine: half a change must not stay
 		return x.failed
 	}
-	if !x.changed {
+	if len(x.changed) == 0 {
 		return nil
 	}
-	if _, err := t.ExecContext(ctx, "UPDATE meta SET value=value+1 WHERE key='version'"); err != nil {
-		return s.fault("write", err)
+	if err := x.grow(); err != nil {
+		return err
 	}
 	if err := t.Commit(); err != nil {
 		return s.fault("write", err)
@@ -275,8 +275,92 @@ type tx struct {
 	ctx     context.Context
 	t       *sql.Tx
 	writes  bool
-	changed bool
+	changed map[string]bool // kinds
 	failed  error
+}
+
+// touch notes that a document of kind changed.
+func (x *tx) touch(kind string) {
+	if x.changed == nil {
+		x.changed = map[string]bool{}
+	}
+	x.changed[kind] = true
+}
+
+// grow moves the version on, and that of the kinds that changed. "kinds" is up to
+// which version kinds were noted: where it lags, an older program wrote, which
+// noted none, and "kinds-floor" says that every kind may have changed until then.
+func (x *tx) grow() error {
+	m, err := x.s.meta(x.ctx, x.t, "version", "kinds")
+	if err != nil {
+		return err
+	}
+	set := func(key string, v int64) {
+		if err == nil {
+			_, err = x.t.ExecContext(x.ctx, "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value=excluded.value", key, v)
+		}
+	}
+	v := m["version"]
+	if m["kinds"] != v {
+		set("kinds-floor", v)
+	}
+	set("version", v+1)
+	set("kinds", v+1)
+	for k := range x.changed {
+		set("kind/"+k, v+1)
+	}
+	if err != nil {
+		return x.s.fault("write", err)
+	}
+	return nil
+}
+
+// meta reads numbers of the table meta; what is not there is left out.
+func (s *Store) meta(ctx context.Context, q interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}, keys ...string) (map[string]int64, error) {
+	args := make([]any, len(keys))
+	for i, k := range keys {
+		args[i] = k
+	}
+	rows, err := q.QueryContext(ctx, "SELECT key, value FROM meta WHERE key IN (?"+strings.Repeat(",?", len(keys)-1)+")", args...)
+	if err != nil {
+		return nil, s.fault("read", err)
+	}
+	defer rows.Close()
+	out := map[string]int64{}
+	for rows.Next() {
+		var k string
+		var v int64
+		if err := rows.Scan(&k, &v); err != nil {
+			return nil, s.fault("read", err)
+		}
+		out[k] = v
+	}
+	if err := rows.Err(); err != nil {
+		return nil, s.fault("read", err)
+	}
+	return out, nil
+}
+
+// VersionOf is what [store.VersionOf] asks.
+func (s *Store) VersionOf(ctx context.Context, kinds ...string) (string, error) {
+	keys := []string{"version", "kinds", "kinds-floor"}
+	for _, k := range kinds {
+		keys = append(keys, "kind/"+k)
+	}
+	m, err := s.meta(ctx, s.r, keys...)
+	if err != nil {
+		return "", err
+	}
+	if m["kinds"] != m["version"] {
+		return fmt.Sprint(m["version"]), nil
+	}
+	w := "kinds"
+	for _, k := range kinds {
+		w += fmt.Sprintf(" %d", max(m["kind/"+k], m["kinds-floor"]))
+	}
+	return w, nil
 }
 
 // fault notes an engine's error, so that the transaction can't be committed.
@@ -288,8 +372,11 @@ func (x *tx) fault(do string, err error) error {
 	return err
 }
 
-const docColumns = `d.id, d.rev, d.updated, d.body,
+const (
+	bareColumns = `d.id, d.rev, d.updated, d.body, '{}'`
+	docColumns  = `d.id, d.rev, d.updated, d.body,
 	(SELECT json_group_object(i.field, i.value) FROM doc_index i WHERE i.kind=d.kind AND i.id=d.id)`
+)
 
 func scan(kind string, row interface{ Scan(...any) error }) (store.Doc, error) {
 	d := store.Doc{Kind: kind}
@@ -363,7 +450,7 @@ func (x *tx) Put(d store.Doc) (int64, error) {
 			return 0, x.fault("write", err)
 		}
 	}
-	x.changed = true
+	x.touch(d.Kind)
 	return stored + 1, nil
 }
 
@@ -387,7 +474,7 @@ func (x *tx) Delete(kind, id string, rev int64) error {
 	if _, err := x.t.ExecContext(x.ctx, "DELETE FROM docs WHERE kind=? AND id=?", kind, id); err != nil {
 		return x.fault("write", err)
 	}
-	x.changed = true
+	x.touch(kind)
 	return nil
 }
 
@@ -407,7 +494,11 @@ func (x *tx) List(q store.Query) ([]store.Doc, error) {
 	if q.Field != "" {
 		col = "x.id"
 	}
-	stmt := "SELECT " + docColumns + " " + from
+	columns := docColumns
+	if q.Bare {
+		columns = bareColumns
+	}
+	stmt := "SELECT " + columns + " " + from
 	if q.After != "" {
 		stmt += " AND " + col + ">?"
 		args = append(args, q.After)
@@ -446,6 +537,37 @@ func (x *tx) Count(q store.Query) (int, error) {
 		return 0, x.fault("read", err)
 	}
 	return n, nil
+}
+
+// CountBy is what [store.CountBy] asks: the index alone is read.
+func (x *tx) CountBy(q store.Query, field string) (map[string]int, error) {
+	if err := store.CheckQuery(q); err != nil {
+		return nil, err
+	}
+	stmt, args := "SELECT y.value, count(*) FROM doc_index y WHERE y.kind=? AND y.field=? GROUP BY y.value", []any{q.Kind, field}
+	if q.Field != "" {
+		stmt = `SELECT y.value, count(*) FROM doc_index x JOIN doc_index y ON y.kind=x.kind AND y.id=x.id AND y.field=?
+			WHERE x.kind=? AND x.field=? AND x.value=? GROUP BY y.value`
+		args = []any{field, q.Kind, q.Field, q.Value}
+	}
+	rows, err := x.t.QueryContext(x.ctx, stmt, args...)
+	if err != nil {
+		return nil, x.fault("read", err)
+	}
+	defer rows.Close()
+	out := map[string]int{}
+	for rows.Next() {
+		var v string
+		var n int
+		if err := rows.Scan(&v, &n); err != nil {
+			return nil, x.fault("read", err)
+		}
+		out[v] = n
+	}
+	if err := rows.Err(); err != nil {
+		return nil, x.fault("read", err)
+	}
+	return out, nil
 }
 
 func code(err error) int {

@@ -439,3 +439,35 @@ func BenchmarkList(b *testing.B) {
 		}
 	}
 }
+
+// TestVersionOfOlderWriter: a program that notes no kinds wrote in between; what
+// was kept of any kind is stale then.
+func TestVersionOfOlderWriter(t *testing.T) {
+	path := place(t)
+	s := open(t, path, nil)
+	defer s.Close()
+	put(t, s, store.Doc{Kind: "k", ID: "1"})
+	of := func() string {
+		v, err := store.VersionOf(ctx, s, "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	was := of()
+	if _, err := raw(t, path).Exec("UPDATE meta SET value=value+1 WHERE key='version'"); err != nil {
+		t.Fatal(err)
+	}
+	if of() == was {
+		t.Error("the older program's change doesn't show")
+	}
+	put(t, s, store.Doc{Kind: "other", ID: "1"})
+	if of() == was {
+		t.Error("the older program's change is forgotten after the next of ours")
+	}
+	now := of()
+	put(t, s, store.Doc{Kind: "other", ID: "2"})
+	if of() != now {
+		t.Error("every change counts as one of every kind")
+	}
+}

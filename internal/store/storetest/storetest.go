@@ -38,6 +38,8 @@ func Run(t *testing.T, place func(t testing.TB) string, open Opener) {
 	t.Run("Reopen", func(t *testing.T) { reopen(t, place, open) })
 	t.Run("Cancel", func(t *testing.T) { cancel(t, place, open) })
 	t.Run("Helpers", func(t *testing.T) { helpers(t, place, open) })
+	t.Run("LongLists", func(t *testing.T) { longLists(t, place, open) })
+	t.Run("KindVersions", func(t *testing.T) { kindVersions(t, place, open) })
 	t.Run("Model", func(t *testing.T) { model(t, place, open) })
 }
 
