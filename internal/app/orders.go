@@ -287,19 +287,16 @@ func (s *System) noteSeized(ctx context.Context, orderID string, res seizure.Res
 // noteState sets the state of a name unless it is further on its way already, or
 // contested: that counsel alone ends.
 func (s *System) noteState(ctx context.Context, caseID string, n impound.Name, state impound.DomainState, why string) error {
-	k, err := s.Casework.Case(ctx, caseID)
-	if err != nil {
+	d, err := s.Casework.Domain(ctx, caseID, n)
+	if impound.KindOf(err) == impound.KindNotFound {
+		_, err = s.Casework.Head(ctx, caseID) // an order may hold what its case doesn't
 		return err
 	}
-	for _, d := range k.Domains {
-		if d.Name == n {
-			if d.State == state || d.State == impound.StateContested || state == impound.StateSeized && d.State == impound.StateSinkholed {
-				return nil
-			}
-			if err := s.Casework.SetState(context.WithoutCancel(ctx), casework.System, caseID, n, state, why); err != nil {
-				return fmt.Errorf("couldn't note the state of %s: %w", n.Defanged(), err)
-			}
-		}
+	if err != nil || d.State == state || d.State == impound.StateContested || state == impound.StateSeized && d.State == impound.StateSinkholed {
+		return err
+	}
+	if err := s.Casework.SetState(context.WithoutCancel(ctx), casework.System, caseID, n, state, why); err != nil {
+		return fmt.Errorf("couldn't note the state of %s: %w", n.Defanged(), err)
 	}
 	return nil
 }

@@ -90,32 +90,43 @@ func (s *Service) Candidates(ctx context.Context, f CandidateFilter) ([]impound.
 	if err != nil {
 		return nil, err
 	}
-	err = s.cfg.Store.View(ctx, func(tx store.Tx) error {
-		q := store.Query{Kind: kindCandidate}
-		switch {
-		case f.Status != "" && len(x.Hidden()) == 0: // else what is promoted may be shown as open
-			q.Field, q.Value = "status", f.Status
-		case f.Brand != "":
-			q.Field, q.Value = "brand", f.Brand
-		}
-		cs, err := store.Values[impound.Candidate](tx, q)
-		for i := range cs {
-			cs[i] = x.candidate(cs[i])
-		}
-		out = cs
-		return err
-	})
+	word, err := s.cands.word(ctx, s.cfg.Store)
 	if err != nil {
 		return nil, err
 	}
-	out = slices.DeleteFunc(out, func(c impound.Candidate) bool {
-		return c.Score < f.MinScore || f.Brand != "" && c.Brand != f.Brand || f.Status != "" && c.Status != f.Status
-	})
-	slices.SortStableFunc(out, func(a, b impound.Candidate) int {
-		return cmp.Or(cmp.Compare(b.Score, a.Score), strings.Compare(a.Name.String(), b.Name.String()))
-	})
-	if f.Limit > 0 && len(out) > f.Limit {
-		out = out[:f.Limit]
+	q := store.Query{Kind: kindCandidate}
+	switch {
+	case f.Status != "" && len(x.Hidden()) == 0: // else what is promoted may be shown as open
+		q.Field, q.Value = "status", f.Status
+	case f.Brand != "":
+		q.Field, q.Value = "brand", f.Brand
+	}
+	all, fresh := s.cands.get(q.Field+" "+q.Value, word)
+	if !fresh {
+		err = s.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
+			all, err = store.Values[impound.Candidate](tx, q)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		slices.SortStableFunc(all, func(a, b impound.Candidate) int {
+			return cmp.Or(cmp.Compare(b.Score, a.Score), strings.Compare(a.Name.String(), b.Name.String()))
+		})
+		for i := range all {
+			all[i].Reasons = slices.Clip(all[i].Reasons)
+		}
+		s.cands.put(q.Field+" "+q.Value, word, all, len(all))
+	}
+	for _, c := range all {
+		c = x.candidate(c)
+		if c.Score < f.MinScore || f.Brand != "" && c.Brand != f.Brand || f.Status != "" && c.Status != f.Status {
+			continue
+		}
+		out = append(out, c)
+		if len(out) == f.Limit { // 0: all
+			break
+		}
 	}
 	return out, nil
 }

@@ -76,23 +76,48 @@ func (s *Service) OpenCase(ctx context.Context, by string, c impound.Case) error
 	})
 }
 
+// wholeCase is a case as the store has it.
+type wholeCase struct {
+	head    impound.Case
+	domains []impound.CaseDomain
+}
+
 // Case gives a case with its names, in the order of their A-labels.
 func (s *Service) Case(ctx context.Context, id string) (impound.Case, error) {
-	var c impound.Case
 	x, err := s.Sight(ctx)
 	if err != nil {
-		return c, err
+		return impound.Case{}, err
 	}
-	err = s.cfg.Store.View(ctx, func(tx store.Tx) error {
-		var err error
-		if c, err = getCase(tx, x, id); err != nil {
+	word, err := s.whole.word(ctx, s.cfg.Store)
+	if err != nil {
+		return impound.Case{}, err
+	}
+	k, fresh := s.whole.get(id, word)
+	// What can't be seen is never taken from what is kept: the answer is that of
+	// a case that isn't there, for the same work.
+	if !fresh || !x.Case(id) {
+		k = wholeCase{}
+		err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
+			var err error
+			if k.head, err = getCase(tx, x, id); err != nil {
+				return err
+			}
+			k.domains, err = readDomains(tx, id)
 			return err
+		})
+		if err != nil {
+			return impound.Case{}, err
 		}
-		c.SealedFor = x.Sealed(id)
-		c.Domains, err = readDomains(tx, id)
-		return err
-	})
-	return c, err
+		for i := range k.domains {
+			clip(&k.domains[i])
+		}
+		k.head.Tasks, k.head.Parties = slices.Clip(k.head.Tasks), slices.Clip(k.head.Parties)
+		s.whole.put(id, word, k, len(k.domains)+1)
+	}
+	c := k.head
+	c.SealedFor, c.Domains = x.Sealed(id), lent(k.domains)
+	c.Tasks, c.Parties = slices.Clone(c.Tasks), slices.Clone(c.Parties)
+	return c, nil
 }
 
 // Cases gives every case without its names, by id.
@@ -113,17 +138,113 @@ func (s *Service) Cases(ctx context.Context) ([]impound.Case, error) {
 	return cs, err
 }
 
-// CountNames counts the names of a case by state.
+// CountNames counts the names of a case by state. It reads none of them.
 func (s *Service) CountNames(ctx context.Context, caseID string) (map[impound.DomainState]int, error) {
-	c, err := s.Case(ctx, caseID)
+	x, err := s.Sight(ctx)
 	if err != nil {
 		return nil, err
 	}
 	out := map[impound.DomainState]int{}
-	for _, d := range c.Domains {
-		out[d.State]++
+	err = s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		if _, err := getCase(tx, x, caseID); err != nil {
+			return err
+		}
+		n, err := store.CountBy(tx, store.Query{Kind: kindDomain, Field: "case", Value: caseID}, "state")
+		for st, k := range n {
+			out[impound.DomainState(st)] = k
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return out, nil
+}
+
+// Head gives a case without its names.
+func (s *Service) Head(ctx context.Context, id string) (impound.Case, error) {
+	x, err := s.Sight(ctx)
+	if err != nil {
+		return impound.Case{}, err
+	}
+	var c impound.Case
+	err = s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		c, err = getCase(tx, x, id)
+		return err
+	})
+	c.SealedFor, c.Domains = x.Sealed(id), nil
+	return c, err
+}
+
+// CaseHead is a case without its names, with how many it has.
+type CaseHead struct {
+	impound.Case
+	Count map[impound.DomainState]int
+}
+
+// CaseHeads gives every case with the number of its names by state, by id.
+func (s *Service) CaseHeads(ctx context.Context) ([]CaseHead, error) {
+	x, err := s.Sight(ctx)
+	if err != nil {
+		return nil, err
+	}
+	word, err := s.heads.word(ctx, s.cfg.Store)
+	if err != nil {
+		return nil, err
+	}
+	all, fresh := s.heads.get("", word)
+	if !fresh {
+		err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
+			cs, err := store.Values[impound.Case](tx, store.Query{Kind: kindCase})
+			if err != nil {
+				return err
+			}
+			all = make([]CaseHead, len(cs))
+			for i, c := range cs {
+				n, err := store.CountBy(tx, store.Query{Kind: kindDomain, Field: "case", Value: c.ID}, "state")
+				if err != nil {
+					return err
+				}
+				c.Domains = nil
+				all[i] = CaseHead{c, make(map[impound.DomainState]int, len(n))}
+				for st, k := range n {
+					all[i].Count[impound.DomainState(st)] = k
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		s.heads.put("", word, all, 1)
+	}
+	out := make([]CaseHead, 0, len(all))
+	for _, h := range all {
+		if !x.Case(h.ID) {
+			continue
+		}
+		h.SealedFor, h.Count = x.Sealed(h.ID), cloneMap(h.Count)
+		h.Tasks, h.Parties = slices.Clone(h.Tasks), slices.Clone(h.Parties)
+		out = append(out, h)
+	}
+	return out, nil
+}
+
+// Domain gives one name of a case.
+func (s *Service) Domain(ctx context.Context, caseID string, n impound.Name) (impound.CaseDomain, error) {
+	x, err := s.Sight(ctx)
+	if err != nil {
+		return impound.CaseDomain{}, err
+	}
+	var d impound.CaseDomain
+	err = s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		if _, err := getCase(tx, x, caseID); err != nil {
+			return err
+		}
+		d, _, err = getDomain(tx, x, caseID, n)
+		return err
+	})
+	return d, err
 }
 
 // getCase gives the case when x holds it. One that is sealed to x and one that is

@@ -118,6 +118,10 @@ type Service struct {
 	docs   map[string]*filedOrder      // by the hashes of their artefacts
 	sights map[string]*keptSight       // hidden names by person
 
+	whole memo[wholeCase]
+	heads memo[[]CaseHead]
+	cands memo[[]impound.Candidate]
+
 	locks locks
 	used  sync.Map // token id -> the minute that was noted last
 }
@@ -139,7 +143,10 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Tool == "" {
 		cfg.Tool = "impound"
 	}
-	return &Service{cfg: cfg, ledger: newLedger(cfg.Evidence), cache: map[string]*impound.Mandate{}, docs: map[string]*filedOrder{}}, nil
+	return &Service{cfg: cfg, ledger: newLedger(cfg.Evidence), cache: map[string]*impound.Mandate{}, docs: map[string]*filedOrder{},
+		whole: memo[wholeCase]{kinds: []string{kindCase, kindDomain}, most: mostNames},
+		heads: memo[[]CaseHead]{kinds: []string{kindCase, kindDomain}, most: 1},
+		cands: memo[[]impound.Candidate]{kinds: []string{kindCandidate}, most: mostNames}}, nil
 }
 
 func (s *Service) now() time.Time { return s.cfg.Now().UTC().Truncate(time.Microsecond) }

@@ -53,7 +53,7 @@ func (e *env) objectCmds() []*cobra.Command {
 	})
 	list := verb("list CASE", "the tasks of a case", "  impound case task list APT35-2019\n  impound case task list APT35-2019 --json", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
-			k, err := s.Casework.Case(ctx, args[0])
+			k, err := s.Casework.Head(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -102,7 +102,7 @@ func (e *env) objectCmds() []*cobra.Command {
 	marking(padd)
 	plist := verb("list CASE", "the parties of a case", "  impound case party list APT35-2019\n  impound case party list APT35-2019 --json", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
-			k, err := s.Casework.Case(ctx, args[0])
+			k, err := s.Casework.Head(ctx, args[0])
 			if err != nil {
 				return err
 			}

@@ -355,21 +355,21 @@ func (e *env) caseCmd() *cobra.Command {
 	open.Flags().StringVar(&tlp, "tlp", "amber", "clear, green, amber, amber+strict or red")
 	list := verb("list", "all cases", "  impound case list\n  impound case list --json", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
-			cases, err := s.Casework.Cases(ctx)
-			if err != nil {
-				return err
-			}
 			if e.asJSON {
-				return e.json(cases)
-			}
-			var rows [][]string
-			for _, k := range cases {
-				counts, err := s.Casework.CountNames(ctx, k.ID)
+				cases, err := s.Casework.Cases(ctx)
 				if err != nil {
 					return err
 				}
+				return e.json(cases)
+			}
+			cases, err := s.Casework.CaseHeads(ctx)
+			if err != nil {
+				return err
+			}
+			var rows [][]string
+			for _, k := range cases {
 				n := 0
-				for _, v := range counts {
+				for _, v := range k.Count {
 					n += v
 				}
 				rows = append(rows, []string{k.ID, k.Title, k.Actor, string(k.TLP), strconv.Itoa(n), k.Owner, utc(k.Opened)})
