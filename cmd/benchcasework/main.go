@@ -23,6 +23,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"time"
@@ -41,7 +42,19 @@ func main() {
 	domains := flag.Int("domains", 10_000, "names of the case")
 	bin := flag.String("impound", "bin/impound", "the program to measure")
 	rounds := flag.Int("rounds", 3, "how often each is measured; the median counts")
+	prof := flag.String("cpuprofile", "", "write a CPU profile of making the state")
 	flag.Parse()
+	if *prof != "" {
+		f, err := os.Create(*prof)
+		if err == nil {
+			err = pprof.StartCPUProfile(f)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "benchcasework:", err)
+			os.Exit(1)
+		}
+		defer pprof.StopCPUProfile()
+	}
 	if err := run(context.Background(), *state, *fill, *entries, *domains, *bin, *rounds); err != nil {
 		fmt.Fprintln(os.Stderr, "benchcasework:", err)
 		os.Exit(1)

@@ -110,11 +110,11 @@ func putDomain(tx store.Tx, caseID string, rev int64, d impound.CaseDomain) erro
 	if full == nil {
 		return nil
 	}
-	_, vrev, err := store.Get[[]impound.GateVerdict](tx, kindVerdicts, id)
+	was, err := tx.Get(kindVerdicts, id) // for its revision
 	if err != nil && impound.KindOf(err) != impound.KindNotFound {
 		return err
 	}
-	_, err = store.Put(tx, kindVerdicts, id, vrev, full, nil)
+	_, err = store.Put(tx, kindVerdicts, id, was.Rev, full, nil)
 	return err
 }
 

@@ -1,10 +1,12 @@
 package casework
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -409,6 +411,10 @@ func (s *Service) record(ctx context.Context, by string, view ledgerView, rep Or
 	if err != nil {
 		return impound.Errorf(impound.KindOf(err), "couldn't keep the order's document: %w", err)
 	}
+	signed, err := s.keepSigned(ctx, o, rep.Hash, impound.Artefact{Kind: "order-signed", Media: "application/json", Case: o.Case, Source: "what was signed of " + o.ID, Tool: s.cfg.Tool, By: by, At: now})
+	if err != nil {
+		return err
+	}
 	gr := gateReport{Order: o.ID, Hash: rep.Hash}
 	for _, n := range rep.Names {
 		gr.Names = append(gr.Names, gateReportRow{n.Name, n.Verdicts})
@@ -439,14 +445,63 @@ func (s *Service) record(ctx context.Context, by string, view ledgerView, rep Or
 	for _, n := range blocked[:min(len(blocked), 50)] {
 		shown = append(shown, n.String())
 	}
-	return s.decide(ctx, impound.Entry{
+	e := impound.Entry{
 		ID: WhatOrderFile + ":" + o.ID, By: by, At: now, What: WhatOrderFile, Case: o.Case, Order: o.ID,
 		Detail: map[string]string{
 			"document": art.Hash, "hash": rep.Hash, "gates": gates.Hash, "gates_blocking": stops.Hash, "signers": strings.Join(rep.Signers, " "),
 			"names": fmt.Sprint(len(rep.Names)), "blocked": fmt.Sprint(len(blocked)), "blocked_names": strings.Join(shown, " "),
 			"from": o.From.Format(time.RFC3339), "until": o.Until.Format(time.RFC3339),
 		},
-	})
+	}
+	if signed != "" {
+		e.Detail["signatures"] = signed
+	}
+	return s.decide(ctx, e)
+}
+
+// maxSignatures bounds what an entry says of signatures (octets).
+const maxSignatures = 16 << 10
+
+// keepSigned keeps the octets whose hash people signed, the order's canonical
+// JSON, as an artefact: its name in the evidence log is that very hash. It gives
+// the signatures for the order's entry. Reading an order back from the two takes
+// a tenth of what its document takes, and needs no more faith: the hash is the
+// signed one, and the signatures are proven anew each time. It gives "" where
+// that would not give the same order back; then the document is read.
+func (s *Service) keepSigned(ctx context.Context, o *impound.Order, hash string, a impound.Artefact) (string, error) {
+	b, err := impound.CanonicalJSON(o)
+	if err != nil {
+		return "", err
+	}
+	sigs, err := json.Marshal(o.Signatures)
+	if err != nil {
+		return "", impound.Errorf(impound.KindInternal, "couldn't encode the signatures: %w", err)
+	}
+	back, err := readSigned(b, string(sigs))
+	if err != nil || len(sigs) > maxSignatures || impound.HashBytes(b) != hash || back.Hash() != hash || len(back.Signatures) != len(o.Signatures) {
+		s.cfg.Log.Warn("an order is read from its document each time: what was signed doesn't give it back", "order", o.ID, "err", err)
+		return "", nil
+	}
+	if _, err := s.cfg.Evidence.Capture(ctx, a, b); err != nil {
+		return "", impound.Errorf(impound.KindOf(err), "couldn't keep what was signed of the order: %w", err)
+	}
+	return string(sigs), nil
+}
+
+// readSigned reads an order from what [Service.keepSigned] kept. It is as strict
+// as the reader of documents: a field that this version doesn't know could forbid
+// something.
+func readSigned(data []byte, signatures string) (*impound.Order, error) {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	o := &impound.Order{}
+	if err := d.Decode(o); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errors.New("something follows the order")
+	}
+	return o, json.Unmarshal([]byte(signatures), &o.Signatures)
 }
 
 func filepathBase(p string) string {
@@ -619,12 +674,14 @@ func (s *Service) filed(f filing) (*filedOrder, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, err := orderdoc.Parse(f.entry.Order, data)
-	if err != nil {
-		return nil, err
-	}
-	if o.ID != f.entry.Order || o.Hash() != f.hash {
-		return nil, impound.Errorf(impound.KindInternal, "the entry of order %s names the document of another order (%s)", f.entry.Order, o.ID)
+	o := s.signed(f)
+	if o == nil {
+		if o, err = orderdoc.Parse(f.entry.Order, data); err != nil {
+			return nil, err
+		}
+		if o.ID != f.entry.Order || o.Hash() != f.hash {
+			return nil, impound.Errorf(impound.KindInternal, "the entry of order %s names the document of another order (%s)", f.entry.Order, o.ID)
+		}
 	}
 	hash := f.gates
 	if f.stops != "" {
@@ -665,6 +722,25 @@ func (s *Service) filed(f filing) (*filedOrder, error) {
 	s.docs[key] = d
 	s.mu.Unlock()
 	return d, nil
+}
+
+// signed gives the order from the octets whose hash people signed; nil where they
+// were not kept, or are damaged: then its document says the same. The signatures
+// are proven by whoever makes a mandate of it.
+func (s *Service) signed(f filing) *impound.Order {
+	sigs := f.entry.Detail["signatures"]
+	if sigs == "" {
+		return nil
+	}
+	b, err := s.artefact(f.hash, "what was signed of order "+f.entry.Order)
+	if err == nil {
+		var o *impound.Order
+		if o, err = readSigned(b, sigs); err == nil && o.ID == f.entry.Order {
+			return o
+		}
+	}
+	s.cfg.Log.Warn("what was signed of an order can't be read; its document is", "order", f.entry.Order, "err", err)
+	return nil
 }
 
 // artefact reads an artefact and proves that it is what hash names.
