@@ -38,18 +38,19 @@ var (
 // the methods ask it, and a method that is missing here can't be called (and
 // fails a test).
 var Needs = map[string]Need{
-	"OpenCase":       {Roles: []impound.Role{analyst}},
-	"AddNames":       {Roles: []impound.Role{analyst}},
-	"AddNamesFrom":   {Roles: []impound.Role{analyst}},
-	"SetState":       {Roles: []impound.Role{analyst, operator}, System: true}, // outcomes; the rest takes an analyst
-	"AttachEvidence": {Roles: []impound.Role{analyst}, System: true},
-	"SaveCandidates": {Roles: []impound.Role{analyst, operator}, Unnamed: true},
-	"Promote":        {Roles: []impound.Role{analyst}},
-	"Dismiss":        {Roles: []impound.Role{analyst}},
-	"SaveActor":      {Roles: []impound.Role{analyst}},
-	"ImportActors":   {Roles: []impound.Role{analyst}},
-	"FileOrder":      {Roles: []impound.Role{analyst, counsel}},
-	"Override":       {Roles: []impound.Role{analyst, counsel, impound.RoleApprover}},
+	"OpenCase":        {Roles: []impound.Role{analyst}},
+	"AddNames":        {Roles: []impound.Role{analyst}},
+	"AddNamesFrom":    {Roles: []impound.Role{analyst}},
+	"SetState":        {Roles: []impound.Role{analyst, operator}, System: true}, // outcomes; the rest takes an analyst
+	"AttachEvidence":  {Roles: []impound.Role{analyst}, System: true},
+	"SaveCandidates":  {Roles: []impound.Role{analyst, operator}, Unnamed: true},
+	"QueueCandidates": {Roles: []impound.Role{analyst, operator}, Unnamed: true},
+	"Promote":         {Roles: []impound.Role{analyst}},
+	"Dismiss":         {Roles: []impound.Role{analyst}},
+	"SaveActor":       {Roles: []impound.Role{analyst}},
+	"ImportActors":    {Roles: []impound.Role{analyst}},
+	"FileOrder":       {Roles: []impound.Role{analyst, counsel}},
+	"Override":        {Roles: []impound.Role{analyst, counsel, impound.RoleApprover}},
 
 	"EditCase": {Roles: []impound.Role{analyst, counsel}},
 	"MarkCase": {Roles: []impound.Role{analyst, counsel}},

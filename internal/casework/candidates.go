@@ -30,42 +30,62 @@ func (s *Service) SaveCandidates(ctx context.Context, cands []impound.Candidate)
 	// In portions, so that a person who decides something waits for one only.
 	for part := range slices.Chunk(cands, 500) {
 		n := 0
-		err := s.cfg.Store.Update(ctx, func(tx store.Tx) error {
-			n = 0
-			for _, c := range part {
-				if c.Name.IsZero() {
-					return impound.Errorf(impound.KindInvalid, "a candidate without a name, from %.80q", c.Source)
-				}
-				old, rev, err := store.Get[impound.Candidate](tx, kindCandidate, c.Name.String())
-				switch {
-				case impound.KindOf(err) == impound.KindNotFound:
-					c.Status, c.Case, c.Seen = CandidateOpen, "", c.Seen.UTC()
-					n++
-				case err != nil:
-					return err
-				default:
-					seen := old.Seen
-					if !c.Seen.IsZero() && c.Seen.Before(seen) {
-						seen = c.Seen.UTC()
-					}
-					if c.Score <= old.Score {
-						if seen.Equal(old.Seen) {
-							continue
-						}
-						c = old
-					}
-					c.Seen, c.Status, c.Case = seen, old.Status, old.Case
-				}
-				if err := putCandidate(tx, rev, c); err != nil {
-					return err
-				}
-			}
-			return nil
+		err := s.cfg.Store.Update(ctx, func(tx store.Tx) (err error) {
+			n, err = saveCandidates(tx, part)
+			return err
 		})
 		if err != nil {
 			return added, err
 		}
 		added += n
+	}
+	return added, nil
+}
+
+// QueueCandidates is SaveCandidates in one transaction, in which also is called
+// with how many names were new: watch keeps there how far it has read, so that
+// nothing is skipped and nothing is queued twice.
+func (s *Service) QueueCandidates(ctx context.Context, cands []impound.Candidate, also func(tx store.Tx, added int) error) error {
+	if _, err := s.act(ctx, "QueueCandidates", ""); err != nil {
+		return err
+	}
+	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		n, err := saveCandidates(tx, cands)
+		if err != nil {
+			return err
+		}
+		return also(tx, n)
+	})
+}
+
+func saveCandidates(tx store.Tx, cands []impound.Candidate) (added int, err error) {
+	for _, c := range cands {
+		if c.Name.IsZero() {
+			return 0, impound.Errorf(impound.KindInvalid, "a candidate without a name, from %.80q", c.Source)
+		}
+		old, rev, err := store.Get[impound.Candidate](tx, kindCandidate, c.Name.String())
+		switch {
+		case impound.KindOf(err) == impound.KindNotFound:
+			c.Status, c.Case, c.Seen = CandidateOpen, "", c.Seen.UTC()
+			added++
+		case err != nil:
+			return 0, err
+		default:
+			seen := old.Seen
+			if !c.Seen.IsZero() && c.Seen.Before(seen) {
+				seen = c.Seen.UTC()
+			}
+			if c.Score <= old.Score {
+				if seen.Equal(old.Seen) {
+					continue
+				}
+				c = old
+			}
+			c.Seen, c.Status, c.Case = seen, old.Status, old.Case
+		}
+		if err := putCandidate(tx, rev, c); err != nil {
+			return 0, err
+		}
 	}
 	return added, nil
 }

@@ -76,7 +76,22 @@ type StatusError struct {
 }
 
 func (e *StatusError) Error() string {
-	return fmt.Sprintf("%s answered %d %s", e.URL, e.Code, http.StatusText(e.Code))
+	return fmt.Sprintf("%s answered %d %s", bare(e.URL), e.Code, http.StatusText(e.Code))
+}
+
+// bare leaves out a URL's query, in which a feed's key may stand.
+func bare(u string) string {
+	u, _, _ = strings.Cut(u, "?")
+	return u
+}
+
+// inner takes off net/http's own words, which hold the whole URL.
+func inner(err error) error {
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		return ue.Err
+	}
+	return err
 }
 
 // maxWait bounds what a server can ask for: a Retry-After of a year is no reason
@@ -242,7 +257,7 @@ func (c *Client) once(ctx context.Context, r Request) (res Response, after time.
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return res, 0, fmt.Errorf("couldn't fetch: %w", err)
+		return res, 0, fmt.Errorf("couldn't fetch %s: %w", bare(r.URL), inner(err))
 	}
 	defer resp.Body.Close()
 	switch resp.StatusCode {
@@ -267,7 +282,7 @@ func (c *Client) once(ctx context.Context, r Request) (res Response, after time.
 		z := unzippers.Get().(*gzip.Reader)
 		defer unzippers.Put(z)
 		if err := z.Reset(resp.Body); err != nil {
-			return res, 0, fmt.Errorf("couldn't unpack %s: %w", r.URL, err)
+			return res, 0, fmt.Errorf("couldn't unpack %s: %w", bare(r.URL), err)
 		}
 		body = z
 	}
@@ -282,13 +297,13 @@ func (c *Client) once(ctx context.Context, r Request) (res Response, after time.
 		n, err := body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		if int64(len(buf)) > r.Max {
-			return res, 0, fmt.Errorf("%s is longer than %d octets: %w", r.URL, r.Max, errTooLong)
+			return res, 0, fmt.Errorf("%s is longer than %d octets: %w", bare(r.URL), r.Max, errTooLong)
 		}
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
-			return res, 0, fmt.Errorf("couldn't read %s: %w", r.URL, err)
+			return res, 0, fmt.Errorf("couldn't read %s: %w", bare(r.URL), err)
 		}
 	}
 	return Response{Body: buf, ETag: resp.Header.Get("ETag"), LastModified: resp.Header.Get("Last-Modified")}, 0, nil

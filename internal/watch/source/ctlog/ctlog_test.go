@@ -317,4 +317,3 @@ func must(b []byte, err error) []byte {
 	}
 	return b
 }
-
