@@ -79,12 +79,57 @@ type Config struct {
 	Personal PersonalConfig `yaml:"personal_data,omitempty" json:"personal_data"`
 	// Contest is the public page for those whom an order hits.
 	Contest ContestConfig `yaml:"contest,omitempty" json:"contest"`
+	// Watch says where new names come from, for impound watch run.
+	Watch WatchConfig `yaml:"watch,omitempty" json:"watch"`
 	// Seal says who attests the evidence log, and how often.
 	Seal SealConfig `yaml:"seal,omitempty" json:"seal"`
 	// Routes sends connections meant for one address ("192.0.2.1:53") to
 	// another ("127.0.0.1:5300"). It exists for practice, where name servers
 	// can't sit on port 53; targets off loopback are refused.
 	Routes map[string]string `yaml:"routes,omitempty" json:"routes,omitempty"`
+}
+
+// WatchConfig is where new names come from.
+type WatchConfig struct {
+	// Contact is told to everybody whose servers are read: a mailbox or a web
+	// address of yours. Needed for any server that is not this machine.
+	Contact string `yaml:"contact,omitempty" json:"contact,omitempty"`
+	// Threshold is the least score of a candidate, from 0 to 1. Default: what is
+	// more than a coincidence, as with impound watch screen.
+	Threshold float64 `yaml:"threshold,omitempty" json:"threshold,omitempty"`
+	// Poll is for how long a source that has nothing new is left alone: "2s", the
+	// default.
+	Poll string `yaml:"poll,omitempty" json:"poll,omitempty"`
+	// Rate is how many requests a second one server gets at most. Default 10;
+	// below 0 no limit, for a mirror of your own.
+	Rate float64 `yaml:"rate,omitempty" json:"rate,omitempty"`
+	// Sources are what is read, each from where it was left.
+	Sources []WatchSource `yaml:"sources,omitempty" json:"sources,omitempty"`
+}
+
+// WatchSource is one source; exactly one of LogList, CT, List and Zones is set.
+type WatchSource struct {
+	// Name is what its place is kept under: change it, and it begins anew. A log
+	// list needs none; its logs are called by their addresses.
+	Name string `yaml:"name,omitempty" json:"name,omitempty"`
+	// LogList is a list of Certificate Transparency logs, a file or a URL, such
+	// as https://www.gstatic.com/ct/log_list/v3/log_list.json. Those in it that
+	// are usable, qualified or read-only are read.
+	LogList string `yaml:"log_list,omitempty" json:"log_list,omitempty"`
+	// CT is where one log is read. Key is its public key, base64 of DER. For a
+	// log of static-ct-api, Submission is its other address, its name.
+	CT         string `yaml:"ct,omitempty" json:"ct,omitempty"`
+	Submission string `yaml:"submission,omitempty" json:"submission,omitempty"`
+	Key        string `yaml:"key,omitempty" json:"key,omitempty"`
+	// List is a file of names, a name a line, that may grow; a folder that such
+	// files are put into; or a URL.
+	List string `yaml:"list,omitempty" json:"list,omitempty"`
+	// Zones is a folder of zone files as ICANN's CZDS gives them, TLD.txt.gz:
+	// what they gained since they were last seen is screened.
+	Zones string `yaml:"zones,omitempty" json:"zones,omitempty"`
+	// From is where a log or a zone begins that was never read: "now", the
+	// default; "start"; or, of a log, the number of an entry.
+	From string `yaml:"from,omitempty" json:"from,omitempty"`
 }
 
 // SealConfig is who attests the evidence log as it stands: only the log's name,
@@ -418,6 +463,7 @@ func (c *Config) Check(state string) impound.Problems {
 	ps = append(ps, c.checkContest()...)
 	ps = append(ps, c.checkRole(state)...)
 	ps = append(ps, c.checkCapture()...)
+	ps = append(ps, c.checkWatch()...)
 	for _, a := range c.Sinkhole.Answer {
 		if !a.IsValid() {
 			bad("sinkhole.answer", "write IP addresses", "an empty address")
@@ -499,6 +545,7 @@ func (c *Config) durations() []durationField {
 		{"sinkhole.limits.idle_timeout", c.Sinkhole.Limits.IdleTimeout, "60s", time.Millisecond},
 		{"hub.policy_valid", c.Hub.PolicyValid, "24h", time.Second},
 		{"capture.timeout", c.Capture.Timeout, "20s", time.Millisecond},
+		{"watch.poll", c.Watch.Poll, "2s", 10 * time.Millisecond},
 	}
 }
 

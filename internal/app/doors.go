@@ -428,6 +428,9 @@ var Needs = func() map[string]casework.Need {
 	unnamed("Nightly", impound.RoleOperator, impound.RoleAnalyst, impound.RoleAuditor)
 	unnamed("Share", impound.RoleNotifier, impound.RoleAnalyst, impound.RoleOperator)
 	unnamed("ShareFeed", impound.RoleNotifier, impound.RoleAnalyst, impound.RoleOperator)
+	unnamed("Watch", impound.RoleAnalyst, impound.RoleOperator)
+	unnamed("WatchRelease", impound.RoleAnalyst, impound.RoleOperator)
+	unnamed("WatchStatus", impound.Roles...)
 	unnamed("Verify", impound.Roles...) // to look is everybody's; it notes an outcome in the house's name
 	// The process itself, before anybody asks.
 	unnamed("Start", impound.RoleOperator, impound.RoleAdmin)

@@ -176,7 +176,7 @@ func (e *env) watchCmd() *cobra.Command {
 	})
 	dismiss.Flags().StringVar(&why, "why", "", "the reason")
 	_ = dismiss.MarkFlagRequired("why")
-	return group("watch", "find an actor's names in streams", "  impound watch screen names.txt --keep\n  impound watch list\n  impound watch promote NAME --case APT35", screen, list, promote, dismiss)
+	return group("watch", "find an actor's names in streams", "  impound watch screen names.txt --keep\n  impound watch run\n  impound watch status\n  impound watch list\n  impound watch promote NAME --case APT35", screen, e.watchRunCmd(), e.watchStatusCmd(), e.watchReleaseCmd(), list, promote, dismiss)
 }
 
 // eachName goes on behind a name that fails; some failed is KindPartial.

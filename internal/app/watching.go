@@ -1,0 +1,331 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/impound/impound"
+	"github.com/impound/impound/internal/watch"
+	"github.com/impound/impound/internal/watch/live"
+	"github.com/impound/impound/internal/watch/polite"
+	"github.com/impound/impound/internal/watch/source/ctlog"
+)
+
+// listAge is for how long a log list is used: new logs appear a few times a year.
+const listAge = 24 * time.Hour
+
+// maxListSize bounds a log list that is fetched.
+const maxListSize = 16 << 20
+
+func isURL(s string) bool {
+	return strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://")
+}
+
+// checkWatch finds what is wrong with the sources.
+func (c *Config) checkWatch() impound.Problems {
+	var ps impound.Problems
+	bad := func(where, cure, format string, args ...any) {
+		ps = append(ps, impound.Errorf(impound.KindInvalid, format, args...).At(where).WithCure(cure))
+	}
+	w := c.Watch
+	if w.Threshold < 0 || w.Threshold >= 1 {
+		bad("watch.threshold", "write a number such as 0.5", "%g is no score from 0 to 1", w.Threshold)
+	}
+	names := map[string]bool{}
+	for i, s := range w.Sources {
+		at := fmt.Sprintf("watch.sources[%d]", i)
+		kinds := 0
+		for _, v := range []string{s.LogList, s.CT, s.List, s.Zones} {
+			if v != "" {
+				kinds++
+			}
+		}
+		if kinds != 1 {
+			bad(at, "write one source an entry", "needs exactly one of log_list, ct, list and zones")
+			continue
+		}
+		switch {
+		case s.LogList != "":
+		case s.Name == "":
+			bad(at+".name", "choose a short name", "has no name to keep its place under")
+		case len(s.Name) > 200 || strings.ContainsAny(s.Name, "/\\\x00\n") || strings.HasPrefix(s.Name, "."):
+			bad(at+".name", "choose a short name without slashes", "%q can't be the name of a source", s.Name)
+		case names[s.Name]:
+			bad(at+".name", "choose another", "there are two sources called %s", s.Name)
+		}
+		names[s.Name] = true
+		if s.CT != "" {
+			if !isURL(s.CT) {
+				bad(at+".ct", "write its https address", "%q is no address of a log", s.CT)
+			}
+			if k, err := base64.StdEncoding.DecodeString(s.Key); err != nil || len(k) == 0 {
+				bad(at+".key", "copy it from the log list", "is no public key in base64")
+			}
+		}
+		if _, err := from(s.From); err != nil {
+			bad(at+".from", "write now, start, or the number of an entry", "%q is no place to begin at", s.From)
+		} else if n, _ := from(s.From); n > 0 && s.CT == "" {
+			bad(at+".from", "write now or start", "only a log has numbered entries")
+		}
+		for _, u := range []string{s.CT, s.LogList, s.List} {
+			if !isURL(u) {
+				continue
+			}
+			p, err := url.Parse(u)
+			switch {
+			case err != nil || p.Host == "":
+				bad(at, "write an https address", "%q is no address", u)
+			case loopback(p.Hostname()):
+			case p.Scheme != "https":
+				bad(at, "write https", "%q would be read unprotected", p.Host)
+			case w.Contact == "":
+				bad("watch.contact", "write a mailbox, such as soc@unit.example", "whoever runs %s wants to know whom to write to", p.Host)
+			}
+		}
+	}
+	return ps
+}
+
+// from reads where a source begins.
+func from(s string) (live.From, error) {
+	switch s {
+	case "", "now":
+		return live.Now, nil
+	case "start":
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(s, 10, 40)
+	return live.From(n), err
+}
+
+func (s *System) polite() *polite.Client {
+	ua := "Impound/" + s.opt.Version
+	if c := s.cfg.Watch.Contact; c != "" {
+		ua += " (+" + strings.Map(func(r rune) rune {
+			if r < ' ' || r > '~' || r == '(' || r == ')' {
+				return -1
+			}
+			return r
+		}, c) + ")"
+	}
+	return polite.New(polite.Config{UserAgent: ua, Rate: s.cfg.Watch.Rate})
+}
+
+// sources makes those of the configuration. dynamic says that the list of them
+// can change by itself.
+func (s *System) sources(ctx context.Context, c *polite.Client) (out []live.Source, dynamic bool, err error) {
+	var ps impound.Problems
+	for i, w := range s.cfg.Watch.Sources {
+		start, _ := from(w.From)
+		switch {
+		case w.CT != "":
+			key, _ := base64.StdEncoding.DecodeString(w.Key)
+			info := ctlog.Info{Name: w.Name, Kind: ctlog.RFC6962, URL: w.CT, Key: key}
+			if w.Submission != "" {
+				info.Kind, info.URL, info.Monitor = ctlog.Static, w.Submission, w.CT
+			}
+			l, err := ctlog.Open(info, c, 0)
+			if err != nil {
+				return nil, false, err
+			}
+			out = append(out, live.NewCT(w.Name, l, start))
+		case w.LogList != "":
+			dynamic = true
+			infos, problems, err := s.logList(ctx, c, w.LogList, i)
+			if err != nil {
+				return nil, false, err
+			}
+			ps = append(ps, problems...)
+			for _, info := range infos {
+				l, err := ctlog.Open(info, c, 0)
+				if err != nil {
+					ps = append(ps, impound.Errorf(impound.KindInvalid, "couldn't use a log of the list: %w", err).At(info.Name))
+					continue
+				}
+				_, id, _ := strings.Cut(strings.TrimSuffix(info.URL, "/"), "://")
+				out = append(out, live.NewCT(id, l, start))
+			}
+		case isURL(w.List):
+			out = append(out, live.NewFeed(w.Name, w.List, s.path("watch", "feeds", w.Name), c))
+		case w.List != "":
+			out = append(out, live.NewList(w.Name, s.cfg.Path(s.opt.State, w.List)))
+		case w.Zones != "":
+			out = append(out, live.NewZones(w.Name, s.cfg.Path(s.opt.State, w.Zones), s.path("watch", "zones", w.Name), start == 0))
+		}
+	}
+	for _, p := range ps {
+		s.log.Warn("a log of the log list was left out", "problem", p.Error())
+	}
+	return out, dynamic, nil
+}
+
+// logList reads a log list. One from a URL is kept, and used when it can't be
+// had.
+func (s *System) logList(ctx context.Context, c *polite.Client, where string, i int) ([]ctlog.Info, impound.Problems, error) {
+	if !isURL(where) {
+		f, err := os.Open(s.cfg.Path(s.opt.State, where))
+		if err != nil {
+			return nil, nil, impound.Errorf(impound.KindNotFound, "couldn't open the log list: %w", err)
+		}
+		defer f.Close()
+		return ctlog.ReadList(f, s.now())
+	}
+	kept := s.path("watch", fmt.Sprintf("log-list-%d.json", i))
+	res, err := c.Get(ctx, polite.Request{URL: where, Max: maxListSize})
+	if err == nil {
+		infos, problems, rerr := ctlog.ReadList(bytes.NewReader(res.Body), s.now())
+		if rerr == nil {
+			return infos, problems, replaceFile(kept, res.Body)
+		}
+		err = rerr
+	}
+	if ctx.Err() != nil {
+		return nil, nil, ctx.Err()
+	}
+	f, oerr := os.Open(kept)
+	if oerr != nil {
+		return nil, nil, impound.Errorf(impound.KindUnavailable, "couldn't get the log list: %w", err).At(where)
+	}
+	defer f.Close()
+	s.log.Warn("couldn't get the log list: the last one that was had is used", "err", err)
+	return ctlog.ReadList(f, s.now())
+}
+
+// WatchOptions say how to watch.
+type WatchOptions struct {
+	Once  bool      // end when every source was read to its end
+	Stdin io.Reader // if set, a source more
+	// Show, if set, is called every Every with how the sources go, and at the end.
+	Show  func([]live.State)
+	Every time.Duration
+}
+
+// Watch reads the sources of the configuration, and puts what it finds into the
+// queue, until ctx ends. Where each source was left is kept with what was queued.
+func (s *System) Watch(ctx context.Context, opt WatchOptions) error {
+	if err := s.may(ctx, "Watch", ""); err != nil {
+		return err
+	}
+	if len(s.cfg.Watch.Sources) == 0 && opt.Stdin == nil {
+		return impound.Errorf(impound.KindInvalid, "there is no source to watch").At(ConfigFile).WithCure("write watch.sources, or give - for standard input; impound config reference shows how")
+	}
+	m, err := Matcher(s.opt.State, s.cfg)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.path("watch"), 0o700); err != nil {
+		return impound.Errorf(impound.KindUnavailable, "couldn't make the watch folder: %w", err)
+	}
+	r, err := live.New(live.Config{
+		Store: s.Store, Watch: watch.Options{Matcher: m, Threshold: s.cfg.Watch.Threshold}, Save: s.Casework.QueueCandidates, Alarm: s.watchAlarm,
+		Poll: span(s.cfg.Watch.Poll), Once: opt.Once, Now: s.now, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	if opt.Show != nil {
+		done := make(chan struct{})
+		ended := make(chan struct{})
+		defer func() { close(done); <-ended; opt.Show(r.States()) }()
+		go func() {
+			defer close(ended)
+			t := time.NewTicker(max(opt.Every, 100*time.Millisecond))
+			defer t.Stop()
+			for {
+				select {
+				case <-done:
+					return
+				case <-t.C:
+					opt.Show(r.States())
+				}
+			}
+		}()
+	}
+	c := s.polite()
+	for {
+		srcs, dynamic, err := s.sources(ctx, c)
+		if err != nil {
+			return err
+		}
+		if opt.Stdin != nil {
+			srcs = append(srcs, live.NewStdin("stdin", opt.Stdin))
+		}
+		round, cancel := ctx, context.CancelFunc(func() {})
+		if dynamic && !opt.Once {
+			round, cancel = context.WithTimeout(ctx, listAge)
+		}
+		err = r.Run(round, srcs)
+		again := errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && dynamic && !opt.Once
+		cancel()
+		if !again {
+			return err
+		}
+	}
+}
+
+// watchAlarm keeps the proof of a log's misconduct in the evidence log.
+func (s *System) watchAlarm(ctx context.Context, a live.Alarm) error {
+	art, err := s.Evidence.Capture(ctx, impound.Artefact{Kind: "ct-misconduct", Media: "application/json", Source: a.Source, Tool: "impound " + s.opt.Version, By: "system", At: s.now().UTC()}, a.Evidence)
+	if err != nil {
+		return err
+	}
+	_, err = s.Evidence.Append(ctx, impound.Entry{ID: a.ID, Type: impound.EntrySystem, By: "system", What: "watch.alarm", Detail: map[string]string{"source": a.Source, "text": a.Text, "evidence": art.Hash}})
+	return err
+}
+
+// WatchSourceStatus is how a source goes, with what of it could not be screened.
+type WatchSourceStatus struct {
+	live.State
+	Lag    int64        `json:"lag"` // -1: not known
+	Events []live.Event `json:"events,omitempty"`
+}
+
+// WatchStatus reads from the store how every source goes that was ever read,
+// with its newest events, at most as many as events says.
+func (s *System) WatchStatus(ctx context.Context, events int) ([]WatchSourceStatus, error) {
+	if err := s.may(ctx, "WatchStatus", ""); err != nil {
+		return nil, err
+	}
+	states, err := live.Status(ctx, s.Store)
+	if err != nil {
+		return nil, err
+	}
+	out := []WatchSourceStatus{}
+	for _, st := range states {
+		w := WatchSourceStatus{State: st, Lag: st.Lag()}
+		w.Cursor = nil
+		if events > 0 {
+			if w.Events, err = live.Events(ctx, s.Store, st.ID); err != nil {
+				return nil, err
+			}
+			w.Events = w.Events[max(0, len(w.Events)-events):]
+		}
+		out = append(out, w)
+	}
+	return out, nil
+}
+
+// WatchRelease lets a held source be read on; it is noted who decided so.
+func (s *System) WatchRelease(ctx context.Context, id string, again bool) error {
+	if err := s.may(ctx, "WatchRelease", ""); err != nil {
+		return err
+	}
+	if err := live.Release(ctx, s.Store, id, again); err != nil {
+		return err
+	}
+	by := impound.PrincipalOf(ctx).ID
+	if by == "" {
+		by = "system"
+	}
+	_, err := s.Evidence.Append(ctx, impound.Entry{Type: impound.EntrySystem, By: by, What: "watch.release", Detail: map[string]string{"source": id, "again": strconv.FormatBool(again)}})
+	return err
+}
