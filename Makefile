@@ -4,7 +4,7 @@ export CGO_ENABLED ?= 0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/impound/impound/internal/cli.version=$(VERSION)
 
-.PHONY: run build test race lint fuzz faults model bench bench-sinkhole bench-seizure eval-watch eval-gates clean
+.PHONY: run build test race lint fuzz faults model bench bench-sinkhole bench-seizure bench-watch ctlog eval-watch eval-gates clean
 
 build: bin/impound bin/testregistry
 
@@ -62,6 +62,17 @@ bench-sinkhole:
 bench-seizure:
 	@$(GO) build -trimpath -o bin/benchseizure ./cmd/benchseizure
 	@exec ./bin/benchseizure $(BENCH_FLAGS)
+
+# A real CT log (Sunlight and Skylight, by exact version) for tests and for
+# bench-watch. It needs a C compiler, and some minutes the first time.
+ctlog:
+	cd tools/ctlog && CGO_ENABLED=1 $(GO) build -trimpath -ldflags '-s -w' -o $(CURDIR)/bin/ctlog/ filippo.io/sunlight/cmd/sunlight filippo.io/sunlight/cmd/skylight
+
+# The watch: a real CT log at full speed, names a second, zone files.
+# DATA=folder for real names; BENCH_FLAGS: -h shows them.
+bench-watch:
+	@$(GO) build -trimpath -o bin/benchwatch ./cmd/benchwatch
+	@exec ./bin/benchwatch -data "$(DATA)" $(BENCH_FLAGS)
 
 # How well watch finds, on a folder of data that is not ours to ship: figures
 # split by time. make eval-watch DATA=folder

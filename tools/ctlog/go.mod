@@ -61,4 +61,7 @@ require (
 	k8s.io/klog/v2 v2.130.1 // indirect
 )
 
-tool filippo.io/sunlight/cmd/sunlight
+tool (
+	filippo.io/sunlight/cmd/skylight
+	filippo.io/sunlight/cmd/sunlight
+)
