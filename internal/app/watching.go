@@ -26,10 +26,6 @@ const listAge = 24 * time.Hour
 // maxListSize bounds a log list that is fetched.
 const maxListSize = 16 << 20
 
-func isURL(s string) bool {
-	return strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://")
-}
-
 // checkWatch finds what is wrong with the sources.
 func (c *Config) checkWatch() impound.Problems {
 	var ps impound.Problems
