@@ -50,6 +50,19 @@ func evalProfile(d folder) error {
 	if profile.Prior, err = dga.NewModel(dga.Train(priorExamples(actors, nrdRows, false), 4, 1)); err != nil {
 		return err
 	}
+	b, err := profile.Ordinary(func(yield func([]byte) bool) {
+		for i, r := range nrdRows {
+			if i%4 == 0 && r[0] < nrdSplit && !yield([]byte(r[1])) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if err := profile.UseOrdinary(b); err != nil {
+		return err
+	}
 	const size = 100_000
 	n := size
 	if os.Getenv("EVALWATCH_QUICK") != "" {
@@ -250,6 +263,19 @@ func trainProfile(d folder, out string) error {
 	}
 	nrd, err := d.rows("nrd_shreshta.tsv.gz")
 	if err != nil {
+		return err
+	}
+	b, err := profile.Ordinary(func(yield func([]byte) bool) {
+		for _, r := range nrd {
+			if !yield([]byte(r[1])) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(out, "ordinary.json"), append(b, '\n'), 0o644); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(out, "prior.bin"), dga.Train(priorExamples(walk(rows), nrd, true), 4, 1), 0o644)

@@ -83,6 +83,23 @@ func Score(name string) (float64, []impound.Reason) {
 	return p, rs
 }
 
+// Logit gives how much more likely than ordinary it is that one of the known
+// algorithms made name, as a natural logarithm (0: as likely as not, among names of
+// which about one in thirty was made so), whatever its top-level domain; 0 for what
+// is no name. It may be called from several goroutines at once.
+func Logit(name string) float64 {
+	m := network()
+	if m == nil {
+		return 0
+	}
+	s := model.Sample{NoTLD: true}
+	l, _, ok := m.Score(name, &s)
+	if !ok {
+		return 0
+	}
+	return l
+}
+
 // Scores reads a name a line from r and writes "name<TAB>score" to w for every
 // line, in order, the score as [Score] gives it, 0 for a line that holds no
 // name. Of a line with tabs the first column is the name. It uses every core

@@ -7,6 +7,7 @@ package profile
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	_ "embed"
 	"fmt"
@@ -15,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/net/publicsuffix"
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/watch/dga"
@@ -43,7 +46,6 @@ type part struct {
 	lm    table
 	tld   map[string]float64
 	shape [nShapes]map[uint32]float64
-	bonus float64
 }
 
 // ReadExamples reads a name a line, oldest first, optionally with a tab and a
@@ -115,10 +117,10 @@ var priorBin []byte
 // Weights of the parts of the score. They were chosen on actors of the
 // development data, walking forward.
 var (
-	WeightLetters = 0.4
-	WeightTLD     = 1.2
-	WeightShape   = 1.0
-	WeightPrior   = 0.3
+	WeightLetters = 0.2
+	WeightTLD     = 0.8
+	WeightShapes  = [nShapes]float64{2, 0.43, 0.53, 0.19, 0.75}
+	WeightPrior   = 0.08
 	alpha         = [...]float64{0, 0, 0, 3, 1.5, 1, 0.7} // by order of the letter model
 	decay         = 60.0                                  // names after which an example counts for half
 	tldPrior      = 3.0
@@ -163,9 +165,13 @@ type seen struct {
 	name   []byte
 	tld    []byte
 	labels int
+	depth  int  // labels in front of the public suffix: 1 for what can be registered
+	server bool // a host below a name, called as name servers are
 	hyphen int
 	digits int
-	length int // of the registered label
+	made   float64 // how much it looks made by an algorithm, see [dga.Logit]
+	length int     // of the registered label
+	bits   float64 // how surprising a letter of it is among ordinary names
 }
 
 func look(name []byte) *seen {
@@ -179,16 +185,11 @@ func (v *seen) look(name []byte) {
 		name = name[:253]
 	}
 	v.name = name
-	last := -1
-	for i, c := range name {
-		if c == '.' {
-			last = i
-		}
-	}
+	last := bytes.LastIndexByte(name, '.')
 	v.tld = name[last+1:]
 	front := name[:max(last, 0)]
 	v.sym = append(v.buf[:0], 0)
-	v.labels, v.hyphen, v.digits, v.length = 1, 0, 0, 0
+	v.labels, v.hyphen, v.digits = 1, 0, 0
 	for _, c := range front {
 		s := match.Symbol(c)
 		if c >= '0' && c <= '9' {
@@ -198,16 +199,68 @@ func (v *seen) look(name []byte) {
 		switch c {
 		case '.':
 			v.labels++
-			v.length = 0
 		case '-':
 			v.hyphen++
-			v.length++
-		default:
-			v.length++
 		}
 		v.sym = append(v.sym, s)
 	}
 	v.sym = append(v.sym, 0)
+	// What can be registered, and what stands in front of it.
+	registered := front
+	v.depth, v.server = 1, false
+	if v.labels > 1 {
+		suffix := icannSuffix(name)
+		front := bytes.TrimSuffix(name[:len(name)-len(suffix)], []byte{'.'})
+		i := bytes.LastIndexByte(front, '.')
+		registered = front[i+1:]
+		if i >= 0 {
+			hosts := front[:i]
+			v.depth = 2 + bytes.Count(hosts, []byte{'.'})
+			for len(hosts) > 0 && !v.server {
+				var l []byte
+				l, hosts, _ = bytes.Cut(hosts, []byte{'.'})
+				v.server = serverLabel(l)
+			}
+		}
+	}
+	v.length = len(registered)
+	v.bits = 0
+	bg := match.BuiltinBackground()
+	var x, y uint8
+	for i := 0; i <= len(registered); i++ {
+		var c uint8
+		if i < len(registered) {
+			c = match.Symbol(registered[i])
+		}
+		v.bits += float64(bg.Triple(x, y, c))
+		x, y = y, c
+	}
+	v.bits /= float64(len(registered) + 1)
+	v.made = dga.Logit(string(name))
+}
+
+// icannSuffix is the public suffix of name, of the section of registries: below
+// those of the other section names are hosts of somebody's.
+func icannSuffix(name []byte) string {
+	rest := string(name)
+	for {
+		s, icann := publicsuffix.PublicSuffix(rest)
+		if icann || !strings.Contains(s, ".") {
+			return s
+		}
+		_, rest, _ = strings.Cut(s, ".")
+	}
+}
+
+// serverLabel says whether a host is called as those are that come with a new
+// registration: ns1, dns2, a.ns, blackhole-1.
+func serverLabel(l []byte) bool {
+	for _, p := range []string{"ns", "dns", "pdns", "ddns", "blackhole"} {
+		if rest, ok := bytes.CutPrefix(l, []byte(p)); ok && (len(rest) == 0 || rest[0] == '-' || rest[0] >= '0' && rest[0] <= '9' || len(rest) == 1) {
+			return true
+		}
+	}
+	return bytes.Contains(l, []byte("dns")) || bytes.HasPrefix(l, []byte("ns"))
 }
 
 // context hashes the k symbols before i (fewer at the start).
@@ -219,14 +272,26 @@ func (v *seen) context(i, k int) uint64 {
 	return h*0x9e3779b97f4a7c15 | 1
 }
 
-const nShapes = 4
+// What is counted of a name's shape: whether it is registered, with how many
+// hyphens, or a host below, how deep, and called as servers are; digits; length;
+// length by how surprising its letters are; how much it looks made by an
+// algorithm.
+const nShapes = 5
 
 func (v *seen) shapes() [nShapes]uint32 {
+	host := min(v.hyphen, 3)
+	if v.depth > 1 {
+		host = 4 + 2*min(v.depth-2, 2)
+		if v.server {
+			host++
+		}
+	}
 	return [nShapes]uint32{
-		uint32(min(v.labels, 5)*4 + min(v.hyphen, 3)),
+		uint32(host),
 		uint32(digitClass(v.digits)),
 		uint32(min(v.length/2, 15)),
-		uint32(min(v.hyphen, 3)*32 + min(v.length/4, 8)),
+		uint32(min(v.length/4, 8)*16 + min(int(v.bits*2), 15)),
+		uint32(min(max(v.made+12, 0), 23)),
 	}
 }
 
@@ -268,11 +333,12 @@ func (v *seen) base(bg *match.Background, i int) float64 {
 
 // parts of a score, in bits: how much likelier the actor is to choose this.
 type odds struct {
-	letters, tld, shape, prior float64
+	letters, tld, prior float64
+	shape               float64 // weighted
 }
 
 func (o odds) sum() float64 {
-	return WeightLetters*o.letters + WeightTLD*o.tld + WeightShape*o.shape + WeightPrior*o.prior
+	return WeightLetters*o.letters + WeightTLD*o.tld + o.shape + WeightPrior*o.prior
 }
 
 func (p *part) odds(v *seen, bg *match.Background) odds {
@@ -295,7 +361,7 @@ func (p *part) odds(v *seen, bg *match.Background) odds {
 	o.tld = math.Log2((p.tld[string(v.tld)] + tldPrior*bt) / (p.n + tldPrior) / bt)
 	for k, s := range v.shapes() {
 		b := shapeShare(k, s)
-		o.shape += math.Log2((p.shape[k][s] + shapePrior*b) / (p.n + shapePrior) / b)
+		o.shape += WeightShapes[k] * math.Log2((p.shape[k][s]+shapePrior*b)/(p.n+shapePrior)/b)
 	}
 	return o
 }
@@ -311,7 +377,7 @@ func (p *Profile) Bits(name []byte) float64 {
 	best := math.Inf(-1)
 	for i := range p.parts {
 		o := p.parts[i].odds(&v, match.BuiltinBackground())
-		best = max(best, o.sum()-p.parts[i].bonus)
+		best = max(best, o.sum())
 	}
 	return best
 }
@@ -332,7 +398,7 @@ func (p *Profile) Score(name string) (float64, []impound.Reason) {
 	top, which := math.Inf(-1), 0
 	for i := range p.parts {
 		o := p.parts[i].odds(&v, match.BuiltinBackground())
-		if s := o.sum() - p.parts[i].bonus; s > top {
+		if s := o.sum(); s > top {
 			best, top, which = o, s, i
 		}
 	}
@@ -342,7 +408,7 @@ func (p *Profile) Score(name string) (float64, []impound.Reason) {
 	rs := []impound.Reason{
 		{Code: "actor-letters", Text: fmt.Sprintf("%s: letters and words as in %s", p.actor, label), Weight: round(WeightLetters * best.letters)},
 		{Code: "actor-tld", Text: fmt.Sprintf("%s: top-level domain .%s, %.0f %% of %s", p.actor, v.tld, 100*p.parts[which].tld[string(v.tld)]/p.parts[which].n, label), Weight: round(WeightTLD * best.tld)},
-		{Code: "actor-shape", Text: fmt.Sprintf("%s: %d labels, %d hyphens, %d digits, length %d", p.actor, v.labels, v.hyphen, v.digits, v.length), Weight: round(WeightShape * best.shape)},
+		{Code: "actor-shape", Text: fmt.Sprintf("%s: %d labels in front of the public suffix, %d hyphens, %d digits, length %d", p.actor, v.depth, v.hyphen, v.digits, v.length), Weight: round(best.shape)},
 	}
 	if best.prior != 0 {
 		rs = append(rs, impound.Reason{Code: "actor-prior", Text: "more or less like the names that actors choose in general", Weight: round(WeightPrior * best.prior)})

@@ -81,3 +81,34 @@ func TestScores(t *testing.T) {
 		t.Errorf("got %q", lines)
 	}
 }
+
+func TestOrdinaryIsRead(t *testing.T) {
+	if tldShare([]byte("com")) < .3 || tldShare([]byte("zz")) != rareTLD {
+		t.Errorf("com has a share of %v, a domain that isn't there %v", tldShare([]byte("com")), tldShare([]byte("zz")))
+	}
+	for k := range nShapes {
+		sum := 0.0
+		for _, s := range common.Shapes[k] {
+			sum += s
+		}
+		if sum < .99 || sum > 1.01 {
+			t.Errorf("the shares of shape %d come to %v", k, sum)
+		}
+	}
+}
+
+// Hosts below a name are told from what can be registered, whatever the suffix.
+func TestDepth(t *testing.T) {
+	for name, want := range map[string]struct {
+		depth  int
+		server bool
+		length int
+	}{
+		"verify.com": {1, false, 6}, "verify.co.uk": {1, false, 6}, "mail.verify.com": {2, false, 6}, "a.b.verify.co.uk": {3, false, 6},
+		"ns1.verify.com": {2, true, 6}, "a.ns.verify.se": {3, true, 6}, "verify.duckdns.org": {2, false, 7}, "nsa.com": {1, false, 3}, "com": {1, false, 0},
+	} {
+		if v := look([]byte(name)); v.depth != want.depth || v.server != want.server || v.length != want.length {
+			t.Errorf("%s: depth %d, server %v, length %d; want %v", name, v.depth, v.server, v.length, want)
+		}
+	}
+}
