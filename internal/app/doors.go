@@ -403,7 +403,7 @@ var Needs = func() map[string]casework.Need {
 	}
 	roles := func(n string, rs ...impound.Role) { m[n] = casework.Need{Roles: rs} }
 	reads("Appendix", "Risks", "Statement", "Deadlines", "Sealers", "ActorNames", "Addrs", "Alarms", "Artefact", "CaughtUp", "Checkpoint", "Claims", "Config", "Contacts", "Counts", "Desk", "Drift", "EnrolledSensors", "ExportCase",
-		"Gaps", "GapsIn", "Guarded", "HubKey", "Identify", "KeyPath", "Lists", "Log", "LogPage", "Mandate", "Notifier", "PlanInfo", "Plans", "PolicyStatus", "SeizureStatus", "Series", "ShareItems", "State", "Victims")
+		"Gaps", "GapsIn", "Guarded", "HubKey", "Identify", "KeyPath", "Lists", "Log", "LogPage", "Mandate", "Notifier", "PlanInfo", "Plans", "PolicyStatus", "ReadReport", "SeizureStatus", "Series", "ShareItems", "State", "Victims")
 	roles("AddFile", impound.RoleAnalyst, impound.RoleCounsel)
 	roles("Apply", impound.RoleOperator)
 	roles("ApplyTogether", impound.RoleOperator)
@@ -420,6 +420,8 @@ var Needs = func() map[string]casework.Need {
 	roles("RevokeSensor", impound.RoleAdmin)
 	m["SealEvidence"] = casework.Need{Roles: []impound.Role{impound.RoleAnalyst, impound.RoleCounsel, impound.RoleAuditor, impound.RoleAdmin}, System: true}
 	roles("SignOrderFile", impound.RoleApprover)
+	roles("TakeAliases", impound.RoleAnalyst)
+	roles("TakeIn", impound.RoleAnalyst)
 	roles("UpdateLists", impound.RoleAnalyst, impound.RoleAdmin)
 	unnamed := func(n string, rs ...impound.Role) { m[n] = casework.Need{Roles: rs, Unnamed: true} }
 	unnamed("Custody", impound.RoleOperator, impound.RoleAnalyst, impound.RoleAuditor)

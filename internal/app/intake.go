@@ -23,6 +23,9 @@ func (s *System) ReadReport(ctx context.Context, filename string, data []byte) (
 // the report and the sentence that named it. ticked may hold names that were set
 // apart; one that the report doesn't hold is KindNotFound. Role: analyst.
 func (s *System) TakeIn(ctx context.Context, by, caseID string, f intake.Findings, ticked []impound.Name) (added int, err error) {
+	if err := s.may(ctx, "TakeIn", by); err != nil {
+		return 0, err
+	}
 	held := map[impound.Name]intake.Name{}
 	for _, n := range f.Names {
 		held[n.Name] = n
@@ -46,6 +49,9 @@ func (s *System) TakeIn(ctx context.Context, by, caseID string, f intake.Finding
 // the report as its source, and says which other actors go by the same. Role:
 // analyst.
 func (s *System) TakeAliases(ctx context.Context, by, actorID string, f intake.Findings, aliases []string) (shared map[string][]string, err error) {
+	if err := s.may(ctx, "TakeAliases", by); err != nil {
+		return nil, err
+	}
 	a := impound.Actor{ID: actorID, Names: aliases}
 	for _, n := range aliases {
 		a.Aliases = append(a.Aliases, impound.Alias{Name: n, Source: f.File})
