@@ -61,7 +61,7 @@ type System struct {
 	cfg   Config
 	log   *slog.Logger
 	now   func() time.Time
-	conns []*seizure.EPP
+	conns []seizure.Connector
 
 	factsMu sync.Mutex
 	facts   map[impound.Name]cachedFacts
@@ -117,6 +117,18 @@ func Open(ctx context.Context, opt Options) (s *System, err error) {
 			if r.RDAP != "" {
 				obs.RDAP[tld] = r.RDAP
 			}
+		}
+	}
+	for _, z := range s.cfg.Zones {
+		zone, err := z.zoneName()
+		if err != nil {
+			return s, err
+		}
+		if len(z.Parents) > 0 {
+			obs.Parents[zone.String()] = z.Parents
+		}
+		if z.RDAP != "" {
+			obs.RDAP[zone.String()] = z.RDAP
 		}
 	}
 	if s.Observe, err = observe.New(obs); err != nil {
@@ -308,20 +320,34 @@ func (s *System) openSeizure(ctx context.Context) error {
 			byTLD[t] = r.Provider
 		}
 	}
+	unlisted := map[string]bool{}
+	for _, z := range s.cfg.Zones {
+		conn, err := s.zoneConnector(z)
+		if err != nil {
+			return err
+		}
+		zone, err := z.zoneName()
+		if err != nil {
+			return err
+		}
+		s.conns = append(s.conns, conn)
+		connectors[z.Provider], byTLD[zone.String()], unlisted[z.Provider] = conn, z.Provider, z.RDAP == ""
+	}
 	var err error
 	cfg := seizure.Config{
 		Store: s.Store, Evidence: s.Evidence, Keys: liveKeyring{s}, Observe: s.Observe,
 		Mandate: s.Mandate, Connectors: connectors, Gates: s.gates, Risks: s.risks, Registrants: s.cfg.Registrants,
 		Route: func(_ context.Context, n impound.Name) (string, error) {
 			suffix, _ := n.PublicSuffix()
-			for _, zone := range []string{suffix.String(), n.TLD()} {
-				if p := byTLD[zone]; p != "" {
+			for z := n.Parent(); !z.IsZero(); z = z.Parent() {
+				if p := byTLD[z.String()]; p != "" {
 					return p, nil
 				}
 			}
 			return "", impound.Errorf(impound.KindNotFound, "no registry of the configuration runs .%s", suffix).WithCure("add it under registries: in " + ConfigFile)
 		},
-		Now: s.now, Log: s.log, Progress: s.opt.Progress, Pending: s.opt.Patience, Settle: settleTime,
+		Unlisted: unlisted,
+		Now:      s.now, Log: s.log, Progress: s.opt.Progress, Pending: s.opt.Patience, Settle: settleTime,
 		HostAddrs: map[impound.Name][]netip.Addr{},
 	}
 	if s.opt.Patience > 0 {

@@ -40,6 +40,9 @@ type Config struct {
 	// that the orders name them with: "registrant: DCU" in an order is the contact
 	// DCU here. One that isn't here is left to people.
 	Registrants map[string]seizure.Contact `yaml:"registrants,omitempty" json:"registrants,omitempty"`
+	// Zones are those in our own custody, in which orders are carried out by
+	// changing delegations.
+	Zones []ZoneConfig `yaml:"zones,omitempty" json:"zones,omitempty"`
 	// Resolvers are recursive name servers ("192.0.2.53:53") that
 	// verification and evidence capture ask.
 	Resolvers []string `yaml:"resolvers,omitempty" json:"resolvers,omitempty"`
@@ -525,6 +528,7 @@ func (c *Config) Check(state string) impound.Problems {
 			}
 		}
 	}
+	c.validateZones(state, seen, bad)
 	for from, to := range c.Routes {
 		if host, _, err := net.SplitHostPort(to); err != nil || !loopback(host) {
 			bad("routes", "routes are for practice on this machine: send to 127.0.0.1:PORT", "%s is sent to %s, which is not on loopback", from, to)

@@ -28,10 +28,17 @@ func TestConfigFaults(t *testing.T) {
 		"sinkhole: {sync_every: 0s}\n":                              {"sinkhole.sync_every"},
 		"routes: {\"192.0.2.1:53\": \"192.0.2.2:53\"}\n":            {"routes", "not on loopback"},
 		"registries:\n  - {provider: a, role: boss, tlds: [net]}\n": {"registries[0]", "boss"},
-		"registries:\n  - {provider: a, role: registry, tlds: [net], epp: a:1, client_id: x, password_file: nope}\n": {"couldn't find nope"},
+		"registries:\n  - {provider: a, role: registry, tlds: [net], epp: a:1, client_id: x, password_file: nope}\n":                            {"couldn't find nope"},
+		"zones:\n  - {provider: a, zone: example, via: dnsupdate, server: \"127.0.0.1:53\", secret_file: nope}\n":                               {"zones[0].secret_file", "couldn't find nope"},
+		"zones:\n  - {provider: a, zone: example, via: dnsupdate, server: \"127.0.0.1:53\", secret_file: impound.yaml}\n":                       {"zones[0].secret_file", "mode 0644", "chmod 600"},
+		"zones:\n  - {provider: a, zone: example, via: pigeon}\n":                                                                               {"zones[0].via", "dnsupdate or libdns", "zones[0].secret_file", "no key"},
+		"zones:\n  - {provider: a, zone: example, via: libdns, host: nowhere}\n":                                                                {"zones[0].host", "cloudflare, desec, rfc2136"},
+		"zones:\n  - {provider: a, zone: example, via: dnsupdate, host: desec}\n":                                                               {"zones[0].host", "zones[0].server", "no address of a server"},
+		"zones:\n  - {provider: a, zone: \"..\", via: libdns, host: desec, server: \"a:1\", ttl: never, rdap: \"ftp://x\"}\n":                   {"zones[0].zone", "zones[0].server", "zones[0].ttl", "zones[0].rdap"},
+		"registries:\n  - {provider: a, role: registry, tlds: [example]}\nzones:\n  - {provider: a, zone: example, via: libdns, host: desec}\n": {"zones[0].provider", "zones[0].zone", "claimed by a and a"},
 	} {
 		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, ConfigFile), []byte(doc), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, ConfigFile), []byte(doc), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		_, err := LoadConfig(dir, "")

@@ -94,6 +94,14 @@ sinkhole:
 #     password_file: registry.password
 #     rdap: https://rdap.registry.example/
 
+# zones in our own custody, changed by dynamic update or at a host
+# zones:
+#   - provider: ours
+#     zone: example
+#     via: dnsupdate
+#     server: ns1.ours.example:53
+#     secret_file: ours.tsig
+
 # resolvers: ["192.0.2.1:53"]
 
 report:

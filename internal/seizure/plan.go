@@ -556,7 +556,7 @@ func (e *Engine) keepSeen(ctx context.Context, sh *sheaf, order string, n impoun
 	s := seen{Name: n, At: e.now(), Provider: provider, Frames: seenFrames(v.Frames, "received")}
 	var wg sync.WaitGroup
 	wg.Go(func() { s.Parent = e.cfg.Observe.Parent(ctx, n) })
-	wg.Go(func() { s.RDAP = e.cfg.Observe.RDAP(ctx, n) })
+	wg.Go(func() { s.RDAP = e.published(ctx, n) })
 	wg.Wait()
 	return sh.add(ctx, s, impound.Entry{Type: impound.EntrySystem, At: s.At, By: e.cfg.By, What: "seize.observe", Case: sh.caseID, Order: order, Name: n, Detail: map[string]string{"provider": provider}}, kept)
 }

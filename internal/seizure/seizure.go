@@ -68,6 +68,9 @@ type Config struct {
 	// Route gives the provider that holds a name; nil works when there is one
 	// connector only.
 	Route func(ctx context.Context, n impound.Name) (provider string, err error)
+	// Unlisted are providers whose names no RDAP service publishes, such as a zone
+	// of our own: what the provider holds stands in its place.
+	Unlisted map[string]bool
 	// Gates runs the gates on one name of the mandate, overrides applied: a
 	// name whose verdicts are not all pass or warn is not touched, nor is one
 	// with no verdict. nil blocks every name.

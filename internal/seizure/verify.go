@@ -169,7 +169,7 @@ func (e *Engine) verifyOne(ctx context.Context, m *impound.Mandate, n impound.Na
 	var rdap observe.RDAPView
 	var wg sync.WaitGroup
 	wg.Go(func() { parent = e.cfg.Observe.Parent(ctx, n) })
-	wg.Go(func() { rdap = e.cfg.Observe.RDAP(ctx, n) })
+	wg.Go(func() { rdap = e.published(ctx, n) })
 	wg.Go(func() { resolver = e.cfg.Observe.Resolve(ctx, n) })
 	wg.Wait()
 	if ctx.Err() != nil {
@@ -177,6 +177,9 @@ func (e *Engine) verifyOne(ctx context.Context, m *impound.Mandate, n impound.Na
 	}
 	p := judgeParent(acts, former, parent)
 	r := judgeRDAP(acts, former, rdap)
+	if strings.HasPrefix(rdap.URL, recordsOf) {
+		r.Why = rdap.URL + ": " + r.Why
+	}
 	if still := without(w.free, without(w.free, rdap.Status)); len(still) > 0 && r.State != Unknown {
 		r.State, r.Why = worse(r.State, NotYet), r.Why+"; still with "+strings.Join(still, ", ")
 	}
@@ -195,6 +198,28 @@ func (e *Engine) verifyOne(ctx context.Context, m *impound.Mandate, n impound.Na
 	}
 	e.say(Event{Name: n, Phase: "verify", Text: words(st.Views)})
 	return st, seen{Name: n, At: st.At, Parent: parent, RDAP: rdap, Resolver: resolver}, nil
+}
+
+// recordsOf begins the source of what stands in for RDAP.
+const recordsOf = "the records of provider "
+
+// published is what RDAP says of n, or where nobody publishes it, what its
+// provider holds.
+func (e *Engine) published(ctx context.Context, n impound.Name) observe.RDAPView {
+	conn, err := e.connector(ctx, n)
+	if err != nil || !e.cfg.Unlisted[conn.Provider()] {
+		return e.cfg.Observe.RDAP(ctx, n)
+	}
+	v := observe.RDAPView{Name: n, At: e.now(), URL: recordsOf + conn.Provider()}
+	r, err := e.lookAt(ctx, conn, n)
+	if err != nil {
+		v.Err = "its provider could not be asked: " + err.Error()
+		return v
+	}
+	st := r.State()
+	v.Exists, v.Handle, v.Status, v.NS, v.DS, v.Signed = st.Exists, st.ID, st.Status, texts(st.NS), st.DS, len(st.DS) > 0
+	v.Registrar, v.Created, v.Changed, v.Expires = st.Sponsor, r.Created, r.Updated, r.Expires
+	return v
 }
 
 // verified is the entry that says what a look showed. revert is the plan that
