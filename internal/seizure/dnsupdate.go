@@ -396,6 +396,10 @@ func zoneChange(zone impound.Name, c Change) error {
 		return impound.Errorf(impound.KindRefused, format, args...).At("zone " + zone.Defanged())
 	}
 	switch {
+	case c.Delete:
+		return refuse("a zone has no registrations: %s can't be deleted", c.Name.Defanged())
+	case c.Registrant != "" || c.CreateContact != nil:
+		return refuse("a zone has no registrants: %s can be given to nobody", c.Name.Defanged())
 	case len(c.AddStatus)+len(c.RemStatus) > 0:
 		return refuse("a zone has no statuses: %s can be neither set nor lifted", strings.Join(slices.Concat(c.AddStatus, c.RemStatus), ", ")).(*impound.Error).WithCure("order it at the registry, or leave lock and hold out for names of this zone")
 	case !c.CreateHost.IsZero() && (c.CreateHost == zone || !c.CreateHost.AtOrBelow(zone)):

@@ -285,10 +285,10 @@ func singly(steps []Step) []Step {
 		}
 		for _, one := range []Change{
 			{RemStatus: locks(c.RemStatus, true)}, {RemStatus: locks(c.RemStatus, false)},
-			{RemAllDS: c.RemAllDS}, {AddNS: c.AddNS, RemNS: c.RemNS},
+			{RemAllDS: c.RemAllDS}, {AddNS: c.AddNS, RemNS: c.RemNS}, {Registrant: c.Registrant},
 			{AddStatus: locks(c.AddStatus, false)}, {AddStatus: locks(c.AddStatus, true)},
 		} {
-			one.Name, one.HostAttr = c.Name, c.HostAttr
+			one.Name, one.HostAttr, one.Release = c.Name, c.HostAttr, c.Release
 			if len(one.Acts()) > 0 {
 				out = append(out, Step{Acts: one.Acts(), Change: one, Lines: one.Lines()})
 			}

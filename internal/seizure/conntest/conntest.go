@@ -929,6 +929,13 @@ func level4(t *testing.T, s *suite) {
 		if !s.can(impound.ActRemoveDS) {
 			s.mustNot(t, s.Conn, "DS", seizure.Change{Name: n, RemAllDS: true})
 		}
+		if !s.can(impound.ActRegistrant) {
+			s.mustNot(t, s.Conn, "a registrant", seizure.Change{Name: n, Registrant: "custodian-1"})
+			s.mustNot(t, s.Conn, "a contact", seizure.Change{Name: n, CreateContact: &seizure.Contact{Name: "Desk", City: "Town", Country: "NL", Email: "desk@custodian.example"}})
+		}
+		if !s.can(impound.ActDelete) {
+			s.mustNot(t, s.Conn, "a deletion", seizure.Change{Name: n, Delete: true, Release: true})
+		}
 		if !s.caps.Hosts {
 			s.mustNot(t, s.Conn, "a host", seizure.Change{Name: n, CreateHost: impound.MustName("ns1.not-there.example"), HostAddrs: []netip.Addr{netip.MustParseAddr("192.0.2.1")}})
 		}
