@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string, out, diag io.Writer) error {
 	fs.SetOutput(diag)
 	fs.Usage = func() { fmt.Fprint(fs.Output(), usage); fs.PrintDefaults() }
 	var cfg testregistry.Config
-	var tlds, names, routes, hosts, users list
+	var tlds, names, routes, hosts, users, forwards list
 	fs.StringVar(&cfg.Dir, "dir", "practice-registry", "folder of state and keys")
 	fs.StringVar(&cfg.EPP, "epp", "127.0.0.1:7700", "EPP over TLS; \"off\" for none, as with the others")
 	fs.StringVar(&cfg.RDAP, "rdap", "127.0.0.1:7780", "RDAP over HTTP")
@@ -77,6 +77,7 @@ func run(ctx context.Context, args []string, out, diag io.Writer) error {
 	fs.Var(&users, "user", "EPP account as id:password, or id:password:registry for one that may set server statuses; repeat for more")
 	fs.Var(&names, "domain", "name to register with the actor's name servers; repeat for more")
 	fs.Var(&routes, "route", "virtual=real address of a server, for the resolver; repeat for more")
+	fs.Var(&forwards, "forward", "tld=address:port of another practice registry's parent zones, for the resolver; repeat for more")
 	fs.Var(&hosts, "host", "name=address of a name server outside of the TLDs, for the resolver; repeat for more")
 	hostile := fs.Bool("hostile", false, "fail on purpose, in the ways of real registries")
 	seed := fs.Uint64("seed", 1, "seed of the faults")
@@ -121,6 +122,16 @@ func run(ctx context.Context, args []string, out, diag io.Writer) error {
 			return impound.Errorf(impound.KindInvalid, "--route %q is not address:port=address:port", s)
 		}
 		cfg.Routes[f] = t
+	}
+	cfg.Forward = map[impound.Name]netip.AddrPort{}
+	for _, s := range forwards {
+		zone, addr, _ := strings.Cut(s, "=")
+		n, err1 := impound.ParseName(zone)
+		a, err2 := netip.ParseAddrPort(addr)
+		if err1 != nil || err2 != nil {
+			return impound.Errorf(impound.KindInvalid, "--forward %q is not tld=address:port", s)
+		}
+		cfg.Forward[n] = a
 	}
 	for _, s := range hosts {
 		name, addr, _ := strings.Cut(s, "=")

@@ -142,6 +142,9 @@ type Config struct {
 	// listens in truth, for servers that this registry doesn't run: a
 	// sinkhole on high ports.
 	Routes map[netip.AddrPort]netip.AddrPort
+	// Forward says where the parent zones of other practice registries are, by
+	// top-level domain, so that one resolver knows the names of several.
+	Forward map[impound.Name]netip.AddrPort
 	// Hosts are addresses of name servers outside of the TLDs, which only the
 	// resolver needs.
 	Hosts map[impound.Name][]netip.Addr

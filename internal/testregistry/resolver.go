@@ -95,11 +95,20 @@ func (c *chase) resolve(n impound.Name, qtype uint16, depth int) (*dns.Msg, erro
 		c.r.hostAnswer(m, n, qtype, world)
 		return m, nil
 	}
+	parent := netip.AddrPortFrom(ParentAddr, 53)
 	if _, ours := c.r.tldOf(n); !ours && !slices.Contains(c.r.tlds, n) {
-		m.Rcode = dns.RcodeNameError // the practice world ends here
-		return m, nil
+		there := false
+		for zone, at := range c.r.cfg.Forward {
+			if n.AtOrBelow(zone) {
+				parent, there = at, true
+			}
+		}
+		if !there {
+			m.Rcode = dns.RcodeNameError // the practice world ends here
+			return m, nil
+		}
 	}
-	up, err := c.ask([]netip.Addr{ParentAddr}, n, qtype)
+	up, err := c.askAt([]netip.AddrPort{parent}, n, qtype)
 	if err != nil {
 		return nil, err
 	}
@@ -204,12 +213,19 @@ func matches(keys []dns.RR, dsSet []*dns.DS) bool {
 // address that has no route is asked directly if it is loopback, and never
 // otherwise.
 func (c *chase) ask(addrs []netip.Addr, n impound.Name, qtype uint16) (*dns.Msg, error) {
+	at := make([]netip.AddrPort, len(addrs))
+	for i, a := range addrs {
+		at[i] = netip.AddrPortFrom(a, 53)
+	}
+	return c.askAt(at, n, qtype)
+}
+
+func (c *chase) askAt(servers []netip.AddrPort, n impound.Name, qtype uint16) (*dns.Msg, error) {
 	q := new(dns.Msg).SetQuestion(n.FQDN(), qtype)
 	q.RecursionDesired = false
 	q.SetEdns0(1232, true)
 	last := errDead
-	for _, a := range addrs {
-		to := netip.AddrPortFrom(a, 53)
+	for _, to := range servers {
 		if real, ok := c.routes[to]; ok {
 			to = real
 		}
