@@ -178,6 +178,7 @@ type model struct {
 	mem   *memory
 	regs  []*provider
 	o     *impound.Order
+	first map[impound.Name]seizure.RegistryView // how each name was in the beginning
 	fault string
 	plans []string
 
@@ -254,6 +255,12 @@ func newModel(t *testing.T, r *rapid.T) *model {
 	for i, x := range w.names {
 		p := m.regs[i%len(m.regs)]
 		p.names[x] = &seizure.RegistryView{Name: x, Exists: true, ID: fmt.Sprint("D", i), NS: ns("ns1.actor.test"), DS: rapid.SampledFrom([][]string{nil, {"1 13 2 AA"}}).Draw(r, "ds"), Status: rapid.SampledFrom([][]string{{"ok"}, {"clientUpdateProhibited"}, {"serverUpdateProhibited"}}).Draw(r, "status")}
+	}
+	m.first = map[impound.Name]seizure.RegistryView{}
+	for _, x := range w.names {
+		v := *m.at(x).names[x]
+		v.NS, v.DS, v.Status = slices.Clone(v.NS), slices.Clone(v.DS), slices.Clone(v.Status)
+		m.first[x] = v
 	}
 	m.o = w.order()
 	if rapid.Bool().Draw(r, "hold instead") {
@@ -456,7 +463,7 @@ func (m *model) together(id string, wait time.Duration) {
 
 func (m *model) touch(r *rapid.T) func() {
 	x := rapid.SampledFrom(m.names).Draw(r, "name")
-	what := rapid.IntRange(0, 3).Draw(r, "what")
+	what := rapid.IntRange(0, 5).Draw(r, "what")
 	return func() {
 		p := m.at(x)
 		p.mu.Lock()
@@ -472,6 +479,9 @@ func (m *model) touch(r *rapid.T) func() {
 			v.DS = []string{"2 13 2 BB"}
 		case 3:
 			v.ID += "x"
+		default: // undoes whatever was done
+			was := m.first[x]
+			v.NS, v.DS, v.Status, v.ID = slices.Clone(was.NS), slices.Clone(was.DS), slices.Clone(was.Status), was.ID
 		}
 	}
 }
