@@ -422,14 +422,27 @@ func (s *System) gateFacts(ctx context.Context, n impound.Name) (casework.Facts,
 		s.passiveFacts(n, &f) // nobody may be asked; others who ask may ask
 		return f, err
 	}
-	if r := s.Observe.RDAP(ctx, n); r.Err == "" {
+	r := s.Observe.RDAP(ctx, n)
+	for pause := 200 * time.Millisecond; r.Err != "" && pause < time.Second && ctx.Err() == nil; pause *= 2 {
+		// A server that has trouble of its own would keep a name out of a plan.
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+		}
+		r = s.Observe.RDAP(ctx, n)
+	}
+	seen := r.Err == ""
+	if seen {
 		f.Registration = casework.Registration{AsOf: r.At, Exists: r.Exists, Handle: r.Handle, Registrar: r.Registrar, RegistrarIANA: r.RegistrarIANA,
 			Status: r.Status, Created: r.Created, Expires: r.Expires, Signed: r.Signed}
 		if r.Exists {
 			f.Created, f.CreatedAsOf = r.Created, r.At
 		}
 	}
-	if p := s.Observe.Parent(ctx, n); p.Err == "" {
+	p := s.Observe.Parent(ctx, n)
+	if seen = seen && p.Err == ""; p.Err == "" {
 		f.NSAsOf = p.At
 		for _, ns := range p.NS {
 			if m, err := impound.ParseName(ns); err == nil {
@@ -438,8 +451,10 @@ func (s *System) gateFacts(ctx context.Context, n impound.Name) (casework.Facts,
 		}
 	}
 	s.passiveFacts(n, &f)
-	s.factsMu.Lock()
-	s.facts[n] = cachedFacts{s.now(), f}
-	s.factsMu.Unlock()
+	if seen { // what could not be seen is looked at again by whoever asks next
+		s.factsMu.Lock()
+		s.facts[n] = cachedFacts{s.now(), f}
+		s.factsMu.Unlock()
+	}
 	return f, ctx.Err()
 }

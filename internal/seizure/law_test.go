@@ -35,6 +35,16 @@ func TestWholeWay(t *testing.T) {
 		t.Errorf("%d intents and %d results for 2 hosts and 4 names", i, d)
 	}
 
+	t.Run("what was done stays done where a gate turns", func(t *testing.T) {
+		asked := w.prov.asked
+		w.block[w.names[1]] = "unknown"
+		r, err := e.Apply(t.Context(), p.ID)
+		w.wantDone(r, err)
+		delete(w.block, w.names[1])
+		if w.prov.asked != asked || !strings.Contains(r.Names[1].Msg+r.Names[0].Msg+r.Names[2].Msg+r.Names[3].Msg, "done earlier; now G1 says unknown") {
+			t.Errorf("%d acts more: %+v", w.prov.asked-asked, r.Names)
+		}
+	})
 	t.Run("applying again does nothing", func(t *testing.T) {
 		asked := w.prov.asked
 		r, err := e.Apply(t.Context(), p.ID)
