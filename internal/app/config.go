@@ -78,6 +78,10 @@ type Config struct {
 	// every order, for as long as the order lives and after: "6h", the default,
 	// or longer or shorter, but no shorter than "1m"; "off" never looks.
 	CustodyEvery string `yaml:"custody_every,omitempty" json:"custody_every,omitempty"`
+	// PollEvery is how often a serving process takes the registries' messages
+	// (EPP poll) and files them as evidence: "5m", the default, no shorter than
+	// "1m"; "off" leaves it to impound seize poll.
+	PollEvery string `yaml:"poll_every,omitempty" json:"poll_every,omitempty"`
 	// Personal says who may read personal data that is kept as evidence.
 	Personal PersonalConfig `yaml:"personal_data,omitempty" json:"personal_data"`
 	// Contest is the public page for those whom an order hits.
@@ -490,6 +494,9 @@ func (c *Config) Check(state string) impound.Problems {
 	}
 	if _, err := c.custodyEvery(); err != nil {
 		bad("custody_every", `write "6h", "30m", or "off"`, "%v", err)
+	}
+	if _, err := every(c.PollEvery, 5*time.Minute); err != nil {
+		bad("poll_every", `write "5m", "1h", or "off"`, "%v", err)
 	}
 	if _, err := every(c.Seal.Every, 24*time.Hour); err != nil {
 		bad("seal.every", `write "24h", "1h", or "off"`, "%v", err)

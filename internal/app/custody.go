@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -34,6 +35,14 @@ const (
 	AlarmDSBack    = "ds-back"    // a DS is there that was removed
 	AlarmExpiry    = "expiry"     // the registration ends soon
 	AlarmLapsing   = "lapsing"    // the order lapses soon
+	AlarmStatus    = "status"     // a lock is gone
+	AlarmSponsor   = "sponsor"    // another registrar sponsors it
+	AlarmDeleting  = "deleting"   // it is being deleted
+	AlarmNSExpiry  = "ns-expiry"  // the domain that name servers of ours live under ends soon
+	AlarmDangling  = "dangling"   // that domain is free: whoever buys it has every name
+	AlarmLame      = "lame"       // a name server of ours does not answer for names that point at it
+	AlarmProvider  = "provider"   // a registry's certificate ends soon, or its clock is wrong
+	AlarmAnew      = "anew"       // it was let go, and somebody has it
 	AlarmDelegated = "delegated"  // the order has lapsed, and the name is still delegated to us
 	AlarmFault     = "look-fault" // the order could not be looked at
 	AlarmDeadline  = "deadline"   // something is due soon, or was due
@@ -168,7 +177,7 @@ func alarmID(a Alarm) string {
 	if !a.Name.IsZero() {
 		id += "/" + a.Name.String()
 	}
-	if a.Kind == AlarmDeadline { // an order has many, and their words tell them apart
+	if a.Name.IsZero() && a.Kind != AlarmLapsing && a.Kind != AlarmFault { // an order has many, and their words tell them apart
 		id += "/" + strings.TrimPrefix(impound.HashBytes([]byte(a.Text)), "sha256:")[:16]
 	}
 	return id + "/" + a.At.Format(time.DateOnly)
@@ -195,21 +204,31 @@ func (s *System) findings(ctx context.Context, m *impound.Mandate, all []*impoun
 	if err != nil {
 		return out, st, err
 	}
-	taken := map[impound.Name]bool{}
+	taken := map[impound.Name]seizure.Seizure{}
 	for _, k := range known {
-		taken[k.Name] = k.FormerPlan != "" || k.Outcome == seizure.Done || k.Outcome == seizure.Already
-	}
-	for _, x := range st {
-		if !taken[x.Name] || x.Reverted != "" {
-			continue // nobody has taken it yet, or somebody gave it back
+		if k.FormerPlan != "" || k.Outcome == seizure.Done || k.Outcome == seizure.Already {
+			taken[k.Name] = k
 		}
-		out = append(out, s.judge(ctx, m, x, now)...)
 	}
-	return out, st, nil
+	var held []impound.Name
+	for _, x := range st {
+		k, ok := taken[x.Name]
+		switch {
+		case !ok: // nobody has taken it yet
+		case k.Released != "":
+			out = append(out, s.anew(ctx, k)...)
+		case x.Reverted != "": // somebody gave it back
+		default:
+			held = append(held, x.Name)
+			out = append(out, s.judge(ctx, m, x, k, now)...)
+		}
+	}
+	out = append(out, s.judgeServers(ctx, m, held, now)...)
+	return append(out, s.judgeProviders(ctx, known, now)...), st, ctx.Err()
 }
 
 // judge gives the alarms about one name of an order in force.
-func (s *System) judge(ctx context.Context, m *impound.Mandate, x seizure.NameStatus, now time.Time) []Alarm {
+func (s *System) judge(ctx context.Context, m *impound.Mandate, x seizure.NameStatus, k seizure.Seizure, now time.Time) []Alarm {
 	var out []Alarm
 	mend := "impound seize plan " + m.ID()
 	var off, blind []string
@@ -230,10 +249,22 @@ func (s *System) judge(ctx context.Context, m *impound.Mandate, x seizure.NameSt
 	if x.DS {
 		out = append(out, Alarm{Name: x.Name, Kind: AlarmDSBack, Text: x.Name.Defanged() + " has a DS again, which order " + m.ID() + " has removed: validating resolvers answer SERVFAIL", Cure: "see who put it back, then plan again", Cmd: mend})
 	}
+	if len(x.Lost) > 0 {
+		out = append(out, Alarm{Name: x.Name, Kind: AlarmStatus, Text: x.Name.Defanged() + " has lost " + strings.Join(x.Lost, ", ") + ", which order " + m.ID() + " has set", Cure: "see who took it off, then plan again", Cmd: mend})
+	}
 	expires := x.Expires
-	if expires.IsZero() {
-		if v, err := s.Seizure.Look(ctx, x.Name); err == nil {
+	if v, err := s.Seizure.Look(ctx, x.Name); err == nil {
+		if expires.IsZero() {
 			expires = v.Expires
+		}
+		switch {
+		case !v.Exists:
+			out = append(out, Alarm{Name: x.Name, Kind: AlarmDeleting, Text: x.Name.Defanged() + " is not registered any more: anybody can have it", Cure: "register it, before somebody else does", Cmd: "impound registry show " + x.Name.TLD()})
+		case slices.Contains(v.Status, "pendingDelete") || slices.Contains(v.Status, "redemptionPeriod"):
+			out = append(out, Alarm{Name: x.Name, Kind: AlarmDeleting, Text: x.Name.Defanged() + " is being deleted (" + strings.Join(v.Status, ", ") + "): it comes free", Cure: "have the registry restore it, then plan again", Cmd: mend})
+		}
+		if was := k.Former.Sponsor; v.Exists && was != "" && v.Sponsor != was {
+			out = append(out, Alarm{Name: x.Name, Kind: AlarmSponsor, Text: x.Name.Defanged() + " is sponsored by " + v.Sponsor + ", and was by " + was + " when it was taken", Cure: "see who transferred it; whoever sponsors it can undo the order", Cmd: mend})
 		}
 	}
 	if !expires.IsZero() && expires.Sub(now) < expirySoon {
@@ -241,9 +272,133 @@ func (s *System) judge(ctx context.Context, m *impound.Mandate, x seizure.NameSt
 		if !expires.After(now) {
 			word = "ended"
 		}
-		out = append(out, Alarm{Name: x.Name, Kind: AlarmExpiry, Text: fmt.Sprintf("the registration of %s %s on %s", x.Name.Defanged(), word, expires.UTC().Format(time.DateOnly)), Cure: "have the registrar renew it: else it comes free, and anybody may take it and its visitors"})
+		out = append(out, Alarm{Name: x.Name, Kind: AlarmExpiry, Text: fmt.Sprintf("the registration of %s %s on %s", x.Name.Defanged(), word, expires.UTC().Format(time.DateOnly)), Cure: "have the registrar renew it: else it comes free, and anybody may take it and its visitors", Cmd: "impound registry show " + x.Name.TLD()})
 	}
 	return out
+}
+
+// nsExpirySoon is how long before the domain of our name servers ends custody
+// speaks: every name hangs on it.
+const nsExpirySoon = 90 * 24 * time.Hour
+
+// judgeServers looks at the name servers that the held names are delegated to:
+// whether they answer for them, and whether the domain under which they live
+// stays ours. In 2015 one lapsed, and its new owner had every seized name.
+func (s *System) judgeServers(ctx context.Context, m *impound.Mandate, held []impound.Name, now time.Time) []Alarm {
+	var out []Alarm
+	type fault struct {
+		why   string
+		names []string
+	}
+	lame := map[string]*fault{}
+	zones := map[impound.Name][]string{}
+	for _, n := range held {
+		acts, _ := m.Acts(n)
+		if len(acts.Nameservers) == 0 {
+			continue
+		}
+		for _, ns := range acts.Nameservers {
+			if d, err := ns.RegistryDomain(); err == nil && !slices.Contains(zones[d], ns.Defanged()) {
+				zones[d] = append(zones[d], ns.Defanged())
+			}
+		}
+		v := s.Observe.Child(ctx, n)
+		if ctx.Err() != nil {
+			return out
+		}
+		for _, x := range v.Servers {
+			ours := slices.ContainsFunc(acts.Nameservers, func(ns impound.Name) bool { return ns.String() == x.Server })
+			why := x.Err
+			if why == "" && !x.Authoritative {
+				why = "it says that it is not responsible (" + x.RCode + ")"
+			}
+			if !ours || why == "" {
+				continue
+			}
+			if lame[x.Server] == nil {
+				lame[x.Server] = &fault{why: why}
+			}
+			if f := lame[x.Server]; !slices.Contains(f.names, n.Defanged()) {
+				f.names = append(f.names, n.Defanged())
+			}
+		}
+	}
+	for _, ns := range slices.Sorted(maps.Keys(lame)) {
+		f := lame[ns]
+		list := strings.Join(f.names[:min(3, len(f.names))], ", ")
+		out = append(out, Alarm{Kind: AlarmLame, Text: fmt.Sprintf("name server %s does not answer for %d of %d names that point at it (%s): %s", strings.ReplaceAll(ns, ".", "[.]"), len(f.names), len(held), list, f.why),
+			Cure: "see that the sinkhole runs there and has the policy, or plan with other name servers", Cmd: "impound sinkhole status"})
+	}
+	for _, d := range slices.SortedFunc(maps.Keys(zones), func(a, b impound.Name) int { return strings.Compare(a.String(), b.String()) }) {
+		who := strings.Join(zones[d], ", ")
+		v := s.Observe.RDAP(ctx, d)
+		if ctx.Err() != nil {
+			return out
+		}
+		show := "impound registry show " + d.TLD()
+		switch left := v.Expires.Sub(now); {
+		case v.Err != "":
+			out = append(out, Alarm{Kind: AlarmUnseen, Text: "nobody could be asked when " + d.Defanged() + ", under which " + who + " live, ends: " + v.Err, Cure: "give its RDAP server under rdap: or rdap_bootstrap:", Cmd: show})
+		case !v.Exists:
+			out = append(out, Alarm{Kind: AlarmDangling, Text: fmt.Sprintf("%s, under which %s live, is not registered: whoever buys it has all %d names", d.Defanged(), who, len(held)), Cure: "register it at once, or plan with other name servers", Cmd: "impound seize plan " + m.ID()})
+		case slices.Contains(v.Status, "redemptionPeriod") || slices.Contains(v.Status, "pendingDelete"):
+			out = append(out, Alarm{Kind: AlarmDangling, Text: fmt.Sprintf("%s, under which %s live, is being deleted: whoever buys it has all %d names", d.Defanged(), who, len(held)), Cure: "have its registrar restore it at once", Cmd: show})
+		case !v.Expires.IsZero() && left < nsExpirySoon:
+			out = append(out, Alarm{Kind: AlarmNSExpiry, Text: fmt.Sprintf("the registration of %s, under which %s live, ends on %s: all %d names hang on it", d.Defanged(), who, v.Expires.UTC().Format(time.DateOnly), len(held)), Cure: "renew it now, for years", Cmd: show})
+		}
+	}
+	return out
+}
+
+const (
+	certSoon = 14 * 24 * time.Hour // before a registry's certificate ends custody speaks
+	skewMost = 30 * time.Second    // between a registry's clock and ours: T0 and its dates rest on both
+)
+
+// judgeProviders says what is wrong with the providers that hold names.
+func (s *System) judgeProviders(ctx context.Context, known []seizure.Seizure, now time.Time) []Alarm {
+	used := map[string]bool{}
+	for _, k := range known {
+		used[k.Provider] = used[k.Provider] || k.FormerPlan != "" && k.Reverted == ""
+	}
+	if !used[""] && len(used) == 0 || !slices.Contains(slices.Collect(maps.Values(used)), true) {
+		return nil
+	}
+	var out []Alarm
+	for _, h := range s.Seizure.Health(ctx) {
+		if !used[h.Provider] {
+			continue
+		}
+		add := func(cure, format string, args ...any) {
+			out = append(out, Alarm{Kind: AlarmProvider, Text: fmt.Sprintf(format, args...), Cure: cure, Cmd: "impound registry list"})
+		}
+		switch left := h.CertExpires.Sub(now); {
+		case h.Err != "":
+			add("see what it says; without it nothing can be mended", "provider %s could not be asked: %s", h.Provider, h.Err)
+		case !h.CertExpires.IsZero() && left < certSoon:
+			add("ask the provider for its new certificate, and whether its CA stays", "the certificate of provider %s ends on %s: after that nothing can be changed there", h.Provider, h.CertExpires.UTC().Format(time.DateTime))
+		}
+		if d := h.Skew.Round(time.Second); d > skewMost || d < -skewMost {
+			word := "ahead of"
+			if d < 0 {
+				d, word = -d, "behind"
+			}
+			add("see which of the two clocks is wrong: an order's dates and T0 go by ours", "the clock of provider %s is %s %s ours", h.Provider, d, word)
+		}
+	}
+	return out
+}
+
+// anew says when a name that was let go is somebody's.
+func (s *System) anew(ctx context.Context, k seizure.Seizure) []Alarm {
+	if k.Released == impound.ReleaseRestore {
+		return nil
+	}
+	v, err := s.Seizure.Look(ctx, k.Name)
+	if err != nil || !v.Exists || v.ID == "" || v.ID == k.Former.ID {
+		return nil
+	}
+	return []Alarm{{Name: k.Name, Kind: AlarmAnew, Text: k.Name.Defanged() + " was let go and is registered anew, at " + v.Sponsor + " since " + v.Created.UTC().Format(time.DateOnly), Cure: "look whose it is: capture it, and put it into a case", Cmd: "impound evidence capture " + k.Name.Defanged()}}
 }
 
 // leftBehind gives the names of a lapsed order that are still delegated to its

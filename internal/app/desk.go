@@ -269,6 +269,9 @@ func (d desk) planView(ctx context.Context, p seizure.PlanInfo, status []seizure
 			if z.Status != nil {
 				for _, view := range z.Status.Views {
 					l := web.Look{Verdict: view.State, Detail: view.Why, At: z.Status.At}
+					if took, ok := z.Took(view.View); ok {
+						l.Detail += fmt.Sprintf("; first seen so %s after the act", took.Round(10*time.Millisecond))
+					}
 					switch view.View {
 					case "parent":
 						pn.Parent = l

@@ -428,6 +428,7 @@ var Needs = func() map[string]casework.Need {
 	unnamed("ExportPolicy", impound.RoleOperator, impound.RoleAdmin)
 	unnamed("ImportSpool", impound.RoleOperator, impound.RoleAdmin)
 	unnamed("Nightly", impound.RoleOperator, impound.RoleAnalyst, impound.RoleAuditor)
+	unnamed("Poll", impound.RoleOperator, impound.RoleAnalyst, impound.RoleAuditor)
 	unnamed("Share", impound.RoleNotifier, impound.RoleAnalyst, impound.RoleOperator)
 	unnamed("ShareFeed", impound.RoleNotifier, impound.RoleAnalyst, impound.RoleOperator)
 	unnamed("Watch", impound.RoleAnalyst, impound.RoleOperator)

@@ -427,6 +427,11 @@ func (e *env) seizeCmd() *cobra.Command {
 				row := []string{x.Name.Defanged(), "", "", "", ""}
 				if x.Status != nil {
 					row = views(*x.Status)
+					for i, view := range []string{"parent", "rdap", "resolver"} {
+						if d, ok := x.Took(view); ok {
+							row[1+i] += " after " + took(d)
+						}
+					}
 				}
 				rows = append(rows, append(row[:4:4], x.Outcome, utc(x.At), x.Msg))
 			}
@@ -434,5 +439,5 @@ func (e *env) seizeCmd() *cobra.Command {
 			return nil
 		})
 	})
-	return group("seize", "the order is the desired state: plan, approve, apply, verify", "  impound seize plan O-2026-1\n  impound seize approve PLAN --as ben\n  impound seize apply PLAN\n  impound seize verify O-2026-1", plan, show, list, approve, apply, verify, status, e.driftCmd(), e.revertCmd(), e.releaseCmd(), e.custodyCmd())
+	return group("seize", "the order is the desired state: plan, approve, apply, verify", "  impound seize plan O-2026-1\n  impound seize approve PLAN --as ben\n  impound seize apply PLAN\n  impound seize verify O-2026-1", plan, show, list, approve, apply, verify, status, e.driftCmd(), e.revertCmd(), e.releaseCmd(), e.custodyCmd(), e.pollCmd())
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -148,4 +149,29 @@ func (e *env) custodyCmd() *cobra.Command {
 			return nil
 		})
 	})
+}
+
+// pollCmd takes the registries' messages.
+func (e *env) pollCmd() *cobra.Command {
+	return verb("poll", "take the registries' messages once; each is filed as evidence before it is acknowledged", "  impound seize poll\n  impound evidence list --what seize.message\n\nimpound serve does it every poll_every.", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			n, err := s.Poll(ctx)
+			if e.asJSON {
+				return errors.Join(e.json(map[string]int{"messages": n}), err)
+			}
+			fmt.Fprintf(e.Err, "%d messages are filed as evidence\n", n)
+			return err
+		})
+	})
+}
+
+// took says how long something took, for people.
+func took(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	case d < time.Hour:
+		return d.Round(time.Second).String()
+	}
+	return d.Round(time.Minute).String()
 }

@@ -79,8 +79,8 @@ func newWorld(t testing.TB, change ...func(*testregistry.Config)) *world {
 		Dir: filepath.Join(dir, "registry"), TLDs: []string{"com", "net"},
 		Clients:           map[string]testregistry.Client{"IMPOUND": {Password: password, RegistryRole: true}, "CHEAP-NAMES": {Password: "somebody-else-1"}},
 		Registrars:        map[string]testregistry.Registrar{"CHEAP-NAMES": {Name: "Practice Cheap Names Ltd", IANAID: 9995}},
-		RequireClientCert: true,
-		Hosts:             map[impound.Name][]netip.Addr{sinkNS[0]: {netip.MustParseAddr("127.53.0.53")}, sinkNS[1]: {netip.MustParseAddr("127.53.0.53")}},
+		RequireClientCert: true, Now: w.clock.now,
+		Hosts: map[impound.Name][]netip.Addr{sinkNS[0]: {netip.MustParseAddr("127.53.0.53")}, sinkNS[1]: {netip.MustParseAddr("127.53.0.53")}},
 	}
 	for _, f := range change {
 		f(&rc)

@@ -34,6 +34,8 @@ type NameResult struct {
 	Msg      string       `json:"msg,omitempty"`
 	Status   *NameStatus  `json:"status,omitempty"` // what the three views showed afterwards
 	err      error
+	acted    time.Time // when it was done, by this run
+	turns    []Turn    // what the looks of this run showed
 }
 
 // Result is how an apply went.
@@ -350,7 +352,8 @@ func (e *Engine) applyName(ctx context.Context, j job, np NamePlan, hostErr map[
 		}
 		expect = after
 	}
-	if r.Outcome == Already {
+	already := r.Outcome == Already
+	if already {
 		// The last step was done by an earlier run: it may have been undone
 		// since, which is a matter for a new plan.
 		v, err := j.conn.Info(ctx, np.Name)
@@ -364,6 +367,9 @@ func (e *Engine) applyName(ctx context.Context, j job, np NamePlan, hostErr map[
 			return r
 		}
 		r.Outcome = Done
+	}
+	if r.Outcome == Done && !already {
+		r.acted = e.now()
 	}
 	r.Msg = strings.Join(np.Steps[0].Lines, "; ")
 	if last := np.Steps[len(np.Steps)-1]; last.Change.Delete && len(np.Steps) > 1 {
@@ -666,11 +672,21 @@ func (e *Engine) keepMessage(ctx context.Context, provider string, m Message) er
 	if err != nil {
 		return err
 	}
-	id := "seize/message/" + provider + "/" + m.ID
+	// A provider may use its ids again, after a restart or for another queue: what
+	// a message says is part of who it is, or the second one would be lost.
+	sum := impound.HashBytes(fmt.Appendf(nil, "%s\n%s\n%s\n%s\n%t", m.At.UTC().Format(time.RFC3339Nano), m.Text, m.Name, m.ClTRID, m.Done))
+	id := "seize/message/" + provider + "/" + m.ID + "/" + strings.TrimPrefix(sum, "sha256:")[:16]
 	d := map[string]string{"provider": provider, "message": m.ID, "text": clip(m.Text), "frames": strings.Join(frames, " ")}
 	if m.Pending {
-		id = "seize/pending/" + provider + "/" + m.ClTRID
 		d["cltrid"], d["done"] = m.ClTRID, fmt.Sprint(m.Done)
+		// The first word on a change is the one that counts; another is kept as
+		// a message.
+		end := "seize/pending/" + provider + "/" + m.ClTRID
+		if was, ok, err := e.cfg.Evidence.Entry(end); err != nil {
+			return err
+		} else if !ok || was.Detail["message"] == m.ID && was.Detail["done"] == d["done"] {
+			id = end
+		}
 	}
 	_, err = e.cfg.Evidence.Append(ctx, impound.Entry{ID: id, Type: impound.EntrySystem, At: e.now(), By: "system", What: "seize.message", Name: m.Name, Detail: d})
 	if err != nil {
@@ -707,9 +723,7 @@ func (e *Engine) finish(ctx context.Context, p *Plan, res *Result) error {
 						v.Reverted, v.Released = p.ID, p.Release
 					}
 				}
-				if x.Status != nil {
-					v.Status = x.Status
-				}
+				v.note(x)
 				return map[string]string{"order": p.Order, "name": x.Name.String(), "outcome": x.Outcome}, nil
 			})
 			if err != nil {

@@ -220,6 +220,7 @@ func (e *EPP) Poll(ctx context.Context, keep func(Message) error) error {
 		if err := keep(msg); err != nil {
 			return err
 		}
+		crash("kept")
 		// An acknowledgement that got lost is asked for again by the next
 		// poll: the message comes once more and is kept under the same id.
 		if _, err := e.with(ctx, func(c *epp.Client) error { return c.Ack(ctx, m.ID) }); err != nil && !isNotFound(err) {
@@ -227,6 +228,20 @@ func (e *EPP) Poll(ctx context.Context, keep func(Message) error) error {
 		}
 	}
 	return nil
+}
+
+// Health says how the session stands, dialling it where there is none: when the
+// first certificate of the server's chain expires, and how far its clock is
+// ahead of ours.
+func (e *EPP) Health(ctx context.Context) (h Health, err error) {
+	_, err = e.again(ctx, func(c *epp.Client) error {
+		if err := c.Hello(ctx); err != nil {
+			return err
+		}
+		h.CertExpires, h.Skew = c.CertExpiry(), c.Skew()
+		return nil
+	})
+	return h, err
 }
 
 // Close logs out.

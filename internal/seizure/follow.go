@@ -290,9 +290,7 @@ func (e *Engine) noteNames(ctx context.Context, p *Plan, rs []NameResult) error 
 						v.Reverted, v.Released = p.ID, p.Release
 					}
 				}
-				if x.Status != nil {
-					v.Status = x.Status
-				}
+				v.note(x)
 				return map[string]string{"order": p.Order, "name": x.Name.String(), "outcome": x.Outcome}, nil
 			})
 			if err != nil {

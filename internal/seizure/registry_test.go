@@ -135,6 +135,10 @@ func TestMain(m *testing.M) {
 			return err
 		}
 		defer closeAll()
+		if s.Plan == "" {
+			_, err = e.Poll(ctx)
+			return err
+		}
 		_, err = e.Apply(ctx, s.Plan)
 		return err
 	}()

@@ -38,6 +38,7 @@ type NameStatus struct {
 	At       time.Time    `json:"at"`
 	Artefact string       `json:"artefact,omitempty"` // what was seen, in the evidence log
 
+	Lost     []string  `json:"lost,omitempty"`     // ordered statuses that RDAP does not show
 	Reverted string    `json:"reverted,omitempty"` // the plan that gave it back: it need not show the order
 	DS       bool      `json:"ds,omitempty"`       // a DS is there that the order has removed
 	Expires  time.Time `json:"expires,omitzero"`   // its registration, as RDAP says; zero: not known
@@ -58,6 +59,9 @@ type Seizure struct {
 	Reverted   string       `json:"reverted,omitempty"` // the plan by which it was given back or let go; "" while it is taken
 	Released   string       `json:"released,omitempty"` // how it was let go
 	Status     *NameStatus  `json:"status,omitempty"`
+
+	Acted time.Time `json:"acted,omitzero"`  // when the newest plan had done it at its provider
+	Turns []Turn    `json:"turns,omitempty"` // how the views came to show it since, oldest first
 }
 
 // Verify looks at every name of the order in the parent zone, in RDAP and
@@ -139,7 +143,7 @@ func (e *Engine) verify(ctx context.Context, m *impound.Mandate, names []impound
 	err = e.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		for i := range out {
 			_, err := store.Modify(tx, docSeizure, m.ID()+"/"+out[i].Name.String(), func(v *Seizure) (map[string]string, error) {
-				v.Order, v.Name, v.Status = m.ID(), out[i].Name, &out[i]
+				v.Order, v.Name, v.Status, v.Turns = m.ID(), out[i].Name, &out[i], turned(v.Turns, out[i])
 				return map[string]string{"order": v.Order, "name": v.Name.String(), "outcome": v.Outcome}, nil
 			})
 			if err != nil {
@@ -191,6 +195,9 @@ func (e *Engine) verifyOne(ctx context.Context, m *impound.Mandate, n impound.Na
 		views = judgeGone(w, parent, rdap, resolver)
 	}
 	st := NameStatus{Name: n, Order: m.ID(), At: e.now(), Views: views, Reverted: w.revert, Expires: rdap.Expires}
+	if rdap.Err == "" && rdap.Exists && w.revert == "" {
+		st.Lost = without(acts.Lock, rdap.Status)
+	}
 	st.DS = acts.RemoveDS && (len(parent.DS) > 0 || rdap.Signed)
 	st.Done = true
 	for _, v := range st.Views {
@@ -272,7 +279,10 @@ func (e *Engine) settle(ctx context.Context, m *impound.Mandate, p *Plan, rs []N
 			if err != nil {
 				return nil
 			}
-			_ = sh.add(ctx, v, e.verified(m, st, w.revert), func(hash string) { st.Artefact, rs[i].Status = hash, &st })
+			_ = sh.add(ctx, v, e.verified(m, st, w.revert), func(hash string) {
+				st.Artefact, rs[i].Status = hash, &st
+				rs[i].turns = turned(rs[i].turns, st)
+			})
 			return nil
 		})
 		_ = sh.close(ctx)

@@ -236,3 +236,20 @@ func (r *Registry) Expire(n impound.Name) error {
 	}
 	return nil
 }
+
+// Transfer gives a name to another registrar, as if it had been transferred.
+func (r *Registry) Transfer(n impound.Name, to string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := r.st.domains[n]
+	if _, ok := r.cfg.Clients[to]; !ok || old == nil {
+		return impound.Errorf(impound.KindNotFound, "%s is not registered, or there is no client %q", n.Defanged(), to)
+	}
+	now := r.cfg.Now().UTC()
+	d := old.clone()
+	d.Registrar, d.Updated, d.UpdatedBy = to, now, "REGISTRY"
+	if err := r.commit(now, record{Domain: &d, Op: &Op{Client: "REGISTRY", Command: "domain:transfer", Name: n.String(), Changes: []string{"registrar " + to}, Code: 1000}}); err != nil {
+		return fmt.Errorf("couldn't write it down: %w", err)
+	}
+	return nil
+}
