@@ -3,6 +3,7 @@ package capture
 import (
 	"bytes"
 	"compress/gzip"
+	"compress/zlib"
 	"context"
 	"fmt"
 	"io"
@@ -130,6 +131,81 @@ func TestHostileServers(t *testing.T) {
 		{"broken off", raw(func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nonly this") }), func(t *testing.T, r Result, f LookFacts) {
 			if f.Steps[0].Cut != "disconnect" || firstRecord(t, r, "response").head["WARC-Truncated"] != "disconnect" {
 				t.Errorf("%+v", f)
+			}
+		}},
+		{"chunks for ever", raw(func(c net.Conn) {
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+			for {
+				if _, err := fmt.Fprintf(c, "1000\r\n%s\r\n", strings.Repeat("z", 0x1000)); err != nil {
+					return
+				}
+			}
+		}), func(t *testing.T, _ Result, f LookFacts) {
+			if s := f.Steps[0]; s.Cut != "length" || s.Size > 1<<20 {
+				t.Errorf("cut %q at %d octets", s.Cut, s.Size)
+			}
+		}},
+		{"empty chunks with extensions for ever", raw(func(c net.Conn) {
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+			for {
+				if _, err := fmt.Fprintf(c, "1;%s\r\nz\r\n", strings.Repeat("x", 900)); err != nil {
+					return
+				}
+			}
+		}), func(t *testing.T, _ Result, f LookFacts) {
+			if s := f.Steps[0]; s.Cut == "" || s.Size > 3<<20 {
+				t.Errorf("cut %q at %d octets", s.Cut, s.Size)
+			}
+		}},
+		{"trailers for ever", raw(func(c net.Conn) {
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nz\r\n0\r\n")
+			for i := 0; ; i++ {
+				if _, err := fmt.Fprintf(c, "X-%d: %s\r\n", i, strings.Repeat("y", 500)); err != nil {
+					return
+				}
+			}
+		}), func(t *testing.T, _ Result, f LookFacts) {
+			if s := f.Steps[0]; s.Cut == "" || s.Size > 3<<20 {
+				t.Errorf("cut %q at %d octets", s.Cut, s.Size)
+			}
+		}},
+		{"interim answers for ever", raw(func(c net.Conn) {
+			for {
+				if _, err := io.WriteString(c, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"); err != nil {
+					return
+				}
+			}
+		}), func(t *testing.T, _ Result, f LookFacts) {
+			if f.Status/100 == 2 || len(f.Steps) > 1 {
+				t.Errorf("%+v", f)
+			}
+		}},
+		{"a bomb by deflate", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "deflate")
+			z := zlib.NewWriter(w)
+			_, _ = z.Write(make([]byte, 16<<20))
+			_ = z.Close()
+		}, func(t *testing.T, _ Result, f LookFacts) {
+			if s := f.Steps[0]; len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "bomb") {
+				t.Errorf("notes %q", s.Notes)
+			}
+		}},
+		{"a bomb within a bomb", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip, gzip")
+			z := gzip.NewWriter(w)
+			_, _ = z.Write(bomb)
+			_ = z.Close()
+		}, func(t *testing.T, _ Result, f LookFacts) {
+			if s := f.Steps[0]; len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "which was not asked for") || s.Size > len(bomb) {
+				t.Errorf("%d octets, notes %q", s.Size, s.Notes)
+			}
+		}},
+		{"brotli, which nobody asked for", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "br")
+			_, _ = w.Write([]byte{0xcb, 0xff, 0xff, 0x3f, 0x00, 0x00, 0xff})
+		}, func(t *testing.T, _ Result, f LookFacts) {
+			if s := f.Steps[0]; len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "“br”, which was not asked for") {
+				t.Errorf("notes %q", s.Notes)
 			}
 		}},
 		{"controls in what is shown", func(w http.ResponseWriter, _ *http.Request) {
