@@ -76,11 +76,16 @@ type Order struct {
 	Custody     *Custody   `json:"custody,omitempty" yaml:"custody,omitempty"`
 	// Release is the return clause; without one, AtEnd says what may be done,
 	// and only while the order is in force.
-	Release    *ReleaseTerms `json:"release,omitempty" yaml:"release,omitempty"`
-	Rights     *Rights       `json:"rights,omitempty" yaml:"rights,omitempty"`
-	Sinkhole   SinkTerms     `json:"sinkhole" yaml:"sinkhole"`
-	Appendices []Appendix    `json:"appendices" yaml:"appendices"`
-	Signatures []Signature   `json:"-" yaml:"signatures,omitempty"` // over Hash; not part of it
+	Release *ReleaseTerms `json:"release,omitempty" yaml:"release,omitempty"`
+	Rights  *Rights       `json:"rights,omitempty" yaml:"rights,omitempty"`
+
+	DNS         *DNSTerms `json:"dns,omitempty" yaml:"dns,omitempty"`
+	Sequence    []string  `json:"sequence,omitempty" yaml:"sequence,omitempty"`         // who acts in what order, where more than one must
+	BlockCreate []Name    `json:"block_create,omitempty" yaml:"block_create,omitempty"` // not registered, and to be kept so; no act reaches them
+
+	Sinkhole   SinkTerms   `json:"sinkhole" yaml:"sinkhole"`
+	Appendices []Appendix  `json:"appendices" yaml:"appendices"`
+	Signatures []Signature `json:"-" yaml:"signatures,omitempty"` // over Hash; not part of it
 }
 
 // ParentRef names the order that a supplement hangs on.
@@ -120,9 +125,10 @@ type Deadline struct {
 type Custody struct {
 	TransferTo string `json:"transfer_to,omitempty" yaml:"transfer_to,omitempty"` // registrar of record to be
 	TransferID int    `json:"transfer_iana_id,omitempty" yaml:"transfer_iana_id,omitempty"`
-	RenewalBy  string `json:"renewal_by,omitempty" yaml:"renewal_by,omitempty"` // who pays when registrations end
-	NoRelease  bool   `json:"no_release,omitempty" yaml:"no_release,omitempty"` // a name that expires is not to come free
-	Escrow     string `json:"escrow,omitempty" yaml:"escrow,omitempty"`         // where former registration data is kept
+	RenewalBy  string `json:"renewal_by,omitempty" yaml:"renewal_by,omitempty"`     // who pays when registrations end
+	NoRelease  bool   `json:"no_release,omitempty" yaml:"no_release,omitempty"`     // a name that expires is not to come free
+	Escrow     string `json:"escrow,omitempty" yaml:"escrow,omitempty"`             // where former registration data is kept
+	Shown      string `json:"shown_reason,omitempty" yaml:"shown_reason,omitempty"` // what RDAP shows as the reason, or that it shows none
 }
 
 // How a name can be let go.
@@ -272,6 +278,7 @@ type OrderName struct {
 	Affiant     string    `json:"affiant,omitempty" yaml:"affiant,omitempty"`                   // who swears to the evidence
 	Harm        string    `json:"harm,omitempty" yaml:"harm,omitempty"`                         // what the name does to whom
 	Confidence  string    `json:"confidence,omitempty" yaml:"confidence,omitempty"`             // of the attribution: "low" | "moderate" | "high"
+	Variants    []Name    `json:"variants,omitempty" yaml:"variants,omitempty"`                 // IDN variants that the registry treats alike
 	Asked       time.Time `json:"provider_asked,omitzero" yaml:"provider_asked,omitempty"`      // when its provider was asked first
 	Decision    string    `json:"monitor_decision,omitempty" yaml:"monitor_decision,omitempty"` // of a court monitor, for a supplement
 }
@@ -471,6 +478,7 @@ func (o *Order) Validate() Problems {
 		}
 		bad("acts", "give acts: to the order, or to each name", "no act is ordered for %s%s", noActsAt.Defanged(), also)
 	}
+	o.validateTerms(seen, bad)
 	// A name server inside a seized name would make the seizure rest on itself.
 	check := func(at string, a Acts) {
 		for k, ns := range a.Nameservers {
@@ -502,6 +510,11 @@ func (on OrderName) validate(at string, o *Order, bad func(where, cure, format s
 	}
 	if !on.Created.IsZero() && !on.Expires.IsZero() && !on.Created.Before(on.Expires) {
 		bad(at+".expires", "a registration ends after it was made", "%s expires (%s) before it was created (%s)", on.Name.Defanged(), on.Expires.Format(time.DateOnly), on.Created.Format(time.DateOnly))
+	}
+	for i, v := range on.Variants {
+		if v == on.Name || v.IsZero() || v.TLD() != on.Name.TLD() {
+			bad(fmt.Sprintf("%s.variants[%d]", at, i), "list other spellings below the same top-level domain", "%s is no variant of %s", v.Defanged(), on.Name.Defanged())
+		}
 	}
 	if !slices.Contains([]string{"", "low", "moderate", "high"}, on.Confidence) {
 		bad(at+".confidence", "write low, moderate or high", "%.40q is no confidence", on.Confidence)
@@ -587,6 +600,15 @@ func (o *Order) clone() *Order {
 		p := *o.Parent
 		c.Parent = &p
 	}
+	if o.DNS != nil {
+		x := *o.DNS
+		x.Glue, x.DS = slices.Clone(x.Glue), slices.Clone(x.DS)
+		for i := range x.Glue {
+			x.Glue[i].Addrs = slices.Clone(x.Glue[i].Addrs)
+		}
+		c.DNS = &x
+	}
+	c.Sequence, c.BlockCreate = slices.Clone(o.Sequence), slices.Clone(o.BlockCreate)
 	if o.Custody != nil {
 		x := *o.Custody
 		c.Custody = &x
@@ -608,6 +630,7 @@ func (o *Order) clone() *Order {
 	for i := range c.Appendices {
 		c.Appendices[i].Names = slices.Clone(c.Appendices[i].Names)
 		for j, on := range c.Appendices[i].Names {
+			c.Appendices[i].Names[j].Variants = slices.Clone(on.Variants)
 			if on.Acts != nil {
 				a := on.Acts.clone()
 				c.Appendices[i].Names[j].Acts = &a

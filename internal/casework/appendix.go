@@ -45,7 +45,10 @@ type Appendix struct {
 	Rights    *impound.Rights    `json:"rights,omitempty"`
 
 	Release  *impound.ReleaseTerms `json:"release,omitempty"`
-	Exhibits []Exhibit             `json:"exhibits,omitempty"` // see WithExhibits
+	DNS      *impound.DNSTerms     `json:"dns,omitempty"`
+	Sequence []string              `json:"sequence,omitempty"`
+	Block    []impound.Name        `json:"block_create,omitempty"` // to be kept from registration; not among Groups
+	Exhibits []Exhibit             `json:"exhibits,omitempty"`     // see WithExhibits
 }
 
 // AppendixGroup is the names that one registrar holds under one registry.
@@ -87,7 +90,7 @@ func (s *Service) Appendix(ctx context.Context, filename string, data []byte) (A
 	}
 	o := rep.Order
 	a := Appendix{Order: o.ID, Hash: rep.Hash, Case: o.Case, Kind: o.Kind, Parent: o.Parent, Authority: o.Authority, Parties: o.Parties, Recipient: o.Recipient,
-		Issued: o.Issued.UTC(), From: o.From.UTC(), Until: o.Until.UTC(), Sealed: o.SealedUntil.UTC(), ExecuteAt: o.ExecuteAt.UTC(), ConfirmBy: o.ConfirmBy.UTC(), AtEnd: o.AtEnd, Deadlines: o.Deadlines, Custody: o.Custody, Rights: o.Rights, Release: o.Release, TLP: o.TLP,
+		Issued: o.Issued.UTC(), From: o.From.UTC(), Until: o.Until.UTC(), Sealed: o.SealedUntil.UTC(), ExecuteAt: o.ExecuteAt.UTC(), ConfirmBy: o.ConfirmBy.UTC(), AtEnd: o.AtEnd, Deadlines: o.Deadlines, Custody: o.Custody, Rights: o.Rights, Release: o.Release, DNS: o.DNS, Sequence: o.Sequence, Block: o.BlockCreate, TLP: o.TLP,
 		Signers: append([]string{}, rep.Signers...), Count: len(rep.Names), Missing: rep.Missing}
 	if o.Sinkhole != (impound.SinkTerms{}) {
 		t := o.Sinkhole
@@ -207,6 +210,15 @@ func joined(ns []impound.Name) string {
 	return strings.Join(out, " ")
 }
 
+// glue gives a line a name server: its name and addresses.
+func glue(gs []impound.Glue) []string {
+	out := make([]string, len(gs))
+	for i, g := range gs {
+		out[i] = g.Host.String() + " " + strings.Join(g.Addrs, " ")
+	}
+	return out
+}
+
 var appendixHead = []string{
 	"registry", "registrar", "registrar_iana", "appendix", "a_label", "u_label", "exhibit",
 	"act_nameservers", "act_hold", "act_remove_ds", "act_registrant", "act_lock", "act_sinkhole",
@@ -215,6 +227,7 @@ var appendixHead = []string{
 	"issued", "from", "until", "sealed_until", "execute_at", "at_end", "capture", "retention_days", "signers",
 	"drawn_roid", "drawn_registrar", "drawn_registrar_iana", "drawn_created", "drawn_expires", "affiant", "harm", "confidence", "provider_asked", "monitor_decision",
 	"confirm_by", "instrument", "gag", "cost", "transfer_to", "transfer_iana", "renewal_by", "no_release", "escrow", "contest", "contest_days", "notice_to_others", "bond", "deadlines",
+	"shown_reason", "subdomains", "mx", "ttl", "glue", "ds", "sequence", "block_create", "variants",
 }
 
 // CSV writes the appendix as one table, a name a row, with the order's own facts
@@ -256,6 +269,11 @@ func (a Appendix) CSV(w io.Writer) error {
 		dues = append(dues, stamp(d.Due)+" "+d.What+" "+d.Who)
 	}
 	more := []string{stamp(a.ConfirmBy), a.Authority.Instrument, strconv.FormatBool(a.Authority.Gag), a.Authority.Cost, cu.TransferTo, count(cu.TransferID), cu.RenewalBy, strconv.FormatBool(cu.NoRelease), cu.Escrow, ri.Contest, count(ri.ContestDays), ri.Notice, ri.Bond, strings.Join(dues, "; ")}
+	dns := impound.DNSTerms{}
+	if a.DNS != nil {
+		dns = *a.DNS
+	}
+	more = append(more, cu.Shown, dns.Subdomains, dns.MX, count(dns.TTL), strings.Join(glue(dns.Glue), "; "), strings.Join(dns.DS, "; "), strings.Join(a.Sequence, "; "), joined(a.Block))
 	for _, g := range a.Groups {
 		for _, n := range g.Names {
 			var r Registration
@@ -271,6 +289,7 @@ func (a Appendix) CSV(w io.Writer) error {
 			dr := n.Drawn
 			row = append(row, dr.ROID, dr.Registrar, count(dr.RegistrarID), stamp(dr.Created), stamp(dr.Expires), dr.Affiant, dr.Harm, dr.Confidence, stamp(dr.Asked), dr.Decision)
 			row = append(row, more...)
+			row = append(row, joined(dr.Variants))
 			for i := range row {
 				row[i] = cell(row[i])
 			}

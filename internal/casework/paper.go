@@ -201,6 +201,16 @@ func (a Appendix) Paper() *document.Doc {
 			field("At expiry", "no name is to come free")
 		}
 		field("Escrow", c.Escrow)
+		field("Reason shown in RDAP", c.Shown)
+	}
+	if x := a.DNS; x != nil {
+		field("Names below", map[string]string{"all": "go the same way, whatever is asked", "none": "stay as they are"}[x.Subdomains])
+		field("Mail", map[string]string{"null": "refused (null MX, RFC 7505)"}[x.MX])
+		if x.TTL > 0 {
+			field("Delegation kept", fmt.Sprintf("for %d seconds at most", x.TTL))
+		}
+		field("Addresses (glue)", strings.Join(glue(x.Glue), "; "))
+		field("DS records", strings.Join(x.DS, "; "))
 	}
 	if r := a.Rights; r != nil {
 		contest := r.Contest
@@ -229,6 +239,13 @@ func (a Appendix) Paper() *document.Doc {
 		}
 		for j, act := range paperActs(s) {
 			add(document.Para{Number: strconv.Itoa(j+1) + ".", Runs: act})
+		}
+	}
+
+	if len(a.Sequence) > 0 {
+		add(document.Heading{Level: 1, Text: "Order of the acts"})
+		for i, x := range a.Sequence {
+			add(document.Para{Number: strconv.Itoa(i+1) + ".", Runs: text(x)})
 		}
 	}
 
@@ -273,6 +290,20 @@ func (a Appendix) Paper() *document.Doc {
 			}
 			if len(sets.list) > 1 {
 				row = append(row, document.C(t(sets.of(n.Acts))))
+			}
+			tab.Rows = append(tab.Rows, row)
+		}
+		add(tab)
+	}
+
+	if len(a.Block) > 0 {
+		add(document.Heading{Level: 1, Text: "Names to be kept from registration"},
+			t(fmt.Sprintf("Nobody has registered these %d names; the actor's programs make them up. The registry is to refuse whoever asks for one while the order is in force. Nothing else is ordered for them.", len(a.Block))))
+		tab := document.Table{Head: []string{"No.", "Domain name", "No.", "Domain name"}, Widths: []float64{0.5, 4, 0.5, 4}}
+		for i := 0; i < len(a.Block); i += 2 {
+			row := []document.Cell{document.C(t(strconv.Itoa(i + 1))), document.C(m(a.Block[i].String())), nil, nil}
+			if i+1 < len(a.Block) {
+				row[2], row[3] = document.C(t(strconv.Itoa(i+2))), document.C(m(a.Block[i+1].String()))
 			}
 			tab.Rows = append(tab.Rows, row)
 		}

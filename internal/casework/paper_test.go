@@ -45,7 +45,7 @@ func appendixOf(t *testing.T) casework.Appendix {
 	doc = bytes.Replace(doc, []byte("gone[.]com"), []byte("gone[.]com\n        exhibit: Ex. 10"), 1)
 	doc = bytes.Replace(doc, []byte("outlook-verify[.]net"), []byte("outlook-verify[.]net\n        exhibit: Ex. 9"), 1)
 	doc = bytes.Replace(doc, []byte("mail-help[.]net"), []byte("mail-help[.]net\n        roid: D9-NET\n        registrar: Old Registrar\n        affiant: A. Agent\n        harm: takes passwords of 3 victims\n        confidence: high\n        provider_asked: 2026-11-01"), 1)
-	doc = bytes.Replace(doc, []byte("at_end:"), []byte("confirm_by: 2026-11-22\ndeadlines:\n  - what: TRO ends\n    due: 2026-12-05\n    who: counsel\ncustody:\n  transfer_to: Last Resort\n  transfer_iana_id: 2482\n  renewal_by: the plaintiff\n  no_release: true\nrights:\n  contest: write to the court\n  contest_days: 10\n  bond: none was asked\nat_end:"), 1)
+	doc = bytes.Replace(doc, []byte("at_end:"), []byte("confirm_by: 2026-11-22\ndeadlines:\n  - what: TRO ends\n    due: 2026-12-05\n    who: counsel\ncustody:\n  transfer_to: Last Resort\n  transfer_iana_id: 2482\n  renewal_by: the plaintiff\n  no_release: true\nrights:\n  contest: write to the court\n  contest_days: 10\n  bond: none was asked\ndns:\n  subdomains: all\n  mx: \"null\"\n  ttl: 3600\n  glue: [{host: ns1.sinkhole.example, addrs: [192.0.2.53]}]\nsequence: [com locks first, then net]\nblock_create: [next-verify.net, later-verify.net, last-verify.org]\nat_end:"), 1)
 	a, err := s.Appendix(ctx, "o.yaml", doc)
 	d.ok(err)
 	var log []casework.Logged
@@ -97,6 +97,7 @@ func TestAppendixAsPaper(t *testing.T) {
 			"to order O-1", "26-mj-1", "+1 555 0100", "Registry .com", "outlook-verify.net", "D123456789-NET", "Good[U+202E]gnihsihP Registrar, Inc. (IANA 9999)",
 			"Set the name servers to ns1.sinkhole.example, ns2.sinkhole.example", "Ex. 9", "Ex. 10", "xn--pypal-4ve.com", "U+0430 Cyrillic", "[U+4E2D][U+56FD]", "not registered, says the registry", "not known: no answer by RDAP", "blocked", "101",
 			"TRO ends", "5 December 2026", "Last Resort (IANA 2482)", "no name is to come free", "write to the court (answered within 10 days)", "in the order: D9-NET", "takes passwords", "A. Agent", "2026-11-01",
+			"go the same way", "null MX", "for 3600 seconds at most", "ns1.sinkhole.example 192.0.2.53", "com locks first", "kept from registration", "later-verify.net", "last-verify.org",
 		} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%s: no %q", cmd[0], want)

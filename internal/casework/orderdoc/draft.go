@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -134,9 +135,11 @@ func Draft(c impound.Case, o impound.Order) []byte {
 			p("  no_release: true\n")
 		}
 		field("  ", "escrow", c.Escrow, "optional: where former registration data is kept")
+		field("  ", "shown_reason", c.Shown, "optional: what RDAP shows as the reason")
 	} else {
-		p("# custody:   optional: transfer_to, renewal_by, no_release, escrow\n")
+		p("# custody:   optional: transfer_to, renewal_by, no_release, escrow, shown_reason\n")
 	}
+	dnsTerms(p, field, o)
 	if r := o.Rights; r != nil {
 		p("rights:\n")
 		field("  ", "contest", r.Contest, "optional: how to contest")
@@ -184,6 +187,17 @@ func Draft(c impound.Case, o impound.Order) []byte {
 			}
 			return strings.Compare(x.Name.String(), y.Name.String())
 		})
+		// Exhibits in the order of the list, for the names that have evidence.
+		held, no := map[impound.Name]bool{}, 0
+		for _, d := range c.Domains {
+			held[d.Name] = len(d.Evidence) > 0
+		}
+		for i := range a.Names {
+			if held[a.Names[i].Name] {
+				no++
+				a.Names[i].Exhibit = strconv.Itoa(no)
+			}
+		}
 		a.Count = len(a.Names)
 		apps = []impound.Appendix{a}
 	}
@@ -234,6 +248,9 @@ func Draft(c impound.Case, o impound.Order) []byte {
 					p("        %s: %s\n", f.key, f.t.UTC().Format(time.RFC3339Nano))
 				}
 			}
+			if len(n.Variants) > 0 {
+				p("        variants: [%s]\n", defanged(n.Variants))
+			}
 			if n.Acts != nil {
 				p("        acts:\n")
 				acts(p, "          ", *n.Acts)
@@ -242,6 +259,69 @@ func Draft(c impound.Case, o impound.Order) []byte {
 	}
 	p("%s\n", EndMarker)
 	return b.Bytes()
+}
+
+// dnsTerms writes what the order says of DNS beyond its acts.
+func dnsTerms(p func(string, ...any), field func(indent, key, value, hint string), o impound.Order) {
+	if d := o.DNS; d != nil {
+		p("# Of DNS beyond the acts. Shown to the recipient, who does it by hand.\ndns:\n")
+		field("  ", "subdomains", d.Subdomains, "optional: all or none: whether names below go the same way")
+		if d.MX != "" {
+			p("  mx: %q\n", d.MX)
+		} else {
+			p("  # mx: \"null\"   optional: mail is refused\n")
+		}
+		if d.TTL != 0 {
+			p("  ttl: %d\n", d.TTL)
+		}
+		if len(d.Glue) > 0 {
+			p("  glue:\n")
+			for _, g := range d.Glue {
+				p("    - {host: %q, addrs: [%s]}\n", g.Host.Defanged(), quoted(g.Addrs))
+			}
+		}
+		if len(d.DS) > 0 {
+			p("  ds:\n")
+			for _, x := range d.DS {
+				p("    - %s\n", scalar(x))
+			}
+		}
+	} else {
+		p("# dns:   optional: subdomains, mx, ttl, glue, ds\n")
+	}
+	if len(o.Sequence) > 0 {
+		p("sequence:\n")
+		for _, x := range o.Sequence {
+			p("  - %s\n", scalar(x))
+		}
+	} else {
+		p("# sequence:   optional: a list of who acts in what order, where more than one must\n")
+	}
+	if len(o.BlockCreate) > 0 {
+		p("block_create:\n")
+		for _, n := range o.BlockCreate {
+			p("  - %s\n", n.Defanged())
+		}
+	} else {
+		p("# block_create:   optional: a list of names that nobody has registered, and that are to stay so\n")
+	}
+}
+
+func defanged(ns []impound.Name) string {
+	out := make([]string, len(ns))
+	for i, n := range ns {
+		out[i] = n.Defanged()
+	}
+	return quoted(out)
+}
+
+// quoted writes a list on one line: brackets and colons need the marks.
+func quoted(list []string) string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = fmt.Sprintf("%q", s)
+	}
+	return strings.Join(out, ", ")
 }
 
 func choose(c bool, a, b string) string {

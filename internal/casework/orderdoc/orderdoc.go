@@ -211,7 +211,10 @@ func notText(data []byte) (line int, what string) {
 			}
 			// Other line ends of YAML, C1 controls, and marks that turn the
 			// direction of writing: people would sign another text than they see.
-			if r >= 0x80 && r < 0xa0 || r == 0x2028 || r == 0x2029 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+			if r >= 0x80 && r < 0xa0 || r == 0x2028 || r == 0x2029 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 ||
+				// So do these, or they are nothing at all. The joiners U+200C and
+				// U+200D stay: people's names need them.
+				r == 0xad || r == 0x61c || r == 0x180e || r == 0x200b || r == 0x200e || r == 0x200f || r >= 0x2060 && r <= 0x2064 || r == 0xfeff && i > 0 || r >= 0xe0000 && r <= 0xe007f {
 				return line, fmt.Sprintf("the invisible character U+%04X", r)
 			}
 			i += size

@@ -184,6 +184,14 @@ func TestBadDocuments(t *testing.T) {
 		{"confirmed before", edit("at_end: restore", "at_end: restore\nconfirm_by: 2026-11-21"), "confirm_by:", "before anything can have been done", "after from"},
 		{"deadline without date", edit("at_end: restore", "at_end: restore\ndeadlines:\n  - what: TRO ends"), "  - what: TRO", "no date", "2026-11-21"},
 		{"deadline for nothing", edit("at_end: restore", "at_end: restore\ndeadlines:\n  - due: 2026-12-05"), "  - due:", "for nothing", "what is due"},
+		{"names below stay", edit("at_end: restore", "at_end: restore\ndns:\n  subdomains: none"), "subdomains:", "takes them along", "write all"},
+		{"mail elsewhere", edit("at_end: restore", "at_end: restore\ndns:\n  mx: mail.example"), "mx:", "no policy for mail", "write null"},
+		{"ds set and removed", edit("at_end: restore", "at_end: restore\ndns:\n  ds: [12345 13 2 "+strings.Repeat("ab", 32)+"]"), "ds:", "contradicts itself", "leave remove_ds out"},
+		{"no ds", edit("at_end: restore", "at_end: restore\ndns:\n  ds: [12345 13 2 ab]"), "ds:", "is no DS record", "digest in hex"},
+		{"glue of a stranger", edit("at_end: restore", "at_end: restore\ndns:\n  glue: [{host: ns1.stranger.example, addrs: [192.0.2.1]}]"), "glue:", "none of the order's name servers", "alone"},
+		{"a suffix to be blocked", edit("at_end: restore", "at_end: restore\nblock_create: [co.uk]"), "block_create:", "could keep from registration", "somebody could register"},
+		{"seized and blocked", edit("at_end: restore", "at_end: restore\nblock_create: [outlook-verify.net]"), "block_create:", "is to be seized and", "one of the two"},
+		{"an empty step", edit("at_end: restore", "at_end: restore\nsequence: [\" \"]"), "sequence:", "an empty step", "who does what"},
 		{"nobody renews", edit("at_end: restore", "at_end: restore\ncustody:\n  no_release: true"), "custody:", "nobody renews", "who pays"},
 		{"transfer to nobody", edit("at_end: restore", "at_end: restore\ncustody:\n  transfer_iana_id: 2482"), "custody:", "to nobody", "name the registrar"},
 		{"time to contest and no way", edit("at_end: restore", "at_end: restore\nrights:\n  contest_days: 14"), "rights:", "no way", "how to contest"},
@@ -218,6 +226,9 @@ func TestBadOctets(t *testing.T) {
 		"hidden line":    []byte(edit("# a warrant\n", "# a warrant\u2028tlp: red\n")),
 		"next line":      []byte(edit("# a warrant\n", "# a warrant\u0085tlp: red\n")),
 		"turned around":  []byte(edit("docket: 1:19-mj-7", "docket: 1:19\u202e-mj-7")),
+		"nothing there":  []byte(edit("docket: 1:19-mj-7", "docket: 1:19\u200b-mj-7")),
+		"a mark":         []byte(edit("docket: 1:19-mj-7", "docket: 1:19\u200f-mj-7")),
+		"a tag":          []byte(edit("docket: 1:19-mj-7", "docket: 1:19\U000e0041-mj-7")),
 		"PDF":            []byte("%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"),
 		"DOCX":           []byte("PK\x03\x04\x14\x00"),
 		"deep":           []byte(strings.Repeat("[", 200000) + "\n...\n"),
@@ -468,24 +479,26 @@ func TestDraftHoldsEveryField(t *testing.T) {
 		Deadlines: []impound.Deadline{{What: "TRO ends: move for an injunction", Due: day(14), Who: "counsel"}}, TLP: impound.TLPAmber,
 		Parties:   impound.Parties{Requesting: "R", Defendants: []string{"John Does 1-2"}, Counsel: "C", Technical: "T"},
 		Recipient: impound.Recipient{Name: "Registry", Role: "registry", IANAID: 9, Contact: "desk"}, Acts: acts,
-		Custody:  &impound.Custody{TransferTo: "Registrar of last resort", TransferID: 2482, RenewalBy: "requesting party", NoRelease: true, Escrow: "exhibit 3"},
+		Custody:  &impound.Custody{TransferTo: "Registrar of last resort", TransferID: 2482, RenewalBy: "requesting party", NoRelease: true, Escrow: "exhibit 3", Shown: "court order"},
+		DNS:      &impound.DNSTerms{Subdomains: "all", MX: "null", TTL: 3600, Glue: []impound.Glue{{Host: impound.MustName("ns1.sinkhole.example"), Addrs: []string{"192.0.2.1", "2001:db8::1"}}}},
+		Sequence: []string{"com: locks first", "then net"}, BlockCreate: []impound.Name{impound.MustName("next-verify.net")},
 		Release:  &impound.ReleaseTerms{How: []string{"restore"}, Until: day(60), Clause: "9"},
 		Rights:   &impound.Rights{Contest: "write to the clerk: 14 days", ContestDays: 14, Notice: "by mail", Bond: "10,000"},
 		Sinkhole: impound.SinkTerms{Capture: impound.CaptureContact, Notice: "text", RetentionDays: 90, Certificates: impound.CertsACME, KeepBits4: 24, KeepBits6: 48, DMARCReports: "dmarc@unit.example"},
 		Appendices: []impound.Appendix{{ID: "A", Count: 1, Names: []impound.OrderName{{Name: impound.MustName("outlook-verify.net"), Exhibit: "7", Acts: &acts,
-			ROID: "D123_A-LRMS", Registrar: "A Registrar", RegistrarID: 1234, Created: day(-90), Expires: day(275), Affiant: "A. Ffiant", Harm: "imitates a bank", Confidence: "high", Asked: day(-9), Decision: "M-2"}}}},
+			ROID: "D123_A-LRMS", Registrar: "A Registrar", RegistrarID: 1234, Created: day(-90), Expires: day(275), Affiant: "A. Ffiant", Harm: "imitates a bank", Confidence: "high", Asked: day(-9), Variants: []impound.Name{impound.MustName("xn--outlok-verify-4pb.net")}, Decision: "M-2"}}}},
 	}
 	var empty func(path string, v reflect.Value)
 	empty = func(path string, v reflect.Value) {
 		switch {
 		case v.Type() == reflect.TypeFor[impound.Name]() || v.Type() == reflect.TypeFor[time.Time]() || v.Kind() != reflect.Struct && v.Kind() != reflect.Pointer && v.Kind() != reflect.Slice:
-			if v.IsZero() && !strings.HasSuffix(path, ".Hold") { // hold contradicts name servers
+			if v.IsZero() && !strings.HasSuffix(path, ".Hold") { // hold contradicts name servers, and so does ds
 				t.Errorf("%s is empty: give it a value here, and a line in Draft", path)
 			}
 		case v.Kind() == reflect.Pointer:
 			empty(path, v.Elem())
 		case v.Kind() == reflect.Slice:
-			if v.Len() == 0 {
+			if v.Len() == 0 && !strings.HasSuffix(path, ".DS") {
 				t.Errorf("%s is empty: give it a value here, and a line in Draft", path)
 			}
 			for i := range v.Len() {
@@ -513,6 +526,10 @@ func TestDraftHoldsEveryField(t *testing.T) {
 	}
 	c := o.Clone()
 	c.Custody.Escrow, c.Rights.Bond, c.Deadlines[0].Who = "", "", ""
+	c.DNS.Glue[0].Addrs[0], c.Sequence[0], c.BlockCreate[0], c.Appendices[0].Names[0].Variants[0] = "", "", impound.Name{}, impound.Name{}
+	if o.DNS.Glue[0].Addrs[0] == "" || o.Sequence[0] == "" || o.BlockCreate[0].IsZero() || o.Appendices[0].Names[0].Variants[0].IsZero() {
+		t.Error("a change of the clone changed the order")
+	}
 	if o.Custody.Escrow == "" || o.Rights.Bond == "" || o.Deadlines[0].Who == "" {
 		t.Error("a change of the clone changed the order")
 	}
