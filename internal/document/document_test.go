@@ -248,3 +248,33 @@ func FuzzPaper(f *testing.F) {
 		}
 	})
 }
+
+// A heading never stands alone at the foot of a page: what it is the heading of
+// begins beneath it.
+func TestHeadingsStayWithTheirTables(t *testing.T) {
+	peertest.Need(t, "pdftotext", "poppler-utils")
+	for lines := 28; lines < 48; lines++ { // about a page
+		d := &Doc{Title: "x"}
+		for range lines {
+			d.Blocks = append(d.Blocks, T("a line"))
+		}
+		d.Blocks = append(d.Blocks, Heading{Level: 1, Text: "Lonely"}, Heading{Level: 2, Text: "Second"}, Table{Head: []string{"Column", "Other"}, Widths: []float64{1, 1}, Rows: [][]Cell{{C(T("first row")), C(T("y"))}}})
+		f := filepath.Join(t.TempDir(), "x.pdf")
+		var b bytes.Buffer
+		if err := d.PDF(&b); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(f, b.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command("pdftotext", "-layout", f, "-").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for page := range strings.SplitSeq(string(out), "\f") {
+			if strings.Contains(page, "Lonely") && !strings.Contains(page, "first row") {
+				t.Errorf("behind %d lines the heading stands alone", lines)
+			}
+		}
+	}
+}

@@ -38,7 +38,10 @@ var headSizes = [4]float64{16, 12.5, 11, 10}
 func (d *Doc) PDF(w io.Writer) error {
 	l := &layout{used: [3]map[sfnt.GlyphIndex]rune{{}, {}, {}}}
 	l.newPage()
-	for _, b := range d.Blocks {
+	for i, b := range d.Blocks {
+		if h, ok := b.(Heading); ok && i+1 < len(d.Blocks) {
+			l.keep(h, d.Blocks[i+1])
+		}
 		l.block(b)
 	}
 	l.frame(d)
@@ -214,6 +217,27 @@ func (l *layout) line(x, y float64, t textLine, size float64) {
 }
 
 func lead(size float64) float64 { return size * 1.32 }
+
+// keep begins a page when a heading would stand alone at the foot of one: what
+// follows it begins on the next.
+func (l *layout) keep(h Heading, next Block) {
+	need := 0.0
+	switch n := next.(type) {
+	case Table: // its head, and the room that table wants behind it
+		need = 70 + 60
+		if n.Caption != "" {
+			need += lead(9)
+		}
+	case Heading:
+		need = headSizes[min(max(n.Level, 0), 3)]*3 + 130
+	default:
+		return
+	}
+	size := headSizes[min(max(h.Level, 0), 3)]
+	if l.room() < float64(len(wrap(h.runs(Bold), size, textW)))*lead(size)+size*1.05+need {
+		l.newPage()
+	}
+}
 
 func (l *layout) block(b Block) {
 	switch b := b.(type) {
