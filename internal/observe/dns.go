@@ -443,7 +443,19 @@ func (c *Observer) askParent(ctx context.Context, s server, zone string, name im
 		v.Err = s.addr + " answers " + v.RCode
 		return v
 	}
-	for _, rr := range append(slices.Clone(m.Answer), m.Ns...) {
+	// A parent refers; it has no answer of its own (RFC 1034 4.3.2). An answer
+	// comes from the name's own zone, or from a resolver's memory.
+	for _, rr := range m.Answer {
+		switch {
+		case !m.Authoritative:
+			v.Err = s.addr + " tells what others said: it does not speak for the parent zone"
+		case rr.Header().Rrtype == dns.TypeNS:
+			v.Err = fmt.Sprintf("%s answers out of the zone of %s itself: what the parent says can't be seen there", s.addr, name.Defanged())
+		case rr.Header().Rrtype == dns.TypeCNAME, rr.Header().Rrtype == dns.TypeDNAME:
+			v.Err = fmt.Sprintf("%s says that %s is an alias", s.addr, name.Defanged())
+		}
+	}
+	for _, rr := range m.Ns {
 		switch r := rr.(type) {
 		case *dns.NS:
 			if sameName(r.Hdr.Name, name.FQDN()) && len(v.NS) < maxRecords {
@@ -453,13 +465,19 @@ func (c *Observer) askParent(ctx context.Context, s server, zone string, name im
 			}
 		case *dns.SOA:
 			v.SOA = clip(r.String(), 512)
-			if !dns.IsSubDomain(dns.Fqdn(zone), r.Hdr.Name) {
+			if !dns.IsSubDomain(dns.Fqdn(zone), r.Hdr.Name) || dns.IsSubDomain(name.FQDN(), r.Hdr.Name) {
 				v.Err = fmt.Sprintf("%s answers for the zone %s", s.addr, clip(defang(plain(r.Hdr.Name)), 80))
 			}
 		}
 	}
 	v.NS = sortedSet(v.NS)
-	v.Exists = len(v.NS) > 0
+	if v.Exists = len(v.NS) > 0; !v.Exists && !m.Authoritative && v.Err == "" {
+		v.Err = s.addr + " does not speak for the parent zone (lame)"
+	}
+	if v.Err != "" {
+		v.NS, v.Exists = nil, false
+		return v
+	}
 	for _, rr := range m.Extra {
 		h := plain(rr.Header().Name)
 		if !slices.Contains(v.NS, h) {
@@ -481,9 +499,6 @@ func (c *Observer) askParent(ctx context.Context, s server, zone string, name im
 			v.Glue[h] = append(v.Glue[h], a)
 		}
 	}
-	if v.Err != "" {
-		return v
-	}
 	if m, raw, err = c.ask(ctx, s.addr, name.FQDN(), dns.TypeDS, false, false); err != nil {
 		v.Err = "DS: " + err.Error()
 		return v
@@ -491,6 +506,10 @@ func (c *Observer) askParent(ctx context.Context, s server, zone string, name im
 	v.keep(dns.TypeDS, c.now(), raw)
 	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
 		v.Err = s.addr + " answers " + rcode(m) + " when asked for the DS"
+		return v
+	}
+	if !m.Authoritative {
+		v.Err = s.addr + " does not speak for the parent zone when asked for the DS"
 		return v
 	}
 	for _, rr := range m.Answer {

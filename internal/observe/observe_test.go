@@ -107,6 +107,25 @@ func TestParent(t *testing.T) {
 	foreign := serveDNS(t, func(q dns.Question, _ bool) *dns.Msg {
 		return &dns.Msg{Question: []dns.Question{{Name: "bank.example.", Qtype: q.Qtype, Qclass: q.Qclass}}}
 	})
+	child := serveDNS(t, func(q dns.Question, _ bool) *dns.Msg {
+		return &dns.Msg{MsgHdr: dns.MsgHdr{Authoritative: true}, Answer: []dns.RR{rr(t, q.Name+" 60 IN NS ns1.sinkhole.test.")}}
+	})
+	resolver := serveDNS(t, func(q dns.Question, _ bool) *dns.Msg {
+		return &dns.Msg{MsgHdr: dns.MsgHdr{RecursionAvailable: true}, Answer: []dns.RR{rr(t, q.Name+" 60 IN NS ns1.sinkhole.test.")}}
+	})
+	lame := serveDNS(t, func(dns.Question, bool) *dns.Msg { return &dns.Msg{MsgHdr: dns.MsgHdr{Rcode: dns.RcodeNameError}} })
+	childSOA := serveDNS(t, func(q dns.Question, _ bool) *dns.Msg {
+		return &dns.Msg{MsgHdr: dns.MsgHdr{Authoritative: true}, Ns: []dns.RR{rr(t, q.Name+" 60 IN SOA a. b. 1 2 3 4 5")}}
+	})
+	alias := serveDNS(t, func(q dns.Question, _ bool) *dns.Msg {
+		return &dns.Msg{MsgHdr: dns.MsgHdr{Authoritative: true}, Answer: []dns.RR{rr(t, q.Name+" 60 IN CNAME elsewhere.example.")}}
+	})
+	dsLame := serveDNS(t, func(q dns.Question, _ bool) *dns.Msg {
+		if q.Qtype == dns.TypeDS {
+			return new(dns.Msg)
+		}
+		return &dns.Msg{Ns: []dns.RR{rr(t, q.Name+" 60 IN NS ns1.sinkhole.test.")}}
+	})
 	refuses := serveDNS(t, func(dns.Question, bool) *dns.Msg { return &dns.Msg{MsgHdr: dns.MsgHdr{Rcode: dns.RcodeRefused}} })
 	actor := []string{"ns1.actor.test", "ns2.actor.test"}
 	for name, tt := range map[string]struct {
@@ -124,6 +143,13 @@ func TestParent(t *testing.T) {
 		"refers upward":       {[]string{upward}, nil, false, false, 0, "does not serve the parent"},
 		"answers for another": {[]string{foreign}, nil, false, false, 0, "another question"},
 		"refuses":             {[]string{refuses, one}, actor, true, true, 1, ""},
+		"answers as child":    {[]string{child}, nil, false, false, 0, "zone of outlook-verify[.]example itself"},
+		"child's nothing":     {[]string{childSOA}, nil, false, false, 0, "answers for the zone"},
+		"a resolver":          {[]string{resolver}, nil, false, false, 0, "what others said"},
+		"lame":                {[]string{lame}, nil, false, false, 0, "lame"},
+		"lame beside good":    {[]string{lame, one, child}, actor, true, true, 1, ""},
+		"an alias":            {[]string{alias}, nil, false, false, 0, "alias"},
+		"lame about the DS":   {[]string{dsLame}, nil, false, false, 0, "asked for the DS"},
 		"only refuses":        {[]string{refuses}, nil, false, false, 0, "REFUSED"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -454,7 +480,8 @@ func TestRawAnswersAreAsTheyCame(t *testing.T) {
 			m.SetReply(q)
 			m.Authoritative = true
 			if q.Question[0].Qtype == dns.TypeNS {
-				m.Answer = []dns.RR{&dns.NS{Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeNS, Class: dns.ClassINET, Ttl: 60}, Ns: "NS1.Actor.Example."}}
+				m.Authoritative = false
+				m.Ns = []dns.RR{&dns.NS{Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeNS, Class: dns.ClassINET, Ttl: 60}, Ns: "NS1.Actor.Example."}}
 			}
 			m.Compress = true // which packing anew would undo
 			out, err := m.Pack()
