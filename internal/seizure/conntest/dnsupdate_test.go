@@ -14,7 +14,7 @@ import (
 
 // parentZone is a zone "example" whose names are delegated to the actor, each
 // with a DS.
-func parentZone(list []impound.Name) zone {
+func parentZone(list []impound.Name) conntest.Zone {
 	var b strings.Builder
 	b.WriteString("$ORIGIN example.\n$TTL 300\n@ IN SOA ns1.nic hostmaster.nic 1 3600 900 604800 60\n@ IN NS ns1.nic\nns1.nic IN A 127.0.0.1\n")
 	for i, n := range list {
@@ -23,7 +23,7 @@ func parentZone(list []impound.Name) zone {
 		}
 		fmt.Fprintf(&b, "%s IN DS %d 13 2 %064X\n", n.FQDN(), 1000+i, i+1)
 	}
-	return zone{name: "example", text: b.String()}
+	return conntest.Zone{Name: "example", Text: b.String()}
 }
 
 func isUpdate(frame []byte) bool { return len(frame) > 2 && int(frame[2]>>3&0xf) == dns.OpcodeUpdate }
@@ -35,18 +35,18 @@ func dnsStage(t testing.TB, kind string) *conntest.Stage {
 		Former: former, Sink: sink, NewHost: impound.MustName("ns9.nic.example"), HostAddrs: []netip.Addr{netip.MustParseAddr("192.0.2.53"), netip.MustParseAddr("2001:db8::53")},
 		Clock: conntest.NewClock(),
 	}
-	srv := serve(t, kind, parentZone(s.Names))
-	way := conntest.NewWay(t, srv.addr, isUpdate)
-	m := maker{Kind: "dnsupdate", Addr: way.Addr(), Zone: "example", KeyFile: srv.keyFile}
-	s.Secrets = []string{srv.secret}
+	srv := conntest.Serve(t, kind, parentZone(s.Names))
+	way := conntest.NewWay(t, srv.Addr, isUpdate)
+	m := maker{Kind: "dnsupdate", Addr: way.Addr(), Zone: "example", KeyFile: srv.KeyFile}
+	s.Secrets = []string{srv.Secret}
 	s.Child, s.Break = m.String(), way.Break
 	s.Conn = m.must(t, s.Clock.Now)
-	m.Addr = srv.addr
+	m.Addr = srv.Addr
 	s.Second = m.must(t, s.Clock.Now)
 	m.Addr = dead
 	s.Dead = m.must(t, s.Clock.Now)
-	first := srv.serial(t, "example")
-	s.Did = func() int { return srv.serial(t, "example") - first }
+	first := srv.Serial(t, "example")
+	s.Did = func() int { return srv.Serial(t, "example") - first }
 	return s
 }
 

@@ -164,18 +164,18 @@ func libdnsStage(t testing.TB, host string) *conntest.Stage {
 		m.File = strings.TrimSuffix(m.File, ".not-there")
 		return s
 	}
-	srv := serve(t, host, parentZone(s.Names))
-	way := conntest.NewWay(t, srv.addr, isUpdate)
-	m.KeyFile, m.Addr = srv.keyFile, way.Addr()
-	s.Secrets = []string{srv.secret}
+	srv := conntest.Serve(t, host, parentZone(s.Names))
+	way := conntest.NewWay(t, srv.Addr, isUpdate)
+	m.KeyFile, m.Addr = srv.KeyFile, way.Addr()
+	s.Secrets = []string{srv.Secret}
 	s.Child, s.Break = m.String(), way.Break
 	s.Conn = m.must(t, s.Clock.Now)
-	m.Addr = srv.addr
+	m.Addr = srv.Addr
 	s.Second = m.must(t, s.Clock.Now)
 	m.Addr = dead
 	s.Dead = m.must(t, s.Clock.Now)
-	first := srv.serial(t, "example")
-	s.Did = func() int { return srv.serial(t, "example") - first }
+	first := srv.Serial(t, "example")
+	s.Did = func() int { return srv.Serial(t, "example") - first }
 	return s
 }
 
