@@ -64,7 +64,13 @@ type System struct {
 	conns []seizure.Connector
 
 	factsMu sync.Mutex
-	facts   map[impound.Name]cachedFacts
+	hidden  struct {
+		mu   sync.Mutex
+		m    map[string]hiddenLines // by person
+		read int64                  // up to where free was looked for
+		free []caselessLine
+	}
+	facts map[impound.Name]cachedFacts
 
 	gateRuns gateRuns
 	lists    *gate.Lists // nil: the built-in facts

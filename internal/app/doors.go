@@ -77,7 +77,6 @@ func (s *System) LogPage(ctx context.Context, f evidence.Filter, offset int) ([]
 	if err != nil {
 		return nil, 0, err
 	}
-	limit := f.Limit
 	if len(x.Hidden()) == 0 {
 		es, n, err := s.Evidence.Newest(ctx, f, offset)
 		if guarded {
@@ -87,15 +86,127 @@ func (s *System) LogPage(ctx context.Context, f evidence.Filter, offset int) ([]
 		}
 		return es, n, err
 	}
-	f.Limit = 0
-	es, err := s.Log(ctx, f)
+	but, err := s.hiddenLines(ctx, x)
 	if err != nil {
 		return nil, 0, err
 	}
-	n := len(es)
-	slices.Reverse(es)
-	es = es[min(offset, n):]
-	return es[:min(limit, len(es))], n, nil
+	if !x.Case(f.Case) || !x.Order(f.Order) || !x.Name(f.Name) {
+		f.Case = noSuch
+	}
+	es, n, err := s.Evidence.NewestBut(ctx, f, offset, but, x.Entry)
+	for i := range es {
+		es[i].Index, es[i].Entry = int64(n-1-offset-i), veil(es[i].Entry)
+	}
+	return es, n, err
+}
+
+// hiddenLines gives the numbers of the lines of the log that x doesn't hold, as
+// far as the index tells, so that a page costs those from whom something is hidden
+// what it costs others. They are kept until the log grows.
+func (s *System) hiddenLines(ctx context.Context, x casework.Sight) ([]int64, error) {
+	size := s.Evidence.Size()
+	s.hidden.mu.Lock()
+	k, ok := s.hidden.m[x.Who()]
+	s.hidden.mu.Unlock()
+	if ok && k.size == size && k.seen == x.Seen() {
+		return k.lines, nil
+	}
+	var fs []evidence.Filter
+	for _, c := range x.Hidden() {
+		fs = append(fs, evidence.Filter{Case: c})
+	}
+	for _, o := range x.HiddenOrders() {
+		fs = append(fs, evidence.Filter{Order: o})
+	}
+	var lines []int64
+	for _, f := range fs {
+		ls, err := s.Evidence.Places(f)
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, ls...)
+	}
+	free, err := s.caseless(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range free {
+		if !x.Name(c.name) {
+			lines = append(lines, c.at)
+		}
+	}
+	slices.Sort(lines)
+	lines = slices.Compact(lines)
+	s.hidden.mu.Lock()
+	defer s.hidden.mu.Unlock()
+	if s.hidden.m == nil || len(s.hidden.m) > 100 {
+		s.hidden.m = map[string]hiddenLines{}
+	}
+	s.hidden.m[x.Who()] = hiddenLines{size, x.Seen(), lines}
+	return lines, nil
+}
+
+// caseless gives the lines that name a name and no case: whether one is hidden
+// hangs on its name, and on the names above that. The lines of cases are told by
+// the index; the others are read, each once.
+func (s *System) caseless(ctx context.Context) ([]caselessLine, error) {
+	size := s.Evidence.Size()
+	s.hidden.mu.Lock()
+	from, have := s.hidden.read, s.hidden.free
+	s.hidden.mu.Unlock()
+	if from == size {
+		return have, nil
+	}
+	cases, err := s.Casework.Cases(impound.AsSystem(ctx))
+	if err != nil {
+		return nil, err
+	}
+	of := make([]bool, size-from)
+	for _, c := range cases {
+		ls, err := s.Evidence.Places(evidence.Filter{Case: c.ID})
+		if err != nil {
+			return nil, err
+		}
+		first, _ := slices.BinarySearch(ls, from)
+		for _, l := range ls[first:] {
+			if l < size {
+				of[l-from] = true
+			}
+		}
+	}
+	out := slices.Clip(have)
+	for i, known := range of {
+		if known {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, impound.Errorf(impound.KindUnavailable, "couldn't read the evidence log: %w", err)
+		}
+		e, err := s.Evidence.At(from + int64(i))
+		if err != nil {
+			return nil, err
+		}
+		if e.Case == "" && !e.Name.IsZero() {
+			out = append(out, caselessLine{from + int64(i), e.Name})
+		}
+	}
+	s.hidden.mu.Lock()
+	defer s.hidden.mu.Unlock()
+	if s.hidden.read == from { // else another was faster
+		s.hidden.read, s.hidden.free = size, out
+	}
+	return out, nil
+}
+
+type caselessLine struct {
+	at   int64
+	name impound.Name
+}
+
+type hiddenLines struct {
+	size  int64 // of the log
+	seen  int64 // what the sight rests on
+	lines []int64
 }
 
 // housewide are entries that count over all cases.

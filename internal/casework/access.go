@@ -267,6 +267,23 @@ func (x Sight) Hidden() []string {
 	return out
 }
 
+// Seen is how much of the log x rests on.
+func (x Sight) Seen() int64 { return x.view.next }
+
+// HiddenOrders gives the orders that can't be seen, for queries, never for people.
+func (x Sight) HiddenOrders() []string {
+	if x.all || len(x.hidden) == 0 {
+		return nil
+	}
+	var out []string
+	for id := range x.view.orders {
+		if !x.Order(id) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
 // Sealed says whether the case is sealed, and who its parties are; never to
 // others than them.
 func (x Sight) Sealed(id string) []string {

@@ -1,6 +1,11 @@
 package evidence
 
-import "github.com/impound/impound"
+import (
+	"context"
+	"slices"
+
+	"github.com/impound/impound"
+)
 
 // Artefacts gives what each entry that names hash says of it, in the order of the
 // log, each proven: the same bytes may have been captured for several cases, under
@@ -27,4 +32,93 @@ func (l *Log) Artefacts(hash string) ([]impound.Artefact, error) {
 		}
 	}
 	return out, nil
+}
+
+// Places gives the numbers of the entries that fit f as far as the index says,
+// in order: none is read, so one too many may be among them where two values share
+// a 64-bit key. A zero f gives none.
+func (l *Log) Places(f Filter) ([]int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.refresh(); err != nil {
+		return nil, err
+	}
+	list, _, err := l.candidates(f)
+	return slices.Clone(list), err
+}
+
+// NewestBut is [Log.Newest] for somebody from whom something is hidden: but are
+// the entries that he may not see, sorted, as far as the index tells; sees is asked
+// of each entry that is read, and what it refuses is passed over and not counted.
+// The work is that of the page, not that of the log.
+func (l *Log) NewestBut(ctx context.Context, f Filter, offset int, but []int64, sees func(impound.Entry) bool) ([]Indexed, int, error) {
+	l.mu.Lock()
+	err := l.refresh()
+	n := l.tree.n
+	var list []int64
+	all := false
+	if err == nil {
+		list, all, err = l.candidates(f)
+	}
+	l.mu.Unlock()
+	if err != nil {
+		return nil, 0, err
+	}
+	from := max(f.From, 0)
+	first, _ := slices.BinarySearch(but, from)
+	but = but[first:]
+	at := func(k int64) int64 { return n - 1 - k }
+	length, total := max(n-from, 0), max(n-from, 0)-int64(len(but))
+	hidden := func(i int64) bool { _, ok := slices.BinarySearch(but, i); return ok }
+	if !all {
+		first, _ := slices.BinarySearch(list, from)
+		list = list[first:]
+		length, total = int64(len(list)), int64(len(list))
+		at = func(k int64) int64 { return list[length-1-k] }
+		for _, i := range list {
+			if hidden(i) {
+				total--
+			}
+		}
+	}
+	var out []Indexed
+	skip := max(offset, 0)
+	for k := int64(0); k < length && (f.Limit <= 0 || len(out) < f.Limit); k++ {
+		i := at(k)
+		if hidden(i) {
+			continue
+		}
+		if skip > 0 {
+			skip--
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, 0, impound.Errorf(impound.KindUnavailable, "couldn't read the evidence log: %w", err)
+		}
+		e, err := l.entry(i)
+		if err != nil {
+			return nil, 0, err
+		}
+		if !f.fits(&e) || !sees(e) {
+			total--
+			continue
+		}
+		out = append(out, Indexed{i, e})
+	}
+	return out, int(total), nil
+}
+
+// At gives entry i, proven; KindNotFound where the log is shorter.
+func (l *Log) At(i int64) (impound.Entry, error) {
+	l.mu.Lock()
+	err := l.refresh()
+	n := l.tree.n
+	l.mu.Unlock()
+	if err == nil && (i < 0 || i >= n) {
+		err = impound.Errorf(impound.KindNotFound, "the evidence log has no entry %d", i)
+	}
+	if err != nil {
+		return impound.Entry{}, err
+	}
+	return l.entry(i)
 }
