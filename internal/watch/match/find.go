@@ -1,15 +1,18 @@
 package match
 
 import (
+	"bytes"
 	"math/bits"
 
 	"github.com/impound/impound"
 )
 
-// fill folds name into s; false when it holds an octet that no host name has,
-// or is empty, or longer than 254 octets. A wildcard in front, a trailing dot
-// and upper case are taken as they are meant.
+// fill folds name into s, which may have held another one; false when it holds
+// an octet that no host name has, or is empty, or longer than 253 octets. A
+// wildcard in front, a trailing dot and upper case are taken as they are meant.
 func (s *scan) fill(name []byte) bool {
+	s.allN, s.rawN, s.n = 0, 0, 0
+	s.hasA, s.digraph, s.merged = false, false, false
 	if len(name) > 2 && name[0] == '*' && name[1] == '.' {
 		name = name[2:]
 	}
@@ -20,55 +23,76 @@ func (s *scan) fill(name []byte) bool {
 		return false
 	}
 	lastDot := -1
-	for i, c := range name {
-		cl := class[c]
-		if cl == clsBad {
-			return false
-		}
-		if cl == clsDot {
-			if i == lastDot+1 {
-				return false // an empty label
-			}
-			lastDot = i
-		}
-		s.raw[i] = lower[c]
-	}
-	s.allN = len(name)
-	s.rawN = lastDot
-	if lastDot < 0 {
-		s.rawN = len(name) // a single label
-	}
-	n := 0
+	// Of the letters in front of the last dot; what comes behind is cut off again.
+	n, front, digraph := 0, 0, false
 	var prev uint8
-	for i := 0; i < s.rawN; i++ {
-		c := s.raw[i]
-		f := foldCode[c]
-		if f == codeSep {
-			if c == '-' && prev == '-' && i >= 3 && s.raw[i-3] == 'x' && s.raw[i-2] == 'n' && (i == 3 || s.raw[i-4] == '.') {
-				// An A-label spells nothing as it stands: leave it out.
-				s.hasA = true
-				for n > 0 && int(s.pos[n-1]) >= i-3 {
-					n--
-					s.code[padLeft+n] = 0
+	code, pos := s.code[padLeft:padLeft+256:padLeft+256], s.pos[:256]
+	for i, c := range name {
+		o := octet[c]
+		s.raw[i] = o.lower
+		if o.fold == codeSep {
+			switch o.class {
+			case clsBad:
+				return false
+			case clsDot:
+				if i == lastDot+1 {
+					return false // an empty label
 				}
-				for i < s.rawN && s.raw[i] != '.' {
-					i++
+				lastDot, front, digraph = i, n, s.digraph
+			case clsHyphen:
+				if prev == '-' && i >= 3 && s.raw[i-3] == 'x' && s.raw[i-2] == 'n' && (i == 3 || s.raw[i-4] == '.') {
+					s.hasA = true
 				}
 			}
 			prev = c
 			continue
 		}
-		if c == prev && c == 'v' || c == 'n' && prev == 'r' {
+		if c := o.lower; c == 'v' && prev == 'v' || c == 'n' && prev == 'r' {
 			s.digraph = true
 		}
-		prev = c
-		s.code[padLeft+n] = f
-		s.pos[n] = uint8(i)
+		prev = o.lower
+		code[uint8(n)] = o.fold
+		pos[uint8(n)] = uint8(i)
 		n++
 	}
+	s.allN = len(name)
+	s.rawN = len(name) // a single label
+	if lastDot >= 0 {
+		s.rawN, n, s.digraph = lastDot, front, digraph
+	}
+	if s.hasA {
+		n = s.leaveALabels()
+	}
+	clear(s.code[padLeft+n : padLeft+n+padRight])
 	s.pos[n] = uint8(s.rawN)
 	s.n = n
 	return n > 0 || s.hasA
+}
+
+// leaveALabels folds the name once more without its A-labels, which spell
+// nothing as they stand, and gives how many letters are left.
+func (s *scan) leaveALabels() int {
+	n, from := 0, 0
+	s.hasA, s.digraph = false, false
+	for from < s.rawN {
+		label := s.raw[from:s.rawN]
+		if i := bytes.IndexByte(label, '.'); i >= 0 {
+			label = label[:i]
+		}
+		if bytes.HasPrefix(label, []byte("xn--")) {
+			s.hasA = true
+		} else {
+			for i, c := range label {
+				if f := foldCode[c]; f != codeSep {
+					s.digraph = s.digraph || i > 0 && (c == 'v' && label[i-1] == 'v' || c == 'n' && label[i-1] == 'r')
+					s.code[padLeft+n], s.pos[n] = f, uint8(from+i)
+					n++
+				}
+			}
+		}
+		from += len(label) + 1
+	}
+	return n
 }
 
 // merge replaces rn by m and vv by w where the two stand side by side.
@@ -129,8 +153,12 @@ func (s *scan) wordEnd(i int) bool {
 func (ix *index) find(s *scan, fs []found) []found {
 	n := s.n
 	c := s.code[padLeft : padLeft+n+4]
+	s.letters = letters(c[:n])
 	for i := 0; i+1 < n; i++ {
 		a, b := uint32(c[i]), uint32(c[i+1])
+		if ix.pairs[a]&(1<<b) == 0 {
+			continue
+		}
 		if i+2 < n {
 			code := a<<10 | b<<5 | uint32(c[i+2])
 			if ix.near.has(code) {
@@ -191,6 +219,11 @@ func (ix *index) check(s *scan, fs []found, t *table, code uint32, i int) []foun
 			}
 			fs = add(fs, found{tok: e.tok, at: i, end: i + n})
 		case anchorLong:
+			// A letter that the name lacks altogether takes an edit; more than two are
+			// never allowed.
+			if bits.OnesCount32(uint32(e.head)&^s.letters) > 2 || ix.ends[e.tok].far(s, i-int(e.off), n) {
+				continue
+			}
 			tk := &ix.tokens[e.tok]
 			if d, at, end, ok := long(s, i, tk.codes, int(e.off), tk.edits); ok {
 				f := found{tok: e.tok, at: at, end: end, dist: d}
@@ -213,38 +246,42 @@ func (ix *index) check(s *scan, fs []found, t *table, code uint32, i int) []foun
 func (ix *index) findLoose(s *scan) (best found, ok bool) {
 	bestRatio := float32(1)
 	for i := 0; i < s.n; {
-		// A word: to the next separator.
+		// A word: to the next separator. Nothing is merged here.
 		j := i
 		var mask uint32
-		for j < s.n {
+		for {
 			mask |= 1 << s.code[padLeft+j]
-			j++
-			if s.wordEnd(j) {
+			if j++; j >= s.n || s.pos[j] != s.pos[j-1]+1 {
 				break
 			}
 		}
 		if n := j - i; n >= 3 && n <= 3*maxToken/2 {
 			var peq [32]uint64
 			ready := false
-			for _, t := range ix.loose[s.code[padLeft+i]] {
-				tn, k := int(t.n), int(t.max)
-				// A letter that only one of the two has takes an edit.
-				if n > tn+k || n < tn-k || bits.OnesCount32(t.mask&^mask) > k || bits.OnesCount32(mask&^t.mask) > k {
-					continue
-				}
-				if !ready {
-					for p, c := range s.code[padLeft+i : padLeft+j] {
-						peq[c] |= 1 << p
+			by := &ix.loose[s.code[padLeft+i]]
+			for tn := looseFrom[n]; tn <= min(looseTo[n], maxToken); tn++ {
+				k := 2 * tn / 5
+				// A letter that only one of the two has takes an edit; of the longer one,
+				// as many letters more are left out as it is longer.
+				kt, kw := k-max(0, n-tn), k-max(0, tn-n)
+				for _, t := range by[tn] {
+					if bits.OnesCount32(t.mask&^mask) > kt || bits.OnesCount32(mask&^t.mask) > kw {
+						continue
 					}
-					ready = true
-				}
-				d := wordEdits(&peq, n, ix.tokens[t.tok].codes)
-				if d > k {
-					continue
-				}
-				if r := float32(d) / float32(tn); r < bestRatio {
-					bestRatio, ok = r, true
-					best = found{tok: t.tok, at: i, end: j, dist: d, edit: editMany}
+					if !ready {
+						for p, c := range s.code[padLeft+i : padLeft+j] {
+							peq[c] |= 1 << p
+						}
+						ready = true
+					}
+					d := wordEdits(&peq, n, ix.tokens[t.tok].codes)
+					if d > k {
+						continue
+					}
+					if r := float32(d) / float32(tn); r < bestRatio || r == bestRatio && best.at == i && t.tok < best.tok {
+						bestRatio, ok = r, true
+						best = found{tok: t.tok, at: i, end: j, dist: d, edit: editMany}
+					}
 				}
 			}
 		}
@@ -252,6 +289,20 @@ func (ix *index) findLoose(s *scan) (best found, ok bool) {
 	}
 	return best, ok
 }
+
+// looseFrom and looseTo give how long a token may be that a word of so many
+// letters is a garbled form of.
+var looseFrom, looseTo = func() (from, to [3*maxToken/2 + 1]int) {
+	for n := range from {
+		from[n] = maxToken + 1
+		for tn := 4; tn <= maxToken; tn++ {
+			if k := 2 * tn / 5; n <= tn+k && n >= tn-k {
+				from[n], to[n] = min(from[n], tn), tn
+			}
+		}
+	}
+	return from, to
+}()
 
 // wordEdits is the Levenshtein distance between a word of n letters, given by
 // the places of each letter, and tok (Myers 1999, in Hyyrö's form).

@@ -54,6 +54,14 @@ func octets() (foldCode, class, lower [256]uint8) {
 	return foldCode, class, lower
 }
 
+// octet is the same in one place, for the loop that reads every name.
+var octet = func() (t [256]struct{ fold, class, lower uint8 }) {
+	for c := range t {
+		t[c].fold, t[c].class, t[c].lower = foldCode[c], class[c], lower[c]
+	}
+	return t
+}()
+
 func letterCode(c byte) uint8 {
 	if c == 'l' {
 		c = 'i'

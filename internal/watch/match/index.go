@@ -23,7 +23,7 @@ const (
 )
 
 type entry struct {
-	head uint64 // the first 8 codes (anchorTail: the last 8, right-aligned)
+	head uint64 // the first 8 codes (anchorTail: the last 8, right-aligned; anchorLong: the token's letters as bits)
 	tok  int32
 	n    uint8 // length of the token
 	off  uint8 // where in the token the anchor begins
@@ -71,6 +71,14 @@ func (t *table) build(ps []pending) {
 
 func (t *table) has(code uint32) bool { return t.bits[code>>6]&(1<<(code&63)) != 0 }
 
+// letters gives which letters there are, a bit each.
+func letters(codes []uint8) (mask uint32) {
+	for _, x := range codes {
+		mask |= 1 << x
+	}
+	return mask
+}
+
 func pack(codes []uint8) uint64 {
 	var b [8]byte
 	copy(b[:], codes)
@@ -90,21 +98,42 @@ func packRight(codes []uint8) uint64 {
 type index struct {
 	bg     *Background
 	tokens []token
-	near   table        // three letters in a row
-	gap    table        // first, second, fourth
-	two    [1024]int32  // tokens of two letters, by code; -1 for none
-	loose  [32][]looseT // tokens by first letter
+	ends   []ends                     // by token, for those of 8 letters and more
+	near   table                      // three letters in a row
+	gap    table                      // first, second, fourth
+	two    [1024]int32                // tokens of two letters, by code; -1 for none
+	pairs  [32]uint32                 // which two letters anything in near, gap and two begins with
+	loose  [32][maxToken + 1][]looseT // tokens by first letter and length
+}
+
+// ends are a token's first and last 8 letters. overlap masks those of the last
+// that are not among the first.
+type ends struct{ head, tail, overlap uint64 }
+
+// far says that the token has more than 2 letters that stand nowhere near their
+// place in the name, when it is laid to begin at letter at: then it takes more
+// than 2 edits, since a letter that is kept is moved by 2 at most.
+func (e *ends) far(s *scan, at, n int) bool {
+	if at < -2 || at+n > s.n+2 {
+		return true
+	}
+	const ones, tops = 0x7f7f7f7f7f7f7f7f, 0x8080808080808080
+	h, t := uint64(tops), e.overlap
+	i, j := at+padLeft, at+n-8+padLeft
+	for d := -2; d <= 2; d++ {
+		h &= (load8(&s.code, i+d) ^ e.head) + ones // codes are below 32: nothing carries
+		t &= (load8(&s.code, j+d) ^ e.tail) + ones
+	}
+	return bits.OnesCount64(h)+bits.OnesCount64(t) > 2
 }
 
 type looseT struct {
 	tok  int32
-	n    uint8
-	max  uint8
-	mask uint32
+	mask uint32 // its letters
 }
 
 func newIndex(tokens []token, bg *Background) *index {
-	ix := &index{tokens: tokens, bg: bg}
+	ix := &index{tokens: tokens, bg: bg, ends: make([]ends, len(tokens))}
 	for i := range ix.two {
 		ix.two[i] = -1
 	}
@@ -112,11 +141,17 @@ func newIndex(tokens []token, bg *Background) *index {
 	for i := range tokens {
 		t := &tokens[i]
 		c, n, id := t.codes, len(t.codes), int32(i)
+		if n >= 8 {
+			ix.ends[i] = ends{pack(c), packRight(c), 0x8080808080808080 << (8 * max(0, 16-n))}
+		}
 		add := func(code uint32, kind anchorKind, off int) {
 			e := entry{tok: id, n: uint8(n), off: uint8(off), kind: kind}
-			if kind == anchorTail {
+			switch kind {
+			case anchorTail:
 				e.head = packRight(c)
-			} else {
+			case anchorLong:
+				e.head = uint64(letters(c))
+			default:
 				e.head = pack(c)
 			}
 			near = append(near, pending{code, e})
@@ -151,15 +186,19 @@ func newIndex(tokens []token, bg *Background) *index {
 			}
 		}
 		if n >= 4 && !t.merged {
-			var mask uint32
-			for _, x := range c {
-				mask |= 1 << x
-			}
-			ix.loose[c[0]] = append(ix.loose[c[0]], looseT{id, uint8(n), uint8(2 * n / 5), mask})
+			ix.loose[c[0]][n] = append(ix.loose[c[0]][n], looseT{id, letters(c)})
 		}
 	}
 	ix.near.build(near)
 	ix.gap.build(gap)
+	for _, p := range append(near, gap...) {
+		ix.pairs[p.code>>10] |= 1 << (p.code >> 5 & 31)
+	}
+	for i, t := range ix.two {
+		if t >= 0 {
+			ix.pairs[i>>5] |= 1 << (i & 31)
+		}
+	}
 	return ix
 }
 
@@ -184,12 +223,13 @@ const (
 
 // scan is one name, folded. It lives on the stack.
 type scan struct {
-	code [padLeft + 256 + padRight]uint8
-	pos  [257]uint8 // where in raw the letter begins
-	raw  [256]uint8 // lower case
-	n    int        // letters in code
-	rawN int        // octets in raw, without the top-level domain
-	allN int        // octets in raw
+	code    [padLeft + 256 + padRight]uint8
+	pos     [257]uint8 // where in raw the letter begins
+	raw     [256]uint8 // lower case
+	n       int        // letters in code
+	letters uint32     // those of them that there are, a bit each
+	rawN    int        // octets in raw, without the top-level domain
+	allN    int        // octets in raw
 
 	hasA    bool      // holds an A-label, which is left out of code
 	digraph bool      // holds rn or vv

@@ -182,8 +182,25 @@ type verdict struct {
 // was seen or name is no host name; and which brand it imitates ("" for none).
 // It does not allocate for names in ASCII without A-labels.
 func (m *Matcher) Score(name []byte) (float64, string) {
-	var s scan
-	v := m.look(&s, name)
+	var s Scorer
+	s.m = m
+	return s.Score(name)
+}
+
+// Scorer scores one name after the other; it is faster than [Matcher.Score], and
+// for one goroutine.
+type Scorer struct {
+	m *Matcher
+	s scan
+}
+
+// Scorer gives one.
+func (m *Matcher) Scorer() *Scorer { return &Scorer{m: m} }
+
+// Score is [Matcher.Score].
+func (r *Scorer) Score(name []byte) (float64, string) {
+	m := r.m
+	v := m.look(&r.s, name)
 	if !v.ok {
 		return 0, ""
 	}
@@ -204,6 +221,7 @@ func squash(x float64) float64 {
 
 // look is the fast path: nothing here allocates unless name has A-labels.
 func (m *Matcher) look(s *scan, name []byte) verdict {
+	s.idn = false
 	if !s.fill(name) {
 		if nonASCII(name) && len(name) < 1024 {
 			if n, err := impound.ParseName(string(name)); err == nil {

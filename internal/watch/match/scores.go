@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"runtime"
 	"strconv"
 
 	"github.com/impound/impound/internal/watch/stream"
@@ -15,12 +16,16 @@ import (
 // the name. It uses every core. Lure words without a brand, for which
 // [Matcher.Match] gives a low score, count as nothing here.
 func Scores(ctx context.Context, m *Matcher, r io.Reader, w io.Writer) error {
-	return stream.Map(ctx, r, w, 0, func(dst, line []byte, _ int) []byte {
+	workers := make([]*Scorer, runtime.GOMAXPROCS(0))
+	for i := range workers {
+		workers[i] = m.Scorer()
+	}
+	return stream.Map(ctx, r, w, len(workers), func(dst, line []byte, n int) []byte {
 		if i := bytes.IndexByte(line, '\t'); i >= 0 {
 			line = line[:i]
 		}
 		dst = append(append(dst, line...), '\t')
-		p, brand := m.Score(line)
+		p, brand := workers[n].Score(line)
 		if p == 0 {
 			return append(dst, '0', '\n')
 		}

@@ -1,5 +1,10 @@
 package match
 
+import (
+	"cmp"
+	"slices"
+)
+
 // lures are words that names of phishing pages carry beside the brand: in
 // English and in the languages that we have met, romanised. Ordinary names use
 // them too: each only adds to a score. Kept by hand.
@@ -45,16 +50,39 @@ var lures = func() map[string]bool {
 	return m
 }()
 
+// luresBy holds the lure words by their first two letters, the longest first.
+var luresBy = func() (by [1 << 10][]string) {
+	for w := range lures {
+		if i, ok := lurePair([]byte(w)); ok {
+			by[i] = append(by[i], w)
+		}
+	}
+	for i := range by {
+		slices.SortFunc(by[i], func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
+	}
+	return by
+}()
+
+func lurePair(b []byte) (int, bool) {
+	if len(b) < 2 || b[0]-'a' > 25 || b[1]-'a' > 25 {
+		return 0, false
+	}
+	return int(b[0]-'a')<<5 | int(b[1]-'a'), true
+}
+
 // lureWord gives the longest lure word at the start of b, 0 for none. Words of
 // up to three letters count as whole words only.
 func lureWord(b []byte) int {
-	for n := min(len(b), maxLure); n >= 2; n-- {
-		if n <= 3 && n < len(b) && class[b[n]] == clsLetter {
+	i, ok := lurePair(b)
+	if !ok {
+		return 0
+	}
+	for _, w := range luresBy[i] {
+		n := len(w)
+		if n > len(b) || string(b[:n]) != w || n <= 3 && n < len(b) && class[b[n]] == clsLetter {
 			continue
 		}
-		if lures[string(b[:n])] {
-			return n
-		}
+		return n
 	}
 	return 0
 }
