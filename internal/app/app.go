@@ -23,6 +23,7 @@ import (
 	"github.com/impound/impound/internal/evidence"
 	"github.com/impound/impound/internal/notify"
 	"github.com/impound/impound/internal/observe"
+	"github.com/impound/impound/internal/registrymap"
 	"github.com/impound/impound/internal/seizure"
 	"github.com/impound/impound/internal/seizure/epp"
 	"github.com/impound/impound/internal/store/sqlite"
@@ -75,6 +76,7 @@ type System struct {
 	gateRuns gateRuns
 	lists    *gate.Lists // nil: the built-in facts
 	brands   func() (*match.Matcher, error)
+	regs     *registrymap.Map
 	passive  passive
 	cases    sync.Map // order id -> case id
 
@@ -146,6 +148,9 @@ func Open(ctx context.Context, opt Options) (s *System, err error) {
 		}
 	}
 	if s.Casework, err = casework.New(casework.Config{Store: s.Store, Evidence: s.Evidence, Now: s.now, Gates: s.lists, Facts: s.gateFacts, Capacity: s.fleet, Taken: s.taken, Neighbours: neighbours, Log: s.log, Tool: "impound " + opt.Version, SeesArtefact: s.seesArtefact}); err != nil {
+		return s, err
+	}
+	if s.regs, err = s.registryMap(); err != nil {
 		return s, err
 	}
 	s.brands = sync.OnceValues(func() (*match.Matcher, error) { return Matcher(opt.State, s.cfg) })
@@ -342,7 +347,7 @@ func (s *System) openSeizure(ctx context.Context) error {
 	var err error
 	cfg := seizure.Config{
 		Store: s.Store, Evidence: s.Evidence, Keys: liveKeyring{s}, Observe: s.Observe,
-		Mandate: s.Mandate, Connectors: connectors, Gates: s.gates, Risks: s.risks, Registrants: s.cfg.Registrants,
+		Mandate: s.Mandate, Connectors: connectors, Gates: s.gates, Risks: s.risks, Whom: s.whom, Registrants: s.cfg.Registrants,
 		Route: func(_ context.Context, n impound.Name) (string, error) {
 			suffix, _ := n.PublicSuffix()
 			for z := n.Parent(); !z.IsZero(); z = z.Parent() {

@@ -36,6 +36,10 @@ type Config struct {
 	Sinkhole SinkholeConfig `yaml:"sinkhole,omitempty" json:"sinkhole"`
 	// Registries are those that orders are carried out at.
 	Registries []RegistryConfig `yaml:"registries,omitempty" json:"registries,omitempty"`
+	// RegistryMap is a CSV file (kind,key,name,backend,channel,contact,source,as_of)
+	// that says whom to ask for which suffix, and which registrar has which IANA id,
+	// over the few facts that are built in.
+	RegistryMap string `yaml:"registry_map,omitempty" json:"registry_map,omitempty"`
 	// Registrants are the organisations that orders give names to, by the words
 	// that the orders name them with: "registrant: DCU" in an order is the contact
 	// DCU here. One that isn't here is left to people.

@@ -97,7 +97,7 @@ Exit codes: 0 ok, 1 failure, 2 usage or bad input, 4 not yours to do,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		e.demoCmd(), e.serveCmd(), e.peopleCmd(), e.accountCmd(), e.tokenCmd(), e.watchCmd(), e.matchCmd(), e.caseCmd(), e.contestCmd(), e.evidenceCmd(),
-		e.orderCmd(), e.seizeCmd(), e.sinkholeCmd(), e.sensorCmd(), e.contactsCmd(), e.notifyCmd(), e.shareCmd(), e.actorCmd(),
+		e.orderCmd(), e.seizeCmd(), e.registryCmd(), e.sinkholeCmd(), e.sensorCmd(), e.contactsCmd(), e.notifyCmd(), e.shareCmd(), e.actorCmd(),
 		e.twistCmd(), e.dgaCmd(), e.listsCmd(), e.configCmd(), e.versionCmd(), e.jailCmd(),
 	)
 	return root
