@@ -17,6 +17,7 @@ import (
 	"github.com/impound/impound/internal/observe"
 	"github.com/impound/impound/internal/watch"
 	"github.com/impound/impound/internal/watch/match"
+	"github.com/impound/impound/internal/watch/source"
 )
 
 // Matcher makes the matcher of the configuration's brands, or of the built-in
@@ -51,6 +52,12 @@ func ScreenEach(ctx context.Context, m *match.Matcher, r io.Reader, source strin
 	return watch.Screen(ctx, r, watch.Options{Matcher: m, Source: source, Threshold: threshold}, emit)
 }
 
+// ScreenBudget screens a stream to its end and then calls emit for the share of
+// the names that has the highest scores; lowest is the least of them.
+func ScreenBudget(ctx context.Context, m *match.Matcher, r io.Reader, source string, share float64, emit func(impound.Candidate) error) (st watch.Stats, lowest float64, err error) {
+	return watch.Budget(ctx, r, share, watch.Options{Matcher: m, Source: source}, emit)
+}
+
 // Screen screens a stream and, with keep, keeps the candidates for triage in s.
 func Screen(ctx context.Context, s *System, m *match.Matcher, r io.Reader, source string, threshold float64, keep bool) (Screening, error) {
 	res := Screening{Candidates: []impound.Candidate{}}
@@ -63,6 +70,26 @@ func Screen(ctx context.Context, s *System, m *match.Matcher, r io.Reader, sourc
 		return res, err
 	}
 	if keep {
+		_, err = s.Casework.SaveCandidates(ctx, res.Candidates)
+	}
+	return res, err
+}
+
+// ScreenZone is Screen for a zone file, plain or gzip.
+func ScreenZone(ctx context.Context, s *System, m *match.Matcher, r io.Reader, label, zone string, threshold float64, keep bool) (Screening, error) {
+	res := Screening{Candidates: []impound.Candidate{}}
+	z, err := source.Unpack(r)
+	if err != nil {
+		return res, err
+	}
+	res.Stats, err = watch.ScreenZone(ctx, z, zone, watch.Options{Matcher: m, Source: label, Threshold: threshold}, func(c impound.Candidate) error {
+		res.Candidates = append(res.Candidates, c)
+		return nil
+	})
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return res, impound.Errorf(impound.KindInvalid, "the zone file is cut short after %d lines", res.Stats.Read).At(label).WithCure("fetch it again")
+	}
+	if err == nil && keep {
 		_, err = s.Casework.SaveCandidates(ctx, res.Candidates)
 	}
 	return res, err

@@ -77,11 +77,12 @@ func speaking(rs []impound.Reason) string {
 }
 
 func (e *env) watchCmd() *cobra.Command {
-	var brands string
+	var brands, zone string
 	var threshold float64
 	var keep bool
 	screen := verb("screen FILE|-", "which of these names imitate somebody?", `  impound watch screen names.txt               # a name a line; prints candidates with reasons
   zcat new.gz | impound watch screen - --keep  # and keeps them for triage
+  impound watch screen com.txt.gz --zone com   # a zone file as CZDS gives it
   impound watch screen names.txt --brands brands.json --json`, cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		r, label, err := e.input(args[0])
 		if err != nil {
@@ -100,7 +101,13 @@ func (e *env) watchCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			res, err := app.Screen(ctx, s, m, r, label, threshold, keep)
+			screen := app.Screen
+			if zone != "" {
+				screen = func(ctx context.Context, s *app.System, m *match.Matcher, r io.Reader, source string, threshold float64, keep bool) (app.Screening, error) {
+					return app.ScreenZone(ctx, s, m, r, source, zone, threshold, keep)
+				}
+			}
+			res, err := screen(ctx, s, m, r, label, threshold, keep)
 			if err != nil {
 				return err
 			}
@@ -131,6 +138,7 @@ func (e *env) watchCmd() *cobra.Command {
 	})
 	screen.Flags().StringVar(&brands, "brands", "", "brands file (JSON); default: the configuration's, or the built-in brands")
 	screen.Flags().Float64Var(&threshold, "threshold", 0, "least score of a candidate, 0 to 1 (default: what is more than a coincidence)")
+	screen.Flags().StringVar(&zone, "zone", "", "the file is a zone file, of this zone; it may be packed with gzip")
 	screen.Flags().BoolVar(&keep, "keep", false, "keep the candidates for triage")
 
 	var status string
@@ -201,16 +209,35 @@ func eachName(args []string, do func(impound.Name) error) error {
 }
 
 func (e *env) matchCmd() *cobra.Command {
-	var brands string
+	var brands, budget string
 	var scores bool
 	c := verb("match", "a filter for pipes: names in, a line of JSON a hit out", `  impound match --brands brands.json < names.txt
+  impound match --brands brands.json --budget 0.1% < names.txt   # the highest thousandth, at the end
   impound match --brands brands.json --scores < names.txt   # name, score, brand for every line`, cobra.NoArgs, func(c *cobra.Command, _ []string) error {
 		m, err := app.Matcher(e.stateDir(), app.Config{Brands: brands})
 		if err != nil {
 			return err
 		}
 		if scores {
+			if budget != "" {
+				return usageError{fmt.Errorf("--scores prints every name: it goes without --budget")}
+			}
 			return match.Scores(c.Context(), m, e.In, e.Out)
+		}
+		if budget != "" {
+			share, err := parseShare(budget)
+			if err != nil {
+				return usageError{err}
+			}
+			st, lowest, err := app.ScreenBudget(c.Context(), m, e.In, "standard input", share, func(cand impound.Candidate) error { return jsonLine(e.Out, cand) })
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(e.Err, "impound: %d of %d names, down to a score of %.4f\n", st.Hits, st.Names, lowest)
+			if st.BadCount > 0 {
+				fmt.Fprintf(e.Err, "impound: %d of %d lines are no names\n", st.BadCount, st.Read)
+			}
+			return nil
 		}
 		res := 0
 		st, err := app.ScreenEach(c.Context(), m, e.In, "standard input", 0, func(cand impound.Candidate) error {
@@ -226,8 +253,22 @@ func (e *env) matchCmd() *cobra.Command {
 		return nil
 	})
 	c.Flags().StringVar(&brands, "brands", "", "brands file (JSON); default: the built-in brands")
+	c.Flags().StringVar(&budget, "budget", "", "the names with the highest scores, as a share of all: 0.1%, or 0.001")
 	c.Flags().BoolVar(&scores, "scores", false, "print NAME<TAB>SCORE[<TAB>BRAND] for every line, in order; 0 is nothing seen")
 	return c
+}
+
+// parseShare reads 0.1% or 0.001.
+func parseShare(s string) (float64, error) {
+	num, percent := strings.CutSuffix(strings.TrimSpace(s), "%")
+	x, err := strconv.ParseFloat(strings.TrimSpace(num), 64)
+	if percent {
+		x /= 100
+	}
+	if err != nil || !(x > 0 && x <= 1) {
+		return 0, fmt.Errorf("%q is no share of the names: write 0.1%%, or 0.001", s)
+	}
+	return x, nil
 }
 
 // actors prints actors; the JSON has who says which name, too.

@@ -72,7 +72,6 @@ type BadLine struct {
 // of src, or with the first error of src, emit or ctx; Stats are valid then
 // too. It takes lines as they come and may run for ever.
 func Screen(ctx context.Context, src io.Reader, opt Options, emit func(impound.Candidate) error) (Stats, error) {
-	var st Stats
 	now := opt.Now
 	if now == nil {
 		now = time.Now
@@ -81,6 +80,23 @@ func Screen(ctx context.Context, src io.Reader, opt Options, emit func(impound.C
 	if least == 0 {
 		least = DefaultThreshold
 	}
+	return eachName(ctx, src, opt, func(st *Stats, name impound.Name) error {
+		c, ok := Judge(name, opt)
+		if !ok || c.Score < least {
+			return nil
+		}
+		c.Seen = now().UTC()
+		st.Hits++
+		if err := emit(c); err != nil {
+			return fmt.Errorf("couldn't hand over candidate %s: %w", name.Defanged(), err)
+		}
+		return nil
+	})
+}
+
+// eachName calls f with every name of src, a line each.
+func eachName(ctx context.Context, src io.Reader, opt Options, f func(*Stats, impound.Name) error) (Stats, error) {
+	var st Stats
 	br := bufio.NewReaderSize(src, maxLine)
 	for {
 		if err := ctx.Err(); err != nil {
@@ -97,8 +113,11 @@ func Screen(ctx context.Context, src io.Reader, opt Options, emit func(impound.C
 		}
 		if len(line) > 0 {
 			st.Read++
-			if e := one(&st, line, cut, opt, least, now, emit); e != nil {
-				return st, e
+			if name, ok := one(&st, line, cut); ok {
+				st.Names++
+				if e := f(&st, name); e != nil {
+					return st, e
+				}
 			}
 			if opt.Progress != nil && st.Read%10_000 == 0 {
 				opt.Progress(st)
@@ -116,13 +135,14 @@ func Screen(ctx context.Context, src io.Reader, opt Options, emit func(impound.C
 	}
 }
 
-func one(st *Stats, line []byte, cut bool, opt Options, least float64, now func() time.Time, emit func(impound.Candidate) error) error {
+// one reads the name of a line; false when it holds none, which st tells.
+func one(st *Stats, line []byte, cut bool) (impound.Name, bool) {
 	text := field(line)
 	if len(text) == 0 {
 		st.Blank++
-		return nil
+		return impound.Name{}, false
 	}
-	bad := func(err error) {
+	bad := func(err error) (impound.Name, bool) {
 		st.BadCount++
 		if len(st.Bad) < MaxBad {
 			t := string(text)
@@ -131,27 +151,16 @@ func one(st *Stats, line []byte, cut bool, opt Options, least float64, now func(
 			}
 			st.Bad = append(st.Bad, BadLine{Line: st.Read, Text: t, Err: err, Msg: err.Error()})
 		}
+		return impound.Name{}, false
 	}
 	if cut {
-		bad(impound.Errorf(impound.KindInvalid, "line of more than %d octets", maxLine))
-		return nil
+		return bad(impound.Errorf(impound.KindInvalid, "line of more than %d octets", maxLine))
 	}
 	name, err := impound.ParseName(string(text))
 	if err != nil {
-		bad(err)
-		return nil
+		return bad(err)
 	}
-	st.Names++
-	c, ok := Judge(name, opt)
-	if !ok || c.Score < least {
-		return nil
-	}
-	c.Seen = now().UTC()
-	st.Hits++
-	if err := emit(c); err != nil {
-		return fmt.Errorf("couldn't hand over candidate %s: %w", name.Defanged(), err)
-	}
-	return nil
+	return name, true
 }
 
 // Judge looks at one name: the highest of what the matcher and the profiles

@@ -9,12 +9,13 @@ package source
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+
+	"github.com/klauspost/compress/gzip"
 
 	"github.com/impound/impound"
 )
@@ -44,6 +45,19 @@ func Open(path string, stdin io.Reader) (io.ReadCloser, error) {
 	return both{br, c}, nil
 }
 
+// Unpack looks through gzip, if r begins like it.
+func Unpack(r io.Reader) (io.Reader, error) {
+	br := bufio.NewReaderSize(r, 256<<10)
+	if head, _ := br.Peek(2); !bytes.Equal(head, []byte{0x1f, 0x8b}) {
+		return br, nil
+	}
+	z, err := gzip.NewReader(br)
+	if err != nil {
+		return nil, impound.Errorf(impound.KindInvalid, "couldn't unpack: %w", err)
+	}
+	return z, nil
+}
+
 type both struct {
 	io.Reader
 	c io.Closer
@@ -57,57 +71,123 @@ func (b both) Close() error { return b.c.Close() }
 // records that stand together is given once. The name lives until f returns.
 // Lines that are no record are counted in bad.
 func Zone(r io.Reader, origin string, f func(name []byte) error) (bad int, err error) {
-	origin = strings.ToLower(strings.TrimSuffix(origin, "."))
+	z := ZoneLines{Origin: strings.ToLower(strings.TrimSuffix(origin, "."))}
 	br := bufio.NewReaderSize(r, 256<<10)
-	var last, name []byte
 	for {
 		line, err := br.ReadSlice('\n')
 		if errors.Is(err, bufio.ErrBufferFull) { // a record that long is no NS record
 			for errors.Is(err, bufio.ErrBufferFull) {
 				_, err = br.ReadSlice('\n')
 			}
+			z.Bad++
 			line = nil
 		}
-		if owner, typ, ok := record(line); ok {
-			if bytes.EqualFold(typ, []byte("ns")) {
-				name = append(name[:0], bytes.ToLower(bytes.TrimSuffix(owner, []byte{'.'}))...)
-				if string(name) != origin && !bytes.Equal(name, last) {
-					if err := f(name); err != nil {
-						return bad, err
-					}
-					last = append(last[:0], name...)
-				}
+		if name := z.Name(line); name != nil {
+			if err := f(name); err != nil {
+				return z.Bad, err
 			}
-		} else if s := bytes.TrimSpace(line); len(s) > 0 && s[0] != ';' && s[0] != '$' {
-			bad++
 		}
 		if errors.Is(err, io.EOF) {
-			return bad, nil
+			return z.Bad, nil
 		}
 		if err != nil {
-			return bad, fmt.Errorf("couldn't read the zone file: %w", err)
+			return z.Bad, fmt.Errorf("couldn't read the zone file: %w", err)
 		}
 	}
 }
 
-// record gives owner and type of a line "owner ttl class type data".
-func record(line []byte) (owner, typ []byte, ok bool) {
-	if len(line) == 0 || line[0] == ' ' || line[0] == '\t' || line[0] == ';' || line[0] == '$' {
-		return nil, nil, false
+// ZoneLines reads the lines of a zone file in CZDS layout.
+type ZoneLines struct {
+	Origin string // lower case, no dot at its end
+	Bad    int    // lines that are no record
+
+	raw         []byte // owner of the last NS record, as it stood
+	name, spare []byte // the same as it was given
+}
+
+// Reset begins anew behind a line whose owner was prev.
+func (z *ZoneLines) Reset(origin string, prev []byte) {
+	z.Origin, z.Bad = origin, 0
+	z.raw, z.name = append(z.raw[:0], prev...), z.name[:0]
+}
+
+// Owner gives the owner of the last NS record, as it stood there; empty when
+// there was none.
+func (z *ZoneLines) Owner() []byte { return z.raw }
+
+// Name gives the name that a line delegates, in lower case; nil when it
+// delegates none, or the one that the line before did. It lives until the next
+// call.
+func (z *ZoneLines) Name(line []byte) []byte {
+	for n := len(line); n > 0 && (line[n-1] == '\n' || line[n-1] == '\r'); n = len(line) {
+		line = line[:n-1]
 	}
-	var f [5][]byte
-	for i := range f {
-		line = bytes.TrimLeft(line, " \t")
-		n := bytes.IndexAny(line, " \t\r\n")
-		if n < 0 {
-			n = len(line)
+	if len(line) == 0 {
+		return nil
+	}
+	switch line[0] {
+	case ';', '$':
+		return nil
+	case ' ', '\t':
+		if len(bytes.TrimSpace(line)) > 0 {
+			z.Bad++
 		}
-		f[i], line = line[:n], line[n:]
+		return nil
 	}
-	if len(f[4]) == 0 {
-		return nil, nil, false
+	// Owner; then TTL and class, which are passed over; then the type.
+	n := 0
+	for n < len(line) && line[n] != '\t' && line[n] != ' ' {
+		n++
 	}
-	return f[0], f[3], true
+	owner, at := line[:n], n
+	for field := 0; ; field++ {
+		for at < len(line) && (line[at] == '\t' || line[at] == ' ') {
+			at++
+		}
+		start := at
+		for at < len(line) && line[at] != '\t' && line[at] != ' ' {
+			at++
+		}
+		if start == at {
+			z.Bad++
+			return nil
+		}
+		if field < 2 {
+			continue
+		}
+		if field == 2 {
+			if at-start != 2 || line[start]|0x20 != 'n' || line[start+1]|0x20 != 's' {
+				if at == len(line) { // a record has data
+					z.Bad++
+				}
+				return nil
+			}
+			continue
+		}
+		break
+	}
+	if bytes.Equal(owner, z.raw) {
+		return nil
+	}
+	z.raw = append(z.raw[:0], owner...)
+	if n := len(owner); n > 1 && owner[n-1] == '.' {
+		owner = owner[:n-1]
+	}
+	name := append(z.spare[:0], owner...)
+	for i, c := range name {
+		if c >= 'A' && c <= 'Z' {
+			name[i] = c | 0x20
+		}
+	}
+	if bytes.Equal(name, z.name) {
+		z.spare = name
+		return nil
+	}
+	z.name, z.spare = name, z.name
+	if string(name) == z.Origin {
+		return nil
+	}
+	return name
 }
 
 // ErrShrunk is what [Diff] gives when the newer list is less than half of the
