@@ -18,6 +18,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"database/sql"
+	"encoding/asn1"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -30,7 +31,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -42,9 +42,12 @@ import (
 // Find looks for the two programs on the path and in bin/ctlog of the working
 // tree, where make ctlog puts them.
 func Find() (dir string, ok bool) {
-	_, here, _, _ := runtime.Caller(0)
-	root := filepath.Join(filepath.Dir(here), "../../../../..")
-	dirs := append([]string{filepath.Join(root, "bin", "ctlog"), os.Getenv("IMPOUND_CTLOG")}, filepath.SplitList(os.Getenv("PATH"))...)
+	dirs := append([]string{os.Getenv("IMPOUND_CTLOG")}, filepath.SplitList(os.Getenv("PATH"))...)
+	if at, err := os.Getwd(); err == nil { // tests run in their package's folder
+		for ; at != filepath.Dir(at); at = filepath.Dir(at) {
+			dirs = append(dirs, filepath.Join(at, "bin", "ctlog"))
+		}
+	}
 	for _, d := range dirs {
 		if d == "" {
 			continue
@@ -255,7 +258,8 @@ func (l *Log) Cert(names ...string) ([]byte, error) {
 		return nil, err
 	}
 	t := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: names[0]}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Unix(l.notAfter, 0),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, KeyUsage: x509.KeyUsageDigitalSignature, AuthorityKeyId: l.root.SubjectKeyId}
+		// With what certificates of public authorities have, for their size.
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, KeyUsage: x509.KeyUsageDigitalSignature, OCSPServer: []string{"http://ocsp.ca.example"}, IssuingCertificateURL: []string{"http://ca.example/issuer.cer"}, CRLDistributionPoints: []string{"http://crl.ca.example/57.crl"}, PolicyIdentifiers: []asn1.ObjectIdentifier{{2, 23, 140, 1, 2, 1}}, AuthorityKeyId: l.root.SubjectKeyId}
 	for _, n := range names {
 		if ip := net.ParseIP(n); ip != nil {
 			t.IPAddresses = append(t.IPAddresses, ip)
@@ -270,7 +274,8 @@ func (l *Log) Cert(names ...string) ([]byte, error) {
 func (l *Log) PreCert(names ...string) ([]byte, error) {
 	sum := sha256.Sum256([]byte(names[0] + time.Now().String()))
 	t := &x509.Certificate{SerialNumber: new(big.Int).SetBytes(sum[:12]), Subject: pkix.Name{CommonName: names[0]}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Unix(l.notAfter, 0),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, KeyUsage: x509.KeyUsageDigitalSignature, DNSNames: names,
+		// With what certificates of public authorities have, for their size.
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, KeyUsage: x509.KeyUsageDigitalSignature, OCSPServer: []string{"http://ocsp.ca.example"}, IssuingCertificateURL: []string{"http://ca.example/issuer.cer"}, CRLDistributionPoints: []string{"http://crl.ca.example/57.crl"}, PolicyIdentifiers: []asn1.ObjectIdentifier{{2, 23, 140, 1, 2, 1}}, DNSNames: names,
 		ExtraExtensions: []pkix.Extension{{Id: []int{1, 3, 6, 1, 4, 1, 11129, 2, 4, 3}, Critical: true, Value: []byte{5, 0}}}}
 	return x509.CreateCertificate(rand.Reader, t, l.root, &l.leaf.PublicKey, l.key)
 }
