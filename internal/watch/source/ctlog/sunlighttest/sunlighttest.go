@@ -1,7 +1,7 @@
 // Package sunlighttest runs a real Certificate Transparency log on loopback, for
 // tests and benchmarks: Sunlight, which takes certificates, and Skylight, which
-// serves the tiles, both by Let's Encrypt's log software authors and in use for
-// public logs.
+// serves the tiles, as public
+// logs do.
 //
 // What lives here: starting, stopping and killing them, and a certificate
 // authority that the log accepts. What must not: anything that the product
@@ -14,6 +14,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -75,7 +76,7 @@ type Log struct {
 	sunlight, skyl   *exec.Cmd
 	key              *ecdsa.PrivateKey
 	root             *x509.Certificate
-	leaf             *ecdsa.PrivateKey
+	leaf             *rsa.PrivateKey
 	info             ctlog.Info
 	out              *os.File
 	notAfter, serial int64
@@ -133,7 +134,7 @@ func (l *Log) prepare() (err error) {
 	if l.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return err
 	}
-	if l.leaf, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+	if l.leaf, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
 		return err
 	}
 	t := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test root"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(365 * 24 * time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
@@ -267,6 +268,9 @@ func (l *Log) Cert(names ...string) ([]byte, error) {
 			t.DNSNames = append(t.DNSNames, n)
 		}
 	}
+	scts := make([]byte, 250) // as long as two
+	rand.Read(scts)
+	t.ExtraExtensions = []pkix.Extension{{Id: []int{1, 3, 6, 1, 4, 1, 99999, 1}, Value: scts}}
 	return x509.CreateCertificate(rand.Reader, t, l.root, &l.leaf.PublicKey, l.key)
 }
 
