@@ -1,7 +1,7 @@
 // Package sunlighttest runs a real Certificate Transparency log on loopback, for
 // tests and benchmarks: Sunlight, which takes certificates, and Skylight, which
-// serves the tiles, as public
-// logs do.
+// serves the tiles, as for public
+// logs.
 //
 // What lives here: starting, stopping and killing them, and a certificate
 // authority that the log accepts. What must not: anything that the product
