@@ -65,6 +65,8 @@ type NamePlan struct {
 	Release    string `json:"release,omitempty"`    // how the name is let go
 	Despite    string `json:"despite,omitempty"`    // why, in spite of what speaks against it
 	Whom       string `json:"whom,omitempty"`       // whom to ask, where no connector can do it
+
+	used []impound.Name // hosts under it that other names use, while the plan is made
 }
 
 // Step is one command to a provider.
@@ -362,6 +364,7 @@ func (e *Engine) Plan(ctx context.Context, m *impound.Mandate) (*Plan, error) {
 	if err := e.planAll(ctx, m, p.Names); err != nil {
 		return nil, err
 	}
+	p.harmed()
 	if err := e.planHosts(ctx, m, p); err != nil {
 		return nil, err
 	}
@@ -523,6 +526,10 @@ func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, np NamePlan, s
 		}
 	}
 	if len(np.Steps) > 0 && np.Restore == nil {
+		if why := e.contradicts(ctx, conn, m, acts, &np, v); why != "" {
+			np.Steps, np.Blocked = nil, why
+			return np, nil
+		}
 		if len(v.Hosts) > 0 {
 			np.Warnings = append(np.Warnings, "hosts under it that other names may use: "+strings.Join(defang(v.Hosts), ", "))
 		}

@@ -57,6 +57,24 @@ func (s *site) mandate() (*impound.Mandate, keyring, error) {
 	return m, keys, err
 }
 
+// connector is the registry's own account.
+func (s *site) connector() (*seizure.EPP, error) {
+	ca, err := os.ReadFile(s.CA)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := tls.LoadX509KeyPair(s.Cert, s.Key)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
+	return seizure.NewEPP("practice", "registry", epp.Config{
+		Addr: s.EPP, ServerName: "localhost", TLS: &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{cert}},
+		ClientID: "registry", Password: []byte("registry-pw"), Timeout: 5 * time.Second,
+	})
+}
+
 // engine opens the site's store and evidence log.
 func (s *site) engine(ctx context.Context) (*seizure.Engine, *evidence.Log, func(), error) {
 	st, err := sqlite.Open(ctx, filepath.Join(s.Dir, "impound.db"), sqlite.Options{})
@@ -67,20 +85,7 @@ func (s *site) engine(ctx context.Context) (*seizure.Engine, *evidence.Log, func
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	ca, err := os.ReadFile(s.CA)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	cert, err := tls.LoadX509KeyPair(s.Cert, s.Key)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(ca)
-	conn, err := seizure.NewEPP("practice", "registry", epp.Config{
-		Addr: s.EPP, ServerName: "localhost", TLS: &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{cert}},
-		ClientID: "registry", Password: []byte("registry-pw"), Timeout: 5 * time.Second,
-	})
+	conn, err := s.connector()
 	if err != nil {
 		return nil, nil, nil, err
 	}
