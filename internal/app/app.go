@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"os"
@@ -137,6 +138,16 @@ func Open(ctx context.Context, opt Options) (s *System, err error) {
 		}
 		if z.RDAP != "" {
 			obs.RDAP[zone.String()] = z.RDAP
+		}
+	}
+	for _, r := range s.cfg.Asked {
+		for _, tld := range r.TLDs {
+			if len(r.Parents) > 0 {
+				obs.Parents[tld] = r.Parents
+			}
+			if r.RDAP != "" {
+				obs.RDAP[tld] = r.RDAP
+			}
 		}
 	}
 	if s.Observe, err = observe.New(obs); err != nil {
@@ -344,7 +355,16 @@ func (s *System) openSeizure(ctx context.Context) error {
 		s.conns = append(s.conns, conn)
 		connectors[z.Provider], byTLD[zone.String()], unlisted[z.Provider] = conn, z.Provider, z.RDAP == ""
 	}
-	var err error
+	asked, err := s.askers()
+	if err != nil {
+		return err
+	}
+	maps.Copy(connectors, asked)
+	for _, a := range s.cfg.Asked {
+		for _, t := range a.TLDs {
+			byTLD[t] = a.Provider
+		}
+	}
 	cfg := seizure.Config{
 		Store: s.Store, Evidence: s.Evidence, Keys: liveKeyring{s}, Observe: s.Observe,
 		Mandate: s.Mandate, Connectors: connectors, Gates: s.gates, Risks: s.risks, Whom: s.whom, Registrants: s.cfg.Registrants,

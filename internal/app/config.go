@@ -47,6 +47,10 @@ type Config struct {
 	// Zones are those in our own custody, in which orders are carried out by
 	// changing delegations.
 	Zones []ZoneConfig `yaml:"zones,omitempty" json:"zones,omitempty"`
+	// Asked are those that have no interface for orders: they are asked by mail,
+	// or by a person. Mail is how letters leave.
+	Asked []AskedConfig `yaml:"asked,omitempty" json:"asked,omitempty"`
+	Mail  MailConfig    `yaml:"mail,omitempty" json:"mail"`
 	// Resolvers are recursive name servers ("192.0.2.53:53") that
 	// verification and evidence capture ask.
 	Resolvers []string `yaml:"resolvers,omitempty" json:"resolvers,omitempty"`
@@ -540,6 +544,7 @@ func (c *Config) Check(state string) impound.Problems {
 		}
 	}
 	c.validateZones(state, seen, bad)
+	c.checkAsked(state, seen, bad)
 	for from, to := range c.Routes {
 		if host, _, err := net.SplitHostPort(to); err != nil || !loopback(host) {
 			bad("routes", "routes are for practice on this machine: send to 127.0.0.1:PORT", "%s is sent to %s, which is not on loopback", from, to)

@@ -16,7 +16,8 @@ import (
 )
 
 // Custody is looking again, for as long as names are ours to keep: what was
-// ordered shows that it lasts, or somebody is told. It changes nothing.
+// ordered shows that it lasts, or somebody is told. It changes nothing; but for
+// the house itself, which reminds providers that were asked: see Follow.
 
 const (
 	// custodyStart is how long after the start custody looks first, so that a
@@ -46,6 +47,7 @@ const (
 	AlarmDelegated = "delegated"  // the order has lapsed, and the name is still delegated to us
 	AlarmFault     = "look-fault" // the order could not be looked at
 	AlarmDeadline  = "deadline"   // something is due soon, or was due
+	AlarmAsked     = "asked"      // a provider was asked, and somebody must see to it
 )
 
 // Alarm is one thing that custody found. The zero Name is the order as a whole.
@@ -143,7 +145,8 @@ func (s *System) custody(ctx context.Context, m *impound.Mandate, all []*impound
 	now := s.now()
 	alarms, st, err := s.findings(ctx, m, all, now)
 	due, derr := s.dueAlarms(ctx, m, now)
-	alarms, err = append(alarms, due...), errors.Join(err, derr)
+	asked, aerr := s.askedAlarms(ctx, m, now)
+	alarms, err = append(append(alarms, due...), asked...), errors.Join(err, derr, aerr)
 	if ctx.Err() != nil {
 		return alarms, st, ctx.Err()
 	}

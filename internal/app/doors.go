@@ -515,6 +515,7 @@ var Needs = func() map[string]casework.Need {
 	roles := func(n string, rs ...impound.Role) { m[n] = casework.Need{Roles: rs} }
 	reads("Appendix", "RegistryMap", "WhomToAsk", "Risks", "Statement", "Deadlines", "Sealers", "ActorNames", "Addrs", "Alarms", "Artefact", "CaughtUp", "Checkpoint", "Claims", "Config", "Contacts", "Counts", "Desk", "Drift", "EnrolledSensors", "ExportCase",
 		"Gaps", "GapsIn", "Guarded", "HubKey", "Identify", "KeyPath", "Lists", "Log", "LogPage", "Mandate", "Notifier", "PlanInfo", "Plans", "PolicyStatus", "ReadReport", "SeizureStatus", "Series", "ShareItems", "State", "Victims")
+	reads("LetterText", "Letters")
 	roles("AddFile", impound.RoleAnalyst, impound.RoleCounsel)
 	roles("Apply", impound.RoleOperator)
 	roles("ApplyTogether", impound.RoleOperator)
@@ -523,6 +524,8 @@ var Needs = func() map[string]casework.Need {
 	roles("CaptureFull", impound.RoleAnalyst, impound.RoleOperator)
 	roles("DismissClaim", impound.RoleCounsel)
 	roles("EnrolSensor", impound.RoleAdmin)
+	roles("FileAnswer", impound.RoleAnalyst, impound.RoleCounsel, impound.RoleOperator)
+	m["Follow"] = casework.Need{Roles: []impound.Role{impound.RoleOperator}, System: true}
 	roles("OpenSealed", impound.RoleAnalyst)
 	roles("Plan", impound.RoleAnalyst, impound.RoleCounsel, impound.RoleApprover, impound.RoleOperator)
 	roles("Redact", impound.RoleAnalyst, impound.RoleCounsel)
@@ -530,6 +533,7 @@ var Needs = func() map[string]casework.Need {
 	roles("Release", impound.RoleAnalyst, impound.RoleCounsel, impound.RoleApprover, impound.RoleOperator)
 	roles("RevokeSensor", impound.RoleAdmin)
 	m["SealEvidence"] = casework.Need{Roles: []impound.Role{impound.RoleAnalyst, impound.RoleCounsel, impound.RoleAuditor, impound.RoleAdmin}, System: true}
+	roles("SettleLetter", impound.RoleOperator)
 	roles("SignOrderFile", impound.RoleApprover)
 	roles("TakeAliases", impound.RoleAnalyst)
 	roles("TakeIn", impound.RoleAnalyst)

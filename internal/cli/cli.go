@@ -177,7 +177,7 @@ func (e *env) openWith(ctx context.Context, cfg app.Config) (*app.System, error)
 // progress tells a person how a seizure goes on, name by name.
 func (e *env) progress(ev seizure.Event) {
 	switch ev.Phase {
-	case "done", "failed", "stale", "pending", "retry":
+	case "done", "failed", "stale", "pending", "asked", "retry":
 		fmt.Fprintf(e.Err, "%s: %s: %s\n", ev.Name.Defanged(), ev.Phase, printable(ev.Text))
 	}
 }

@@ -439,5 +439,5 @@ func (e *env) seizeCmd() *cobra.Command {
 			return nil
 		})
 	})
-	return group("seize", "the order is the desired state: plan, approve, apply, verify", "  impound seize plan O-2026-1\n  impound seize approve PLAN --as ben\n  impound seize apply PLAN\n  impound seize verify O-2026-1", plan, show, list, approve, apply, verify, status, e.driftCmd(), e.revertCmd(), e.releaseCmd(), e.custodyCmd(), e.pollCmd())
+	return group("seize", "the order is the desired state: plan, approve, apply, verify", "  impound seize plan O-2026-1\n  impound seize approve PLAN --as ben\n  impound seize apply PLAN\n  impound seize verify O-2026-1", append([]*cobra.Command{plan, show, list, approve, apply, verify, status, e.driftCmd(), e.revertCmd(), e.releaseCmd(), e.custodyCmd(), e.pollCmd()}, e.letterCmds()...)...)
 }
