@@ -54,6 +54,7 @@ type Request struct {
 	Reply    string    `json:"reply_to,omitempty"` // and its reference
 	Asked    time.Time `json:"asked,omitzero"`     // and when that went out
 	Revert   bool      `json:"revert,omitempty"`   // it asks to undo
+	Release  string    `json:"release,omitempty"`  // it asks to let names go, in this way
 	Changes  []Change  `json:"changes"`            // exactly the names and acts that are asked for
 }
 

@@ -158,7 +158,7 @@ func (c *Connector) Capabilities() seizure.Capabilities { return AskCapabilities
 // AskCapabilities are those of a connector that asks in words: whoever reads them
 // can do all that a provider of that role can.
 func AskCapabilities(kind, role string) seizure.Capabilities {
-	return seizure.Capabilities{Kind: kind, Role: role, Asks: true, Acts: []impound.Act{impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActLock}}
+	return seizure.Capabilities{Kind: kind, Role: role, Asks: true, Acts: []impound.Act{impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActLock, impound.ActDelete}}
 }
 
 // Info looks from outside: there is nobody to query.

@@ -286,7 +286,7 @@ func TestLetterSaysWhatIsAsked(t *testing.T) {
 		t.Errorf("request.json (-want +got):\n%s", d)
 	}
 	rows, err := csv.NewReader(bytes.NewReader(o.files["request.csv"])).ReadAll()
-	if err != nil || len(rows) != 4 || rows[3][0] != "myaccount-services.net" || rows[3][5] != "yes" || rows[1][1] != "ns1.sinkhole.example ns2.sinkhole.example" {
+	if err != nil || len(rows) != 4 || rows[3][0] != "myaccount-services.net" || rows[3][5] != "yes" || rows[3][6] != "no" || rows[1][1] != "ns1.sinkhole.example ns2.sinkhole.example" {
 		t.Errorf("request.csv: %v %q", err, rows)
 	}
 	for _, p := range l.Parts {

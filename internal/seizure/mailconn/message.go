@@ -39,6 +39,7 @@ type Wanted struct {
 	From      time.Time    `json:"from"`
 	Until     time.Time    `json:"until"`
 	ConfirmBy time.Time    `json:"confirm_by,omitzero"`
+	Release   string       `json:"release,omitempty"` // by the order's return clause: "restore" | "expire" | "delete"
 	Undo      bool         `json:"undo,omitempty"` // what was done under the order is to be taken back
 	Names     []WantedName `json:"names"`
 }
@@ -51,16 +52,17 @@ type WantedName struct {
 	AddStatus         []string `json:"add_status,omitempty"`
 	RemoveStatus      []string `json:"remove_status,omitempty"`
 	RemoveAllDS       bool     `json:"remove_all_ds,omitempty"`
+	Delete            bool     `json:"delete,omitempty"`
 }
 
 func wanted(r seizure.Request, p Papers) Wanted {
 	o := p.Order
 	w := Wanted{
 		Format: "request/v1", Letter: r.ID, Kind: r.Kind, Reminder: r.No, Of: r.Of, Provider: r.Provider, Order: o.ID, OrderHash: p.OrderHash, Court: o.Authority.Court, Agreement: o.Authority.Agreement,
-		Docket: o.Authority.Docket, CallBack: o.Authority.CallBack, From: o.From.UTC(), Until: o.Until.UTC(), ConfirmBy: o.ConfirmBy, Undo: r.Revert,
+		Docket: o.Authority.Docket, CallBack: o.Authority.CallBack, From: o.From.UTC(), Until: o.Until.UTC(), ConfirmBy: o.ConfirmBy, Undo: r.Revert, Release: r.Release,
 	}
 	for _, c := range r.Changes {
-		w.Names = append(w.Names, WantedName{Domain: c.Name.String(), AddNameservers: texts(c.AddNS), RemoveNameservers: texts(c.RemNS), AddStatus: c.AddStatus, RemoveStatus: c.RemStatus, RemoveAllDS: c.RemAllDS})
+		w.Names = append(w.Names, WantedName{Domain: c.Name.String(), AddNameservers: texts(c.AddNS), RemoveNameservers: texts(c.RemNS), AddStatus: c.AddStatus, RemoveStatus: c.RemStatus, RemoveAllDS: c.RemAllDS, Delete: c.Delete})
 	}
 	return w
 }
@@ -78,13 +80,10 @@ func (w Wanted) csvOf() []byte {
 	var b bytes.Buffer
 	c := csv.NewWriter(&b)
 	c.UseCRLF = true
-	_ = c.Write([]string{"domain", "add_nameservers", "remove_nameservers", "add_status", "remove_status", "remove_all_ds"})
+	_ = c.Write([]string{"domain", "add_nameservers", "remove_nameservers", "add_status", "remove_status", "remove_all_ds", "delete"})
 	for _, n := range w.Names {
-		ds := "no"
-		if n.RemoveAllDS {
-			ds = "yes"
-		}
-		_ = c.Write([]string{n.Domain, strings.Join(n.AddNameservers, " "), strings.Join(n.RemoveNameservers, " "), strings.Join(n.AddStatus, " "), strings.Join(n.RemoveStatus, " "), ds})
+		yes := map[bool]string{true: "yes", false: "no"}
+		_ = c.Write([]string{n.Domain, strings.Join(n.AddNameservers, " "), strings.Join(n.RemoveNameservers, " "), strings.Join(n.AddStatus, " "), strings.Join(n.RemoveStatus, " "), yes[n.RemoveAllDS], yes[n.Delete]})
 	}
 	c.Flush()
 	return b.Bytes()
@@ -197,6 +196,9 @@ func (c *Connector) subject(r seizure.Request, p Papers) string {
 	if r.Revert {
 		s = fmt.Sprintf("%s %s: please undo for %s [%s]", what, line(p.Order.Authority.Docket), countOf(len(r.Changes), "domain name"), r.ID)
 	}
+	if r.Release != "" {
+		s = fmt.Sprintf("%s %s: please let %s go [%s]", what, line(p.Order.Authority.Docket), countOf(len(r.Changes), "domain name"), r.ID)
+	}
 	if r.Kind == seizure.LetterReminder {
 		s = fmt.Sprintf("Reminder %d: ", r.No) + s
 	}
@@ -233,7 +235,9 @@ func (c *Connector) text(r seizure.Request, p Papers, parts []seizure.Part, file
 	if r.Kind == seizure.LetterReminder {
 		para("This is reminder %d of our letter %s of %s. As far as can be seen from outside, what it asks for has not been done for the names below. If it has, or if something stands in its way, please answer this mail.", r.No, r.Of, r.Asked.UTC().Format(minute))
 	}
-	if r.Revert {
+	if r.Release != "" {
+		para("The order named below ends for the following domain names. By its return clause, please carry out what is listed for them.")
+	} else if r.Revert {
 		para("Under the order named below, please undo for the following domain names what was done before.")
 	} else {
 		para("Under the order named below, which is attached, please carry out what is listed for the following domain names.")
@@ -288,7 +292,7 @@ func (c *Connector) text(r seizure.Request, p Papers, parts []seizure.Part, file
 		}
 		b.WriteString("\n")
 	}
-	para("A lock that stands in the way, please lift for the change and put back. Please change nothing else: do not delete, transfer or suspend the names unless that is listed above.")
+	para("A lock that stands in the way, please lift for the change and put back. Please change nothing else: do not delete, transfer or suspend a name unless that is listed above.")
 	title("Please confirm")
 	para("Answer this mail when it is done, with the time in UTC, or with what stands in the way. Keep %s in the subject.", r.ID)
 	title("Is this real?")
@@ -333,6 +337,9 @@ func asked(c seizure.Change) []string {
 			s = append(s, n.Defanged())
 		}
 		return strings.Join(s, ", ")
+	}
+	if c.Delete {
+		out = append(out, "delete the registration")
 	}
 	if len(c.AddNS) > 0 {
 		out = append(out, "delegate it to these name servers: "+dots(c.AddNS))

@@ -72,7 +72,7 @@ func (c *Connector) Policy() seizure.AskPolicy { return c.cfg.Policy }
 
 // Capabilities says that it asks.
 func (c *Connector) Capabilities() seizure.Capabilities {
-	return seizure.Capabilities{Kind: "manual", Role: c.cfg.Role, Asks: true, Acts: []impound.Act{impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActLock}}
+	return seizure.Capabilities{Kind: "manual", Role: c.cfg.Role, Asks: true, Acts: []impound.Act{impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActLock, impound.ActDelete}}
 }
 
 // Info looks from outside: there is nobody to query.
@@ -120,6 +120,9 @@ func (c *Connector) Compose(_ context.Context, r seizure.Request) (seizure.Lette
 	what := "carry out order " + r.Order
 	if r.Revert {
 		what = "undo what was done under order " + r.Order
+	}
+	if r.Release != "" {
+		what = "let names go (" + r.Release + ") by the return clause of order " + r.Order
 	}
 	again := ""
 	if r.Kind == seizure.LetterReminder {
