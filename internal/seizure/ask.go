@@ -310,7 +310,8 @@ func (e *Engine) lookAsked(ctx context.Context, j *job, np NamePlan, gated bool)
 // compose has a letter written and keeps it, before anybody could be given it.
 func (e *Engine) compose(ctx context.Context, a Asker, p *Plan, r Request) (Letter, letterState, error) {
 	keep := context.WithoutCancel(ctx)
-	r.Provider, r.Plan, r.Order, r.Case, r.By, r.At, r.Revert = a.Provider(), p.ID, p.Order, p.Case, e.cfg.By, e.now().Truncate(time.Second), p.undoes()
+	r.Provider, r.Plan, r.Order, r.Case, r.By, r.At = a.Provider(), p.ID, p.Order, p.Case, e.cfg.By, e.now().Truncate(time.Second)
+	r.Revert, r.Release = p.Revert, p.Release
 	l, err := a.Compose(ctx, r)
 	if err != nil {
 		return l, letterState{}, fmt.Errorf("couldn't write to %s: %w", a.Provider(), err)

@@ -40,7 +40,7 @@ type Wanted struct {
 	Until     time.Time    `json:"until"`
 	ConfirmBy time.Time    `json:"confirm_by,omitzero"`
 	Release   string       `json:"release,omitempty"` // by the order's return clause: "restore" | "expire" | "delete"
-	Undo      bool         `json:"undo,omitempty"` // what was done under the order is to be taken back
+	Undo      bool         `json:"undo,omitempty"`    // what was done under the order is to be taken back
 	Names     []WantedName `json:"names"`
 }
 
