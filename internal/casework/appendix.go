@@ -184,7 +184,7 @@ func cell(s string) string {
 
 // hidden are the characters that show a reader another text than is there.
 func hidden(r rune) bool {
-	return r >= 0x200b && r <= 0x200f || r >= 0x202a && r <= 0x202e || r >= 0x2060 && r <= 0x2069 || r == 0xfeff
+	return impound.Hidden(r)
 }
 
 func stamp(t time.Time) string {

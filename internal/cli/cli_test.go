@@ -140,7 +140,7 @@ func TestTableIsTSVInAPipe(t *testing.T) {
 	var b bytes.Buffer
 	s := Stdio{Out: &b}
 	s.table([]string{"a", "b"}, [][]string{{"x\ty", "\x1b[2Jz\u202e"}})
-	if got := b.String(); got != "x y\t\uFFFD[2Jz\uFFFD\n" {
+	if got := b.String(); got != "x y\t[U+001B][2Jz[U+202E]\n" {
 		t.Errorf("%q", got)
 	}
 }

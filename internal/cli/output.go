@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -126,20 +127,21 @@ func (s Stdio) table(head []string, rows [][]string) {
 	w.Flush()
 }
 
-// printable takes control characters out: what came from the network must not
-// drive the analyst's terminal.
+// printable shows control characters, and what turns the direction of writing or
+// has no width, as code points: what came from the network must not drive the
+// analyst's terminal, nor deceive the analyst.
 func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 && r != '\n' && r != '\t' || r == 0x7f || r >= 0x80 && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
-			return '\uFFFD'
-		}
-		return r
-	}, s)
+	return string(impound.Show([]byte(s)))
 }
 
 func (s Stdio) json(v any) error {
-	e := json.NewEncoder(s.Out)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := s.Out.Write(impound.ShowJSON(b.Bytes()))
+	return err
 }

@@ -39,7 +39,7 @@ var names = []impound.Name{
 }
 
 // hostile is what somebody who is watched may send.
-const hostile = `=HYPERLINK("http://evil.example")<script>alert(1)</script>"'><img src=x onerror=alert(2)>`
+const hostile = `=HYPERLINK("http://evil.example")<script>alert(1)</script>"'><img src=x onerror=alert(2)>` + "\u202egnp.exe\u202c zero\u200bwidth \x1b[2J Z\u0301\u0302\u0303\u0304\u0305\u0306\u0307"
 
 var networks = []impound.Network{
 	{Prefix: netip.MustParsePrefix("192.0.2.0/24"), ASN: 64496, Name: "Example Institute of Technology", Country: "DE", Abuse: "abuse@institute.example", Sector: "education"},

@@ -164,6 +164,6 @@ func (s *server) showIntake(w http.ResponseWriter, r *http.Request, d intakeData
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(code)
 	if r.Method != http.MethodHead {
-		w.Write(b.Bytes())
+		w.Write(impound.Show(b.Bytes()))
 	}
 }

@@ -434,7 +434,18 @@ func (s *server) html(ctx context.Context, w http.ResponseWriter, r *http.Reques
 }
 
 // send answers with body, or with 304 when the reader has it already.
+// shown makes what strangers wrote harmless to the eye: characters that turn the
+// direction of writing or have no width stand as code points in pages and CSV,
+// and as escapes in JSON.
+func shown(media string, body []byte) []byte {
+	if strings.HasPrefix(media, "application/json") {
+		return impound.ShowJSON(body)
+	}
+	return impound.Show(body)
+}
+
 func (s *server) send(w http.ResponseWriter, r *http.Request, media string, body []byte) {
+	body = shown(media, body)
 	h := sha256.Sum256(body)
 	etag := `"` + hex.EncodeToString(h[:12]) + `"`
 	w.Header().Set("ETag", etag)
