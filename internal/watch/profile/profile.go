@@ -45,6 +45,7 @@ type part struct {
 	n     float64
 	lm    table
 	tld   map[string]float64
+	words table // pieces of 4 to 12 letters: in how many names
 	shape [nShapes]map[uint32]float64
 }
 
@@ -117,17 +118,63 @@ var priorBin []byte
 // Weights of the parts of the score. They were chosen on actors of the
 // development data, walking forward.
 var (
-	WeightLetters = 0.2
+	WeightLetters = 0.15
+	WeightWords   = 0.2
 	WeightTLD     = 0.8
-	WeightShapes  = [nShapes]float64{2, 0.43, 0.53, 0.19, 0.75}
-	WeightPrior   = 0.08
+	WeightShapes  = [nShapes]float64{2, 0.5, 0.4, 0.38, 0.56}
+	WeightPrior   = 0.06
 	alpha         = [...]float64{0, 0, 0, 3, 1.5, 1, 0.7} // by order of the letter model
 	decay         = 60.0                                  // names after which an example counts for half
 	tldPrior      = 3.0
 	shapePrior    = 6.0
+	wordPrior     = 2.0
 )
 
 const maxOrder = 6
+
+const minPiece, maxPiece = 4, 12
+
+// pieces calls f for each stretch of letters of a label.
+func (v *seen) pieces(f func(from, to int, h uint64)) {
+	for i := 1; i < len(v.sym); i++ {
+		h := uint64(0x9e3779b97f4a7c15)
+		for j := i; j < len(v.sym) && j < i+maxPiece; j++ {
+			c := v.sym[j]
+			if c == 0 || c > 26 {
+				break
+			}
+			h = (h ^ uint64(c)) * 0x100000001b3
+			h ^= h >> 29
+			if j-i+1 >= minPiece {
+				f(i, j+1, h*0xff51afd7ed558ccd|1)
+			}
+		}
+	}
+}
+
+// wordBits says how much likelier the actor is to use the pieces of the name,
+// the best that don't overlap, than others are.
+func (p *part) wordBits(v *seen, bg *match.Background) float64 {
+	var best [260]float64
+	done := 1
+	v.pieces(func(from, to int, h uint64) {
+		for ; done <= from; done++ {
+			best[done] = max(best[done], best[done-1])
+		}
+		c := float64(p.words.get(h))
+		if c == 0 {
+			return
+		}
+		b := math.Exp2(-float64(bg.Commonness(v.name[from-1 : to-1])))
+		if x := math.Log2((c + wordPrior*b) / (p.n + wordPrior) / b); x > 0 {
+			best[to] = max(best[to], best[from]+x)
+		}
+	})
+	for ; done < len(v.sym); done++ {
+		best[done] = max(best[done], best[done-1])
+	}
+	return best[len(v.sym)-1]
+}
 
 func learnPart(label string, examples []Example) part {
 	p := part{label: label, tld: map[string]float64{}}
@@ -139,6 +186,11 @@ func learnPart(label string, examples []Example) part {
 		size += len(e.Name) * (maxOrder - 2) * 2
 	}
 	p.lm.init(size)
+	pieces := 0
+	for _, e := range examples {
+		pieces += 9 * len(e.Name)
+	}
+	p.words.init(pieces)
 	for i, e := range examples {
 		w := math.Exp2(-float64(len(examples)-1-i) / decay)
 		p.n += w
@@ -147,6 +199,13 @@ func learnPart(label string, examples []Example) part {
 		for k, s := range v.shapes() {
 			p.shape[k][s] += w
 		}
+		once := map[uint64]bool{}
+		v.pieces(func(_, _ int, h uint64) {
+			if !once[h] {
+				once[h] = true
+				p.words.add(h, float32(w))
+			}
+		})
 		for i := 1; i < len(v.sym); i++ {
 			for k := 3; k <= maxOrder; k++ {
 				ctx := v.context(i, k-1)
@@ -333,12 +392,12 @@ func (v *seen) base(bg *match.Background, i int) float64 {
 
 // parts of a score, in bits: how much likelier the actor is to choose this.
 type odds struct {
-	letters, tld, prior float64
-	shape               float64 // weighted
+	letters, tld, prior, words float64
+	shape                      float64 // weighted
 }
 
 func (o odds) sum() float64 {
-	return WeightLetters*o.letters + WeightTLD*o.tld + o.shape + WeightPrior*o.prior
+	return WeightLetters*o.letters + WeightWords*o.words + WeightTLD*o.tld + o.shape + WeightPrior*o.prior
 }
 
 func (p *part) odds(v *seen, bg *match.Background) odds {
@@ -357,6 +416,7 @@ func (p *part) odds(v *seen, bg *match.Background) odds {
 		}
 		o.letters += math.Log2(q / b)
 	}
+	o.words = p.wordBits(v, bg)
 	bt := tldShare(v.tld)
 	o.tld = math.Log2((p.tld[string(v.tld)] + tldPrior*bt) / (p.n + tldPrior) / bt)
 	for k, s := range v.shapes() {
@@ -406,7 +466,8 @@ func (p *Profile) Score(name string) (float64, []impound.Reason) {
 	round := func(x float64) float64 { return math.Round(x*100) / 100 }
 	label := p.parts[which].label
 	rs := []impound.Reason{
-		{Code: "actor-letters", Text: fmt.Sprintf("%s: letters and words as in %s", p.actor, label), Weight: round(WeightLetters * best.letters)},
+		{Code: "actor-letters", Text: fmt.Sprintf("%s: letters follow each other as in %s", p.actor, label), Weight: round(WeightLetters * best.letters)},
+		{Code: "actor-words", Text: fmt.Sprintf("%s: words and pieces of words as in %s", p.actor, label), Weight: round(WeightWords * best.words)},
 		{Code: "actor-tld", Text: fmt.Sprintf("%s: top-level domain .%s, %.0f %% of %s", p.actor, v.tld, 100*p.parts[which].tld[string(v.tld)]/p.parts[which].n, label), Weight: round(WeightTLD * best.tld)},
 		{Code: "actor-shape", Text: fmt.Sprintf("%s: %d labels in front of the public suffix, %d hyphens, %d digits, length %d", p.actor, v.depth, v.hyphen, v.digits, v.length), Weight: round(best.shape)},
 	}
