@@ -43,6 +43,7 @@ var Needs = map[string]Need{
 	"AddNamesFrom":    {Roles: []impound.Role{analyst}},
 	"SetState":        {Roles: []impound.Role{analyst, operator}, System: true}, // outcomes; the rest takes an analyst
 	"AttachEvidence":  {Roles: []impound.Role{analyst}, System: true},
+	"MoveState":       {Roles: []impound.Role{analyst}},
 	"SaveCandidates":  {Roles: []impound.Role{analyst, operator}, Unnamed: true},
 	"QueueCandidates": {Roles: []impound.Role{analyst, operator}, Unnamed: true},
 	"Promote":         {Roles: []impound.Role{analyst}},

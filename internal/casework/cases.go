@@ -525,6 +525,33 @@ func (s *Service) SetState(ctx context.Context, by, caseID string, n impound.Nam
 	if err != nil {
 		return err
 	}
+	return s.setState(ctx, x, by, caseID, n, "", state, why)
+}
+
+// MoveState is [Service.SetState] by somebody who was shown the state from. Where
+// the name moved meanwhile nothing is written, and the error, of KindConflict, says
+// who moved it where and why, and what was not written. Role: analyst, and only to
+// what an analyst decides.
+func (s *Service) MoveState(ctx context.Context, by, caseID string, n impound.Name, from, to impound.DomainState, why string) error {
+	x, err := s.act(ctx, "MoveState", by)
+	if err != nil {
+		return err
+	}
+	if from == "" || slices.Contains(outcomes, to) {
+		return impound.Errorf(impound.KindInvalid, "from %.20q to %.20q is nothing that is decided here", from, to).At(n.Defanged())
+	}
+	if err := checkText("the reason", why, true); err != nil {
+		return err
+	}
+	return s.setState(ctx, x, by, caseID, n, from, to, why)
+}
+
+// NextStates gives the states to which an analyst may move a name from one.
+func NextStates(from impound.DomainState) []impound.DomainState {
+	return slices.DeleteFunc(slices.Clone(transitions[from]), func(t impound.DomainState) bool { return t == impound.StateOrdered || slices.Contains(outcomes, t) })
+}
+
+func (s *Service) setState(ctx context.Context, x Sight, by, caseID string, n impound.Name, from, state impound.DomainState, why string) error {
 	if !slices.Contains(outcomes, state) {
 		if err := s.May(ctx, by, impound.RoleAnalyst); err != nil {
 			return err
@@ -534,6 +561,14 @@ func (s *Service) SetState(ctx context.Context, by, caseID string, n impound.Nam
 		d, rev, err := getDomain(tx, x, caseID, n)
 		if err != nil {
 			return err
+		}
+		if from != "" && d.State != from {
+			last := impound.StateChange{By: "somebody"}
+			if len(d.History) > 0 {
+				last = d.History[len(d.History)-1]
+			}
+			return impound.Errorf(impound.KindConflict, "%s was moved since you looked: it is %s now, by %s: %q. Yours, which was not written: %s, %q", n.Defanged(), d.State, last.By, last.Why, state, why).
+				At(caseID).WithCure("look at both, and decide again")
 		}
 		if d.State == state {
 			return nil

@@ -37,6 +37,9 @@ type Config struct {
 	// no such page.
 	Intake func(ctx context.Context, filename string, data []byte) (Report, error)
 
+	// Work changes a case's own words, tasks and names; nil: the pages only read.
+	Work Worker
+
 	// Addr is where the server listens, for the about page: "127.0.0.1:8080".
 	Addr string
 
@@ -120,6 +123,8 @@ func New(c Config) http.Handler {
 		mux.HandleFunc("GET "+pattern, scoped(pattern, s.api(h), s))
 	}
 	mux.HandleFunc("GET /intake", s.intakePage)
+	mux.HandleFunc("GET /cases/{id}/edit", s.editPage)
+	mux.HandleFunc("POST /cases/{id}/edit", s.edit)
 	mux.HandleFunc("POST /intake", s.intake)
 	mux.HandleFunc("GET /login", s.loginPage)
 	mux.HandleFunc("POST /login", s.login)
@@ -219,14 +224,15 @@ func headers(next http.Handler) http.Handler {
 }
 
 // forms are the addresses that take a form: logging in and out, and a report to
-// be read. Nothing of the house is changed over them.
+// be read. Nothing of the house is changed over them; a case is, over its own
+// edit page ([editable]).
 var forms = map[string]bool{"/login": true, "/logout": true, "/intake": true}
 
 // readOnly refuses every method but GET and HEAD, before any routing, and POST
 // only where a form is meant. No other handler reads a body.
 func readOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead && !(r.Method == http.MethodPost && forms[r.URL.Path]) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead && !(r.Method == http.MethodPost && (forms[r.URL.Path] || editable(r.URL.Path))) {
 			notAllowed(w)
 			return
 		}
