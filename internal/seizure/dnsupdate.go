@@ -266,7 +266,7 @@ func (t *talk) look(n impound.Name) (v delegation, err error) {
 				}
 				return bad("the server refers to %s: it does not hold the zone", defangText(x.Hdr.Name))
 			}
-			h, err := impound.ParseName(x.Ns)
+			h, err := wireName(x.Ns)
 			if err != nil {
 				return bad("a name server of %s can't be written down: %w", n.Defanged(), err)
 			}
@@ -282,7 +282,7 @@ func (t *talk) look(n impound.Name) (v delegation, err error) {
 	}
 	for _, rr := range r.Extra {
 		if a := rr.Header(); a.Rrtype == dns.TypeA || a.Rrtype == dns.TypeAAAA {
-			if h, err := impound.ParseName(a.Name); err == nil && h.AtOrBelow(n) {
+			if h, err := wireName(a.Name); err == nil && h.AtOrBelow(n) {
 				v.hosts = append(v.hosts, h)
 			}
 		}
@@ -317,6 +317,16 @@ func (v delegation) view(n impound.Name) RegistryView {
 // dsText gives a DS as all connectors write it.
 func dsText(tag uint16, alg, digestType uint8, digest string) string {
 	return fmt.Sprintf("%d %d %d %s", tag, alg, digestType, strings.ToUpper(digest))
+}
+
+// wireName reads a name as it stands in a record. It must come out as it went in:
+// what people write is read with more good will than that.
+func wireName(s string) (impound.Name, error) {
+	n, err := impound.ParseName(s)
+	if err == nil && n.FQDN() != strings.ToLower(dns.Fqdn(s)) {
+		err = impound.Errorf(impound.KindInvalid, "%.100q is no host name", s)
+	}
+	return n, err
 }
 
 func defangText(s string) string {

@@ -201,7 +201,7 @@ func (l *LibDNS) look(ctx context.Context, n impound.Name) (v hosted, err error)
 		}
 		v.exists = true
 		if rr.Name != n.FQDN() {
-			if h, err := impound.ParseName(rr.Name); err == nil && (rr.Type == "A" || rr.Type == "AAAA") {
+			if h, err := wireName(rr.Name); err == nil && (rr.Type == "A" || rr.Type == "AAAA") {
 				v.hosts = append(v.hosts, h)
 			}
 			continue
@@ -211,7 +211,7 @@ func (l *LibDNS) look(ctx context.Context, n impound.Name) (v hosted, err error)
 		case "CNAME", "DNAME":
 			v.alias = true
 		case "NS":
-			h, err := impound.ParseName(strings.TrimSpace(rr.Data))
+			h, err := wireName(strings.TrimSpace(rr.Data))
 			if err != nil {
 				return hosted{}, impound.Errorf(impound.KindInvalid, "a name server of %s can't be written down: %w", n.Defanged(), err).At(l.where())
 			}

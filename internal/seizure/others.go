@@ -63,7 +63,7 @@ func (l *LibDNS) HostsUsed(ctx context.Context, v RegistryView) ([]impound.Name,
 			continue
 		}
 		if t := strings.ToLower(dns.Fqdn(strings.TrimSpace(rr.Data))); dns.IsSubDomain(v.Name.FQDN(), t) {
-			if h, err := impound.ParseName(t); err == nil {
+			if h, err := wireName(t); err == nil {
 				out = append(out, h)
 			}
 		}
