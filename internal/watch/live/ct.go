@@ -17,9 +17,10 @@ import (
 // KindCT is the kind of a CT log.
 const KindCT = "ct"
 
+// stretch is how many entries are read before they are proven and committed.
+var stretch int64 = 16384 // tests make it small
+
 const (
-	// stretch is how many entries are read before they are proven and committed.
-	stretch = 16384
 	// stale is how long a log may show nothing newer: RFC 6962 gives it a day to
 	// merge, and it must sign a head at least that often.
 	stale = 24 * time.Hour

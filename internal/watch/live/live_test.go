@@ -151,26 +151,35 @@ func ct(t *testing.T, l *ctlogtest.Log, from live.From) *live.CT {
 	return live.NewCT("log", c, from)
 }
 
+// each runs f against both kinds of log, read in one piece and in many.
 func each(t *testing.T, f func(*testing.T, *ctlogtest.Log, *bench)) {
 	t.Helper()
 	for _, k := range []ctlog.Kind{ctlog.Static, ctlog.RFC6962} {
-		t.Run(string(k), func(t *testing.T) {
-			f(t, ctlogtest.New(t, k), newBench(t))
-		})
+		for _, stretch := range []int64{16384, 17} {
+			t.Run(fmt.Sprintf("%s/%d", k, stretch), func(t *testing.T) {
+				live.SetStretch(t, stretch)
+				f(t, ctlogtest.New(t, k), newBench(t))
+			})
+		}
 	}
 }
 
 func phish(i int) string { return fmt.Sprintf("paypal-login-%d.example", i) }
 
+var ders sync.Map // certificates by number, made once
+
 func add(l *ctlogtest.Log, from, to int) (names []string) {
 	for i := from; i < to; i++ {
 		n := phish(i)
 		names = append(names, n)
-		if i%2 == 0 {
-			l.Add(false, ctlogtest.Cert(n, "*."+n, n))
-		} else {
-			l.Add(true, ctlogtest.Precert("", n, "www."+n))
+		der, ok := ders.Load(i)
+		if !ok && i%2 == 0 {
+			der = ctlogtest.Cert(n, "*."+n, n)
+		} else if !ok {
+			der = ctlogtest.Precert("", n, "www."+n)
 		}
+		ders.Store(i, der)
+		l.Add(i%2 == 1, der.([]byte))
 	}
 	l.Publish()
 	return names
@@ -259,7 +268,7 @@ func TestCTSurvivesFailures(t *testing.T) {
 		l.Lock()
 		l.Hook = nil
 		l.Unlock()
-		for range 3 {
+		for range 40 {
 			_ = b.run(ct(t, l, 0))
 		}
 		slices.Sort(want)
@@ -412,6 +421,55 @@ func TestCTBadInput(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Two places: what is screened, and what is proven. Where the log answers with
+// entries and not with proofs, the second waits, and catches up.
+func TestCTDownloadedAndVerifiedAreKeptApart(t *testing.T) {
+	for _, k := range []ctlog.Kind{ctlog.Static, ctlog.RFC6962} {
+		t.Run(string(k), func(t *testing.T) {
+			live.SetStretch(t, 20)
+			l, b := ctlogtest.New(t, k), newBench(t)
+			add(l, 0, 3)
+			b.ok(ct(t, l, live.Now))
+			add(l, 3, 101)
+			// One consistency proof is had, and no entry from 63 on.
+			proofs := 0
+			l.Lock()
+			l.Hook = func(w http.ResponseWriter, r *http.Request) bool {
+				p := r.URL.Path + "?" + r.URL.RawQuery
+				switch {
+				case strings.Contains(p, "tile/data/") && !strings.HasSuffix(p, "/23?") && !strings.HasSuffix(p, "/43?") && !strings.HasSuffix(p, "/63?"),
+					strings.Contains(p, "get-entries?start=63") || strings.Contains(p, "get-entries?start=64") || strings.Contains(p, "get-entries?start=8"):
+					w.WriteHeader(http.StatusNotFound)
+					return true
+				case strings.Contains(p, "tile/0/") || strings.Contains(p, "get-sth-consistency"):
+					if proofs++; proofs > 1 {
+						w.WriteHeader(http.StatusNotFound)
+						return true
+					}
+				}
+				return false
+			}
+			l.Unlock()
+			if err := b.run(ct(t, l, live.Now)); err == nil {
+				t.Error("no error")
+			}
+			if st := b.state("log"); st.Position != 63 || st.Verified != 3 {
+				t.Errorf("%+v", st)
+			}
+			l.Lock()
+			l.Hook = nil
+			l.Unlock()
+			b.ok(ct(t, l, live.Now))
+			if st := b.state("log"); st.Position != 101 || st.Verified != 101 {
+				t.Errorf("%+v", st)
+			}
+			if n := len(registered(b.queued())); n != 98 {
+				t.Errorf("%d names, want 98", n)
+			}
+		})
+	}
 }
 
 // meddled is a source that another process reads while it is being read.

@@ -91,7 +91,7 @@ func TestEverySizeIsProven(t *testing.T) {
 		var want []string
 		size := int64(0)
 		var heads []ctlog.Head
-		for i, n := range []int{1, 1, 2, 3, 249, 1, 255, 30, 400} {
+		for i, n := range []int{1, 1, 2, 3, 249, 1, 255, 30, 700} {
 			for j := range n {
 				name := fmt.Sprintf("n%d-%d.example", i, j)
 				want = append(want, name)
@@ -132,7 +132,10 @@ func TestEverySizeIsProven(t *testing.T) {
 			}
 			heads = append(heads, h)
 		}
-		// A part from the middle.
+		// All of it at once, in many pages; and a part from the middle.
+		if d := cmp.Diff(want, read(t, c, 0, size, nil)); d != "" {
+			t.Error(d)
+		}
 		if d := cmp.Diff(want[300:513], read(t, c, 300, 513, nil)); d != "" {
 			t.Error(d)
 		}

@@ -126,17 +126,20 @@ func (e *ProofError) Error() string {
 }
 
 func (l *rfc6962) Read(ctx context.Context, from, to int64, work, emit func(*Batch) error) error {
-	if l.page.Load() == 0 && to-from > 1 {
+	if l.page.Load() == 0 && to-from >= askPage {
 		// The first answer shows how much the log gives at once.
 		var res leaves
-		if _, err := l.get(ctx, fmt.Sprintf("get-entries?start=%d&end=%d", from, min(to, from+askPage)-1), maxPage, nil, &res); err != nil {
+		if _, err := l.get(ctx, fmt.Sprintf("get-entries?start=%d&end=%d", from, from+askPage-1), maxPage, nil, &res); err != nil {
 			return err
 		}
 		if n := int64(len(res.Entries)); n > 0 {
-			l.page.Store(n)
+			l.page.Store(min(n, askPage))
 		}
 	}
-	page := max(l.page.Load(), 1)
+	page := l.page.Load()
+	if page == 0 {
+		page = askPage
+	}
 	spans := func(yield func(span) bool) {
 		for at := from; at < to; {
 			end := min(to, (at/page+1)*page) // in places that caches of logs know
