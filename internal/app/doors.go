@@ -514,7 +514,7 @@ var Needs = func() map[string]casework.Need {
 	}
 	roles := func(n string, rs ...impound.Role) { m[n] = casework.Need{Roles: rs} }
 	reads("Appendix", "RegistryMap", "WhomToAsk", "Risks", "Statement", "Deadlines", "Sealers", "ActorNames", "Addrs", "Alarms", "Artefact", "CaughtUp", "Checkpoint", "Claims", "Config", "Contacts", "Counts", "Desk", "Drift", "EnrolledSensors", "ExportCase",
-		"Gaps", "GapsIn", "Guarded", "HubKey", "Identify", "KeyPath", "Lists", "Log", "LogPage", "Mandate", "Notifier", "PlanInfo", "Plans", "PolicyStatus", "ReadReport", "SeizureStatus", "Series", "ShareItems", "State", "Victims")
+		"Gaps", "GapsIn", "Guarded", "HubKey", "Identify", "KeyPath", "Lists", "Log", "LogPage", "Mandate", "Notifier", "PlanInfo", "Plans", "PolicyStatus", "ReadReport", "SeizureStatus", "Series", "ShareItems", "State", "Victims", "WatchStatus")
 	reads("LetterText", "Letters")
 	roles("AddFile", impound.RoleAnalyst, impound.RoleCounsel)
 	roles("Apply", impound.RoleOperator)
@@ -548,7 +548,6 @@ var Needs = func() map[string]casework.Need {
 	unnamed("ShareFeed", impound.RoleNotifier, impound.RoleAnalyst, impound.RoleOperator)
 	unnamed("Watch", impound.RoleAnalyst, impound.RoleOperator)
 	unnamed("WatchRelease", impound.RoleAnalyst, impound.RoleOperator)
-	unnamed("WatchStatus", impound.Roles...)
 	unnamed("Verify", impound.Roles...) // to look is everybody's; it notes an outcome in the house's name
 	// The process itself, before anybody asks.
 	unnamed("Start", impound.RoleOperator, impound.RoleAdmin)

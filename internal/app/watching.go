@@ -18,6 +18,7 @@ import (
 	"github.com/impound/impound/internal/watch/live"
 	"github.com/impound/impound/internal/watch/polite"
 	"github.com/impound/impound/internal/watch/source/ctlog"
+	"github.com/impound/impound/internal/web"
 )
 
 // listAge is for how long a log list is used: new logs appear a few times a year.
@@ -288,7 +289,7 @@ type WatchSourceStatus struct {
 // WatchStatus reads from the store how every source goes that was ever read,
 // with its newest events, at most as many as events says.
 func (s *System) WatchStatus(ctx context.Context, events int) ([]WatchSourceStatus, error) {
-	if err := s.may(ctx, "WatchStatus", ""); err != nil {
+	if _, err := s.Casework.Sight(ctx); err != nil { // sources are of no case: whoever is somebody may see them
 		return nil, err
 	}
 	states, err := live.Status(ctx, s.Store)
@@ -324,4 +325,38 @@ func (s *System) WatchRelease(ctx context.Context, id string, again bool) error 
 	}
 	_, err := s.Evidence.Append(ctx, impound.Entry{Type: impound.EntrySystem, By: by, What: "watch.release", Detail: map[string]string{"source": id, "again": strconv.FormatBool(again)}})
 	return err
+}
+
+// AlarmWatch is the kind of an alarm about a source that is held.
+const AlarmWatch = "watch"
+
+// watchAlarms says which sources are held, and those that failed long enough for
+// somebody to look.
+func (s *System) watchAlarms(ctx context.Context) ([]Alarm, error) {
+	states, err := live.Status(ctx, s.Store)
+	if err != nil {
+		return nil, err
+	}
+	var out []Alarm
+	for _, st := range states {
+		if st.Held != "" {
+			out = append(out, Alarm{Kind: AlarmWatch, At: st.HeldAt, Text: "watch: " + st.ID + " is held: " + st.Held,
+				Cure: "look at the proof in the evidence log, or at the file; then let it be read on", Cmd: "impound watch release " + st.ID})
+		}
+	}
+	return out, nil
+}
+
+// Sources gives how the watch's sources go.
+func (d desk) Sources(ctx context.Context) ([]web.SourceView, error) {
+	all, err := d.s.WatchStatus(ctx, 0)
+	out := make([]web.SourceView, 0, len(all))
+	for _, w := range all {
+		v := web.SourceView{ID: w.ID, Kind: w.Kind, Where: w.Where, Position: w.Position, Verified: w.Verified, Lag: w.Lag, Rate: w.Rate, Names: w.Names, Hits: w.Hits, Unreadable: w.BadNames + w.Unreadable, Errors: w.Errors, Read: w.LastOK, Held: w.Held}
+		if w.InARow > 0 {
+			v.Fault = w.LastError
+		}
+		out = append(out, v)
+	}
+	return out, err
 }

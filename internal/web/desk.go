@@ -19,6 +19,8 @@ type Desk interface {
 
 	// Candidates lists what watch found, best score first. Status "" means all.
 	Candidates(ctx context.Context, status string) ([]impound.Candidate, error)
+	// Sources says how the sources of new names go, by name.
+	Sources(ctx context.Context) ([]SourceView, error)
 
 	// Orders lists orders, newest first; a case id of "" means every case.
 	Orders(ctx context.Context, caseID string) ([]OrderView, error)
@@ -227,6 +229,24 @@ type AlarmView struct {
 	Cure  string       `json:"cure,omitempty"`
 	Cmd   string       `json:"cmd,omitempty"`
 	At    time.Time    `json:"at"`
+}
+
+// SourceView is where new names come from, and how far it was read.
+type SourceView struct {
+	ID         string    `json:"id"`
+	Kind       string    `json:"kind"`
+	Where      string    `json:"where"`
+	Position   int64     `json:"position"` // what is before it was screened
+	Verified   int64     `json:"verified"` // and what is before this is proven to be the log's
+	Lag        int64     `json:"lag"`      // -1: not known
+	Rate       float64   `json:"rate"`     // a second
+	Names      int64     `json:"names"`
+	Hits       int64     `json:"hits"`
+	Unreadable int64     `json:"unreadable"`
+	Errors     int64     `json:"errors"`
+	Read       time.Time `json:"read"` // last time that it could be
+	Fault      string    `json:"fault,omitempty"`
+	Held       string    `json:"held,omitempty"`
 }
 
 // SensorView is the state of one sensor.

@@ -352,6 +352,13 @@ func (f *fixture) Checkpoint(context.Context) (string, error) {
 
 func (f *fixture) Gaps(context.Context) ([]impound.Gap, error) { return f.gaps, nil }
 
+func (f *fixture) Sources(context.Context) ([]SourceView, error) {
+	return []SourceView{
+		{ID: "log.example/2026h1", Kind: "ct", Where: "https://mon.log.example/2026h1/", Position: 84213377, Verified: 84213377, Lag: 0, Rate: 43.2, Names: 171000000, Hits: 812, Unreadable: 3, Read: now.Add(-time.Second)},
+		{ID: "czds", Kind: "zone", Where: "/var/lib/czds", Position: 120433, Verified: 120433, Lag: -1, Names: 120433, Hits: 9, Errors: 1, Read: now.Add(-time.Hour), Held: "zone example has 12 names where it had 4000: held, not taken as deletions"},
+	}, nil
+}
+
 func (f *fixture) Sensors(context.Context) ([]SensorView, error) {
 	return []SensorView{{ID: "demo", Listeners: []string{"dns 127.0.0.1:5353", "http 127.0.0.1:8081"}, Serial: 3, Orders: []string{"PHOS-WDC-1"}, SpoolSeq: 180, Read: 180, Seen: now.Add(-2 * time.Second)}}, nil
 }

@@ -130,6 +130,10 @@ func (m *memo) Gaps(ctx context.Context) ([]impound.Gap, error) {
 	return ask(m, "gaps", func() ([]impound.Gap, error) { return m.Desk.Gaps(ctx) })
 }
 
+func (m *memo) Sources(ctx context.Context) ([]SourceView, error) {
+	return ask(m, "sources", func() ([]SourceView, error) { return m.Desk.Sources(ctx) })
+}
+
 func (m *memo) Sensors(ctx context.Context) ([]SensorView, error) {
 	return ask(m, "sensors", func() ([]SensorView, error) { return m.Desk.Sensors(ctx) })
 }

@@ -303,6 +303,7 @@ type listData struct {
 	Intro   string
 	Filters []filter
 	Table   *table
+	Second  *table // nil for most
 	Pager   *pager
 }
 
@@ -1097,9 +1098,47 @@ func (s *server) candidates(ctx context.Context, r *http.Request) (*page, error)
 		t.Rows = append(t.Rows, row{Key: c.Name.String(), Cells: []cell{
 			nameCell(c.Name, ""), {Value: fmt.Sprintf("%.2f", c.Score), Kind: "num"}, text(c.Brand), why, text(defangHosts(c.Source)), {Value: c.Status, Kind: "badge", Tone: map[string]string{"open": "info", "promoted": "good"}[c.Status]}, cs, s.timeCell(c.Seen)}})
 	}
-	return &page{Tmpl: "table-page.html", Title: "Candidates", Nav: "/candidates", Tables: []*table{t},
-		Data: listData{Table: t, Intro: "Names that watch found worth a look, with why. A person promotes one to a case; nothing does that alone.",
+	sources, err := s.sources(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tables := []*table{t}
+	if sources != nil {
+		tables = append(tables, sources)
+	}
+	return &page{Tmpl: "table-page.html", Title: "Candidates", Nav: "/candidates", Tables: tables,
+		Data: listData{Table: t, Second: sources, Intro: "Names that watch found worth a look, with why. A person promotes one to a case; nothing does that alone.",
 			Filters: []filter{{"status", "status", status, candidateStatuses}}}}, nil
+}
+
+// sources tells how what watch reads goes; nil when it reads nothing.
+func (s *server) sources(ctx context.Context) (*table, error) {
+	list, err := s.desk.Sources(ctx)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	t := &table{ID: "sources", Title: "Sources", Live: true, CLI: cliLine("watch", "status"),
+		Cols: []col{txt("id", "source"), txt("kind", "kind"), num("position", "position"), num("verified", "proven"), num("lag", "lag"), num("rate", "per s"), num("names", "names"), num("hits", "hits"), num("unreadable", "unreadable"), num("errors", "errors"), txt("read", "last read (UTC)"), txt("state", "state")}}
+	for _, w := range list {
+		n := func(v int64) cell { return cell{Value: v, Kind: "num"} }
+		lag := n(w.Lag)
+		if w.Lag < 0 {
+			lag = text("")
+		}
+		state := cell{Value: "reading", Kind: "badge", Tone: "good"}
+		r := row{Key: w.ID}
+		switch {
+		case w.Held != "":
+			state, r.Tone = cell{Value: "held", Kind: "badge", Tone: "bad", Sub: w.Held}, "alarm"
+		case w.Fault != "":
+			state = cell{Value: "failing", Kind: "badge", Tone: "warn", Sub: w.Fault}
+		}
+		id := text(w.ID)
+		id.Sub = w.Where
+		r.Cells = []cell{id, text(w.Kind), n(w.Position), n(w.Verified), lag, {Value: fmt.Sprintf("%.1f", w.Rate), Kind: "num"}, n(w.Names), n(w.Hits), n(w.Unreadable), n(w.Errors), s.timeCell(w.Read), state}
+		t.Rows = append(t.Rows, r)
+	}
+	return t, nil
 }
 
 // ---- evidence log

@@ -84,7 +84,7 @@ func (c *CT) Pass(ctx context.Context, s *Session) error {
 	}
 	info := c.log.Info()
 	if known && !cur.Again && cur.LogID != info.ID() {
-		return impound.Errorf(impound.KindConflict, "the log's key is another than before").At(c.id).WithCure("a log never changes its key: give what this is now another name")
+		return impound.Errorf(impound.KindRefused, "the log's key is another than before").At(c.id).WithCure("a log never changes its key: give what this is now another name")
 	}
 	head, err := c.log.Head(ctx)
 	if err != nil {
