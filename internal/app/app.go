@@ -150,6 +150,12 @@ func Open(ctx context.Context, opt Options) (s *System, err error) {
 			}
 		}
 	}
+	if err := s.bootstrap(obs.RDAP); err != nil {
+		return s, err
+	}
+	if s.asksWHOIS() {
+		obs.WHOIS = s.whoisView
+	}
 	if s.Observe, err = observe.New(obs); err != nil {
 		return s, err
 	}
@@ -366,7 +372,7 @@ func (s *System) openSeizure(ctx context.Context) error {
 		}
 	}
 	cfg := seizure.Config{
-		Store: s.Store, Evidence: s.Evidence, Keys: liveKeyring{s}, Observe: s.Observe,
+		Store: s.Store, Evidence: s.Evidence, Keys: liveKeyring{s}, Observe: lookups{s.Observe},
 		Mandate: s.Mandate, Connectors: connectors, Gates: s.gates, Risks: s.risks, Whom: s.whom, Registrants: s.cfg.Registrants,
 		Route: func(_ context.Context, n impound.Name) (string, error) {
 			suffix, _ := n.PublicSuffix()

@@ -36,6 +36,14 @@ type Config struct {
 	Sinkhole SinkholeConfig `yaml:"sinkhole,omitempty" json:"sinkhole"`
 	// Registries are those that orders are carried out at.
 	Registries []RegistryConfig `yaml:"registries,omitempty" json:"registries,omitempty"`
+	// WHOIS is the first server asked where RDAP gives nothing: "whois.iana.org",
+	// which refers on. Empty: nobody is asked, but for suffixes whose registry names
+	// a server of its own.
+	WHOIS string `yaml:"whois,omitempty" json:"whois,omitempty"`
+	// RDAPBootstrap is IANA's list of RDAP servers (dns.json) as a file, for the
+	// suffixes that registries: says nothing of. Default: rdap-dns.json in the state
+	// folder, which impound registry update fetches.
+	RDAPBootstrap string `yaml:"rdap_bootstrap,omitempty" json:"rdap_bootstrap,omitempty"`
 	// RegistryMap is a CSV file (kind,key,name,backend,channel,contact,source,as_of)
 	// that says whom to ask for which suffix, and which registrar has which IANA id,
 	// over the few facts that are built in.
@@ -348,6 +356,9 @@ type RegistryConfig struct {
 	TLDs []string `yaml:"tlds" json:"tlds"`
 	// Role is "registry" where we may set server* statuses, else "registrar".
 	Role string `yaml:"role" json:"role"`
+	// WHOIS is HOST or HOST:PORT of its WHOIS server, asked where RDAP gives
+	// nothing.
+	WHOIS string `yaml:"whois,omitempty" json:"whois,omitempty"`
 	// EPP is HOST:PORT of its EPP server; ServerName the name in its certificate.
 	EPP        string `yaml:"epp" json:"epp"`
 	ServerName string `yaml:"server_name,omitempty" json:"server_name,omitempty"`

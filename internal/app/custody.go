@@ -334,7 +334,7 @@ func (s *System) judgeServers(ctx context.Context, m *impound.Mandate, held []im
 	}
 	for _, d := range slices.SortedFunc(maps.Keys(zones), func(a, b impound.Name) int { return strings.Compare(a.String(), b.String()) }) {
 		who := strings.Join(zones[d], ", ")
-		v := s.Observe.RDAP(ctx, d)
+		v := s.Observe.Registration(ctx, d)
 		if ctx.Err() != nil {
 			return out
 		}

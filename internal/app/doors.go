@@ -537,6 +537,7 @@ var Needs = func() map[string]casework.Need {
 	roles("SignOrderFile", impound.RoleApprover)
 	roles("TakeAliases", impound.RoleAnalyst)
 	roles("TakeIn", impound.RoleAnalyst)
+	roles("UpdateBootstrap", impound.RoleAnalyst, impound.RoleAdmin, impound.RoleOperator)
 	roles("UpdateLists", impound.RoleAnalyst, impound.RoleAdmin)
 	unnamed := func(n string, rs ...impound.Role) { m[n] = casework.Need{Roles: rs, Unnamed: true} }
 	unnamed("Custody", impound.RoleOperator, impound.RoleAnalyst, impound.RoleAuditor)

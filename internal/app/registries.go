@@ -67,7 +67,7 @@ func (s *System) WhomToAsk(ctx context.Context, n impound.Name) (Whom, error) {
 	if err != nil {
 		return w, nil
 	}
-	v := s.Observe.RDAP(ctx, reg)
+	v := s.Observe.Registration(ctx, reg)
 	switch {
 	case ctx.Err() != nil:
 		return w, ctx.Err()

@@ -330,3 +330,13 @@ func plural(n int, what string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }
+
+// WHOIS asks server, HOST or HOST:PORT, and whom it refers to, for a name's
+// registration, within the capturer's bounds and through its way out. Nothing is
+// kept: that is the caller's.
+func (c *Capturer) WHOIS(ctx context.Context, server string, name impound.Name) WHOISView {
+	one := *c
+	one.cfg.WHOIS = server
+	t := &take{Capturer: &one, obs: c.cfg.Observe, bounds: c.cfg.Bounds, budget: newBudget(c.cfg.Bounds.Total), now: c.cfg.Now, home: name}
+	return t.whois(ctx, name)
+}

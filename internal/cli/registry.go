@@ -87,5 +87,23 @@ func (e *env) registryCmd() *cobra.Command {
 			return nil
 		})
 	})
-	return group("registry", "who runs which suffix, who is which registrar, and how they are asked", "  impound registry list\n  impound registry show outlook-verify[.]net", list, show)
+	update := verb("update [URL]", "fetch IANA's list of RDAP servers, so that every suffix that has one can be asked", "  impound registry update --as ada", cobra.MaximumNArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			me, err := e.me(s)
+			if err != nil {
+				return err
+			}
+			url := app.BootstrapURL
+			if len(args) == 1 {
+				url = args[0]
+			}
+			n, err := s.UpdateBootstrap(ctx, me.ID, url)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(e.Err, "RDAP servers of %d suffixes are known\n", n)
+			return nil
+		})
+	})
+	return group("registry", "who runs which suffix, who is which registrar, and how they are asked", "  impound registry list\n  impound registry show outlook-verify[.]net", list, show, update)
 }

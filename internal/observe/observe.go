@@ -48,6 +48,9 @@ type Config struct {
 	Resolvers []string
 	// RDAP gives the base URL per zone; see [LoadBootstrap].
 	RDAP map[string]string
+	// WHOIS reads a name's registration from WHOIS, for [Observer.Registration];
+	// nil: nobody is asked.
+	WHOIS func(ctx context.Context, name impound.Name) RDAPView
 	// Routes sends a connection elsewhere: "ip:port" or "host:port" to
 	// "ip:port". It is how practice runs on one machine, and the only way to
 	// make an HTTP look reach a loopback or private address.

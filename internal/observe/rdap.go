@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,7 +41,13 @@ type RDAPView struct {
 	Signed           bool      `json:"signed"` // secureDNS.delegationSigned, or DS data listed
 	DS               []string  `json:"ds,omitempty"`
 	Raw              []byte    `json:"-"`
-	Err              string    `json:"err,omitempty"`
+	// Via is "whois" where RDAP gave nothing (RDAPErr says why) and WHOIS was
+	// read instead; Said is what it said, inert. WHOIS is read conservatively: that
+	// a name is not there is never taken from it, and of a DS it does not tell.
+	Via     string `json:"via,omitempty"`
+	RDAPErr string `json:"rdap_err,omitempty"`
+	Said    string `json:"said,omitempty"`
+	Err     string `json:"err,omitempty"`
 }
 
 // Observation makes v ready to be kept.
@@ -128,6 +135,22 @@ func (c *Observer) RDAP(ctx context.Context, name impound.Name) RDAPView {
 		v.Exists, v.Err = false, err.Error()
 	}
 	return v
+}
+
+// Registration is [Observer.RDAP], and where that gives nothing, WHOIS by
+// [Config.WHOIS].
+func (c *Observer) Registration(ctx context.Context, name impound.Name) RDAPView {
+	v := c.RDAP(ctx, name)
+	if v.Err == "" || c.cfg.WHOIS == nil || ctx.Err() != nil {
+		return v
+	}
+	w := c.cfg.WHOIS(ctx, name)
+	if w.Err != "" || !w.Exists || w.Name != name {
+		v.Err += "; whois: " + cmp.Or(w.Err, "it shows no registration, which is not believed")
+		return v
+	}
+	w.Via, w.RDAPErr = "whois", v.Err
+	return w
 }
 
 func (c *Observer) getRDAP(ctx context.Context, v *RDAPView, base string) (int, []byte, error) {

@@ -412,7 +412,13 @@ func judgeRDAP(acts impound.Acts, former *State, v observe.RDAPView) ViewStatus 
 		return out
 	}
 	var why []string
-	if len(acts.Nameservers) > 0 {
+	if v.Via != "" {
+		why = append(why, "by "+v.Via+", which tells of no DS (RDAP: "+v.RDAPErr+")")
+	}
+	if v.Via != "" && len(v.NS) == 0 && len(acts.Nameservers) > 0 {
+		out.State = Unknown
+		why = append(why, "it names no name servers")
+	} else if len(acts.Nameservers) > 0 {
 		var w string
 		out.State, w = judgeSet(v.NS, texts(acts.Nameservers), formerNS(former))
 		why = append(why, w)
