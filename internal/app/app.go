@@ -459,9 +459,11 @@ func (s *System) gateFacts(ctx context.Context, n impound.Name) (casework.Facts,
 		s.passiveFacts(n, &f) // nobody may be asked; others who ask may ask
 		return f, err
 	}
+	began := s.now()
 	r := s.Observe.RDAP(ctx, n)
-	for pause := 200 * time.Millisecond; r.Err != "" && pause < time.Second && ctx.Err() == nil; pause *= 2 {
-		// A server that has trouble of its own would keep a name out of a plan.
+	for pause := 200 * time.Millisecond; r.Err != "" && pause < time.Second && s.now().Sub(began) < 2*time.Second && ctx.Err() == nil; pause *= 2 {
+		// A server that has trouble of its own would keep a name out of a plan;
+		// one that is gone altogether holds nobody up for longer.
 		t := time.NewTimer(pause)
 		select {
 		case <-t.C:
