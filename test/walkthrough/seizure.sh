@@ -276,11 +276,11 @@ epp() {
 	xml='<?xml version="1.0" encoding="UTF-8" standalone="no"?><epp xmlns="urn:ietf:params:xml:ns:epp-1.0"><command>'
 	for _ in 1 2 3 4 5 6 7 8; do
 		{
-			frame "$xml<login><clID>$2</clID><pw>$3</pw><options><version>1.0</version><lang>en</lang></options><svcs><objURI>urn:ietf:params:xml:ns:domain-1.0</objURI><objURI>urn:ietf:params:xml:ns:host-1.0</objURI><svcExtension><extURI>urn:ietf:params:xml:ns:secDNS-1.1</extURI></svcExtension></svcs></login><clTRID>L1</clTRID></command></epp>"
+			frame "$xml<login><clID>$2</clID><pw>$3</pw><options><version>1.0</version><lang>en</lang></options><svcs><objURI>urn:ietf:params:xml:ns:domain-1.0</objURI><objURI>urn:ietf:params:xml:ns:host-1.0</objURI><svcExtension><extURI>urn:ietf:params:xml:ns:secDNS-1.1</extURI></svcExtension></svcs></login><clTRID>LOGIN-1</clTRID></command></epp>"
 			sleep 1
 			frame "$xml<update><domain:update xmlns:domain=\"urn:ietf:params:xml:ns:domain-1.0\"><domain:name>$1</domain:name>$4</domain:update></update>${5:-}<clTRID>DRIFT</clTRID></command></epp>"
 			sleep 1
-			frame "$xml<logout/><clTRID>L2</clTRID></command></epp>"
+			frame "$xml<logout/><clTRID>LOGOUT-1</clTRID></command></epp>"
 			sleep 0.2
 		} | timeout 10 openssl s_client -quiet -connect "$(addr "$r" EPP)" -CAfile "reg$r/ca.pem" >epp.txt 2>/dev/null || true
 		grep '"op":{' "reg$r/journal.jsonl" | grep '"cltrid":"DRIFT"' | grep "\"name\":\"$1\"" | grep -q '"code":1000' && return
@@ -320,16 +320,16 @@ silent() { ! answers "$1"; }
 for window in 20 60 180 600; do # as long as this machine takes
 	impound order draft CASE-1 --id "O-$window" --out short.yaml
 	sed -i -n -e '/^      - name:/{/short-/p;d}' -e 's/^    count: .*/    count: 1/' -e p short.yaml
-	end=$(($(date +%s) + window))
-	fill short.yaml "$(at "@$end")"
+	lapse=$(($(date +%s) + window))
+	fill short.yaml "$(at "@$lapse")"
 	file short.yaml >/dev/null
 	if approved plan "O-$window" >/dev/null 2>&1 && impound seize apply "$plan" --as olaf >applied.txt 2>progress.txt && until_true 5 answers "$short"; then break; fi
-	[ "$(date +%s)" -ge $end ] || { cat progress.txt >&2; die "the short order is not carried out"; }
+	[ "$(date +%s)" -ge $lapse ] || { cat progress.txt >&2; die "the short order is not carried out"; }
 	rm -f short.yaml
 done
 updated short.txt 1
 echo "the sinkhole answers for $(echo "$short" | sed 's/\./[.]/g')"
-while [ "$(date +%s)" -lt $end ]; do sleep 0.2; done
+while [ "$(date +%s)" -lt $lapse ]; do sleep 0.2; done
 refused 5 'lapsed' impound seize plan "O-$window" --as olaf
 refused 5 'not in force\|lapsed' impound seize apply "$plan" --as olaf
 until_true 10 silent "$short" || die "the sinkhole still answers for a name of a lapsed order"
