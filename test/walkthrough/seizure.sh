@@ -47,6 +47,7 @@ until_true() {
 }
 pids=
 trap 'kill $pids 2>/dev/null || true' EXIT
+trap 'exit 1' INT TERM
 
 clean() { awk 'NF && !/^#/ {print $1}' "$1" | sed 's/\[\.\]/./g' | tr A-Z a-z | sort -u; }
 clean "$list1" >names.txt
@@ -288,11 +289,11 @@ epp() {
 	tr -d '\000' <epp.txt >&2
 	die "could not change $1"
 }
-a=$(sed -n 2p names.txt) b=$(sed -n 3p names.txt) c=$(sed -n 4p names.txt)
-printf '%s\n' "$a" "$b" "$c" >drifted.txt
-epp "$a" registrar-a registrar-pw '<domain:rem><domain:ns><domain:hostObj>ns1.sinkhole.internal</domain:hostObj></domain:ns></domain:rem>'
-epp "$b" registrar-a registrar-pw '' '<extension><secDNS:update xmlns:secDNS="urn:ietf:params:xml:ns:secDNS-1.1"><secDNS:add><secDNS:dsData><secDNS:keyTag>12345</secDNS:keyTag><secDNS:alg>13</secDNS:alg><secDNS:digestType>2</secDNS:digestType><secDNS:digest>49FD46E6C4B45C55D4AC69CBD3CD34AC1AFE51DE49FD46E6C4B45C55D4AC69CB</secDNS:digest></secDNS:dsData></secDNS:add></secDNS:update></extension>'
-epp "$c" registry registry-pw '<domain:rem><domain:status s="serverDeleteProhibited"/></domain:rem>'
+ns=$(sed -n 2p names.txt) ds=$(sed -n 3p names.txt) lock=$(sed -n 4p names.txt)
+printf '%s\n' "$ns" "$ds" "$lock" >drifted.txt
+epp "$ns" registrar-a registrar-pw '<domain:rem><domain:ns><domain:hostObj>ns1.sinkhole.internal</domain:hostObj></domain:ns></domain:rem>'
+epp "$ds" registrar-a registrar-pw '' '<extension><secDNS:update xmlns:secDNS="urn:ietf:params:xml:ns:secDNS-1.1"><secDNS:add><secDNS:dsData><secDNS:keyTag>12345</secDNS:keyTag><secDNS:alg>13</secDNS:alg><secDNS:digestType>2</secDNS:digestType><secDNS:digest>49FD46E6C4B45C55D4AC69CBD3CD34AC1AFE51DE49FD46E6C4B45C55D4AC69CB</secDNS:digest></secDNS:dsData></secDNS:add></secDNS:update></extension>'
+epp "$lock" registry registry-pw '<domain:rem><domain:status s="serverDeleteProhibited"/></domain:rem>'
 # seen_drift: custody finds exactly these three.
 seen_drift() {
 	impound seize watch O-1 >alarms.txt 2>&1 || [ $? = 6 ]
@@ -333,7 +334,7 @@ while [ "$(date +%s)" -lt $lapse ]; do sleep 0.2; done
 refused 5 'lapsed' impound seize plan "O-$window" --as olaf
 refused 5 'not in force\|lapsed' impound seize apply "$plan" --as olaf
 until_true 10 silent "$short" || die "the sinkhole still answers for a name of a lapsed order"
-answers "$a" || die "the sinkhole does not answer for the other order's names any more"
+answers "$ns" || die "the sinkhole does not answer for the other order's names any more"
 echo "the sinkhole is silent for it, and answers for the other order's"
 impound seize watch "O-$window" >alarms.txt 2>&1 || [ $? = 6 ]
 grep -v '^ ' alarms.txt
@@ -350,7 +351,6 @@ echo "$(echo "$short" | sed 's/\./[.]/g') is back at its former name servers"
 
 step "what the evidence log says of all this"
 impound evidence verify
-impound evidence list --order O-1 --json >log.json 2>/dev/null || true
 echo "in all: $(history domain:update | wc -l) updates of $(history domain:update | uniq | wc -l) names at $(echo $regs | wc -w) registries, $(cat reg*/journal.jsonl | grep -c '"code":1001' || true) put off"
 
 step "done"
