@@ -178,7 +178,13 @@ func (e *env) openWith(ctx context.Context, cfg app.Config) (*app.System, error)
 func (e *env) progress(ev seizure.Event) {
 	switch ev.Phase {
 	case "done", "failed", "stale", "pending", "asked", "retry":
-		fmt.Fprintf(e.Err, "%s: %s: %s\n", ev.Name.Defanged(), ev.Phase, printable(ev.Text))
+		who := ev.Name.Defanged()
+		if ev.Name.IsZero() {
+			who = ev.Provider
+		}
+		fmt.Fprintf(e.Err, "%s: %s: %s\n", who, ev.Phase, printable(ev.Text))
+	case "wait":
+		fmt.Fprintln(e.Err, printable(ev.Text))
 	}
 }
 

@@ -330,8 +330,9 @@ func (e *env) seizeCmd() *cobra.Command {
 		return append(row, why)
 	}
 	var at string
-	var grace time.Duration
+	var grace, keep time.Duration
 	apply := verb("apply PLAN", "do what an approved plan says, and look whether it is so", `  impound seize apply PLAN --as olaf
+  impound seize apply PLAN --keep-trying 2h --as olaf
   impound seize apply PLAN --at now --as olaf       # all providers begin at once, or none
   impound seize apply PLAN --at order --as olaf     # at the order's execute_at; waits for it
   impound seize apply PLAN --at 2026-11-24T15:00:00Z --as olaf`, cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
@@ -368,7 +369,25 @@ func (e *env) seizeCmd() *cobra.Command {
 			}
 			apply = func() (seizure.Result, error) { return s.ApplyTogether(ctx, me, args[0], t) }
 		}
+		begin := time.Now()
 		res, err := apply()
+		// Inside the order's window: each run proves order, dates and approvals
+		// again, looks first, and does nothing twice.
+		for wait := 2 * time.Second; impound.KindOf(err) == impound.KindPartial && res.Count(seizure.Failed, seizure.Pending) > 0 && time.Since(begin)+wait <= keep; wait = min(2*wait, 5*time.Minute) {
+			fmt.Fprintf(e.Err, "%d names are not done yet; again in %s\n", res.Count(seizure.Failed, seizure.Pending), wait)
+			t := time.NewTimer(wait)
+			select {
+			case <-t.C:
+			case <-ctx.Done():
+				t.Stop()
+			}
+			if ctx.Err() != nil {
+				break
+			}
+			start := res.Barrier
+			res, err = s.Apply(ctx, me, args[0])
+			res.Barrier = start
+		}
 		if b := res.Barrier; b != nil {
 			fmt.Fprintf(e.Err, "ready at %s; T0 %s; %d providers began within %s\n", utc(b.Ready), b.At.UTC().Format("2006-01-02 15:04:05.000Z"), len(b.Began), b.Skew)
 			for _, l := range b.Late {
@@ -388,6 +407,7 @@ func (e *env) seizeCmd() *cobra.Command {
 		return err
 	})
 	apply.Flags().StringVar(&at, "at", "", "begin at all providers at one instant: now, order, or a time; nothing is done unless all are ready")
+	apply.Flags().DurationVar(&keep, "keep-trying", 0, "for so long, try names again that a provider failed or put off, with growing pauses; Ctrl-C stops")
 	apply.Flags().DurationVar(&grace, "grace", 0, "how long after that instant to wait for a provider that is late (default 5s)")
 	verify := verb("verify ORDER", "look at each name in the parent zone, in RDAP and through resolvers", "  impound seize verify O-2026-1\n  impound seize verify O-2026-1 --json", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {

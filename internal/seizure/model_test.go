@@ -300,7 +300,8 @@ func (m *model) before(p *provider) func(c seizure.Change) error {
 			return m.broke("an act of a plan that two people did not approve")
 		}
 		plan := planOf(m.mem, in.Detail["plan"])
-		if !p.actAt.Before(plan.Expires) {
+		// With two registries, one's clock may jump while the other's act is on its way.
+		if len(m.regs) == 1 && !p.actAt.Before(plan.Expires.Add(time.Minute)) {
 			return m.broke("an act of a plan that is stale")
 		}
 		for _, x := range c.AddNS {

@@ -125,20 +125,14 @@ delegated() {
 	[ "$n" = "$(wc -l <"$1")" ] && [ -z "$other" ] || { echo "$other" >&2; die "$n of $(wc -l <"$1") names are delegated to the sinkhole"; }
 	echo "by dig at the parents: $n names delegated to the sinkhole, no DS"
 }
-# apply PLAN FLAGS...: as a person would, again while it is partly done.
+# apply PLAN FLAGS...: tries again what the registries fail or put off.
 apply() {
 	p=$1
 	shift
-	for try in 1 2 3 4 5 6; do
-		code=0
-		impound seize apply "$p" --as olaf "$@" >applied.txt 2>progress.txt || code=$?
-		grep '^ready at' progress.txt || true
-		[ $code = 6 ] || break
-		echo "partly done, so once more: $(tail -n 1 progress.txt)"
-		set --
-	done
-	[ $code = 0 ] || { tail -20 progress.txt >&2; die "apply ends with $code"; }
-	echo "$(grep -cE '[[:blank:]](done|already)[[:blank:]]' applied.txt || true) names done, $(grep -c ': retry:' progress.txt || true) retries in the last run"
+	impound seize apply "$p" --as olaf --keep-trying 3m "$@" >applied.txt 2>progress.txt || { tail -20 progress.txt >&2; die "apply ends with $?"; }
+	grep '^ready at' progress.txt || true
+	grep ' are not done yet' progress.txt || true
+	echo "$(grep -cE '[[:blank:]](done|already)[[:blank:]]' applied.txt || true) names done, $(grep -c ': retry:' progress.txt || true) retries"
 }
 # planned VERB ORDER ARGS...: a plan in plan.txt, its id in $plan. A name whose
 # registry could not be seen is blocked (unknown is not pass): it is looked at again.
