@@ -87,7 +87,8 @@ type Log struct {
 	lookups atomic.Int64
 
 	rmu      sync.Mutex
-	repaired []string // faults of the hashes file that were mended since the last write, to be said in an entry
+	latest   time.Time // the latest that our clock showed, or the last entry says; under cmu
+	repaired []string  // faults of the hashes file that were mended since the last write, to be said in an entry
 
 	mu     sync.RWMutex // guards what follows
 	closed bool
@@ -585,6 +586,32 @@ func (l *Log) commit(batch []*pending) error {
 	return l.commitLocked(batch...)
 }
 
+// clockSlack is by how much a clock may go back without a word: what keeps clocks
+// right does so by less.
+const clockSlack = 5 * time.Minute
+
+// clockBack gives an entry that says so when our clock shows a time well before
+// one that the log holds: the order of entries is proven, their times are not,
+// and whoever reads them is to know where they can't be true. It is said once for
+// each step back.
+func (l *Log) clockBack() *impound.Entry {
+	now := l.now().UTC().Round(0)
+	if l.latest.IsZero() && l.tree.n > 0 {
+		if last, err := l.entry(l.tree.n - 1); err == nil {
+			l.latest = last.At
+		}
+	}
+	before := l.latest
+	if l.latest = now; before.IsZero() || now.After(before.Add(-clockSlack)) {
+		if before.After(now) {
+			l.latest = before
+		}
+		return nil
+	}
+	return &impound.Entry{Type: impound.EntrySystem, By: "system", At: now, What: "evidence.clock-back",
+		Detail: map[string]string{"was": before.Format(time.RFC3339), "is": now.Format(time.RFC3339), "back": before.Sub(now).Round(time.Second).String()}}
+}
+
 // commitLocked writes the batch; the caller holds the flock and l.cmu (or is
 // Open). It sets p.idx or p.err of each; its own error is everyone's.
 func (l *Log) commitLocked(batch ...*pending) error {
@@ -618,6 +645,9 @@ func (l *Log) commitLocked(batch ...*pending) error {
 	l.rmu.Unlock()
 	for _, fault := range repaired {
 		batch = append([]*pending{{entries: []impound.Entry{{Type: impound.EntrySystem, By: "system", What: "evidence.repair", Detail: map[string]string{"file": hashesFile, "fault": fault}}}}}, batch...)
+	}
+	if back := l.clockBack(); back != nil {
+		batch = append([]*pending{{entries: []impound.Entry{*back}}}, batch...)
 	}
 	for _, p := range batch {
 		p.err = b.add(p)

@@ -2,6 +2,7 @@ package evidence_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -76,4 +77,53 @@ func TestAppendAndRead(t *testing.T) {
 	check(open(t, dir)) // a second handle at the same time
 	l.Close()
 	check(open(t, dir))
+}
+
+// A clock that goes back is said in the log, once, in whatever process it shows.
+func TestClockBack(t *testing.T) {
+	dir := folder(t)
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	o := evidence.Options{Now: func() time.Time { return now }}
+	said := func(l *evidence.Log) int {
+		t.Helper()
+		x, err := l.Select(ctx, evidence.Filter{What: "evidence.clock-back"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(x)
+	}
+	n := 0
+	note := func(l *evidence.Log) {
+		t.Helper()
+		n++
+		if _, err := l.Append(ctx, impound.Entry{ID: fmt.Sprint("d", n), Type: impound.EntryDecision, By: "ana", What: "case.note", Case: "C-1"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := evidence.Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		by   time.Duration
+		want int
+	}{{0, 0}, {time.Hour, 0}, {-2 * time.Minute, 0}, {-time.Hour, 1}, {time.Second, 1}, {time.Hour, 1}, {-50 * time.Hour, 2}} {
+		now = now.Add(step.by)
+		if note(l); said(l) != step.want {
+			t.Errorf("after %s: said %d times, want %d", step.by, said(l), step.want)
+		}
+	}
+	l.Close()
+	now = now.Add(-24 * time.Hour) // between two commands
+	if l, err = evidence.Open(dir, o); err != nil {
+		t.Fatal(err)
+	}
+	note(l)
+	note(l)
+	x, err := l.Select(ctx, evidence.Filter{What: "evidence.clock-back"})
+	if err != nil || len(x) != 3 || x[2].Entry.Detail["back"] != "24h0m0s" || x[2].Entry.Type != impound.EntrySystem {
+		t.Errorf("%+v, %v", x, err)
+	}
+	l.Close()
+	wantClean(t, dir)
 }

@@ -75,6 +75,18 @@ func TestPastFailures(t *testing.T) {
 		{"ZeuS 2012: abuse.ch's sinkhole, by its name servers", with("zeus-c2.com", func(in *Input) { in.NS = []impound.Name{name("ns1.sinkhole.ch")} }), []string{G5}, nil, "agree with them"},
 		{"Citadel 2013: a sinkhole by its address alone", with("citadel-c2.com", func(in *Input) { in.Addrs, in.AddrsAsOf = []netip.Addr{netip.MustParseAddr("192.0.2.7")}, t0 }), []string{G5}, nil, "agree with them"},
 		{"Citadel 2013: listed, but nobody holds evidence on it", with("never-seen.com", func(in *Input) { in.InCase, in.Evidence = false, 0 }), nil, []string{G6}, "nothing says why"},
+		{"Citadel 2013: in the order, and nobody captured anything of it", with("listed-only.com", func(in *Input) { in.Evidence = 0 }), nil, []string{G6}, "no evidence on it yet"},
+		{"Citadel 2013: on the list of what was taken, and never sinkholed", with("listed-not-sinkholed.com", func(in *Input) {
+			in.Taken = t0.Add(-24 * time.Hour)
+			in.Views = []View{{View: "parent", Why: "shows the actor's name servers", At: t0}, {View: "rdap", Good: true, At: t0}, {View: "resolver", Why: "shows the actor's address", At: t0}}
+		}), nil, []string{G14}, "not every view"},
+		{"NDSS 2019: a name that may be let go and bought again", with("let-go.com", func(in *Input) { in.Order.AtEnd, in.OwnerTold = "release", t0 }), nil, []string{G10}, "doesn't say that it is restored"},
+		{"NDSS 2019: an FBI name hijacked over DNS that was not ours any more", with("fbi-seized.com", func(in *Input) {
+			in.Taken = t0.Add(-24 * time.Hour)
+			in.Views = []View{{View: "parent", Good: true, At: t0}, {View: "rdap", Good: true, At: t0}, {View: "resolver", Why: "another's servers answer", At: t0}}
+		}), nil, []string{G14}, "not every view"},
+		{"mooo.com 2011: the same parent in capitals and with its dot", with("MOOO.com.", func(*Input) {}), []string{G1}, nil, "dynamic DNS"},
+		{"2014: names under seal for years, and the order long over", with("under-seal.com", func(in *Input) { in.Now = t0.AddDate(4, 0, 0) }), []string{G12}, nil, "lapsed"},
 		{"ZeuS 2012: data given in confidence, published", with("zeus-c2.com", func(in *Input) {
 			in.Order.TLP, in.Evidence = impound.TLPRed, 1
 			in.Exhibits = []Exhibit{{Hash: "sha256:aa", TLP: impound.TLPAmber, Originator: "a security company"}}
