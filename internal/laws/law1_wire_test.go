@@ -202,8 +202,8 @@ func routes(t *testing.T) []string {
 	return out
 }
 
-// The pages and the API take nothing: every method but GET and HEAD is 405, on
-// every route, whatever it brings along, and nothing is different afterwards.
+// The pages and the API take nothing: every method but GET and HEAD is 405, save
+// for a report that is read and shown, on every route, whatever it brings along, and nothing is different afterwards.
 func TestLaw1PagesAndAPI(t *testing.T) {
 	c := newCourt(t)
 	s := c.open(t)
@@ -230,7 +230,14 @@ func TestLaw1PagesAndAPI(t *testing.T) {
 				_, _ = io.Copy(io.Discard, p.Body)
 				p.Body.Close()
 				tried++
-				if p.StatusCode != http.StatusMethodNotAllowed {
+				want := http.StatusMethodNotAllowed
+				if r == "/intake" && strings.EqualFold(method, "POST") {
+					want = http.StatusBadRequest // it reads a form, and this is none
+				}
+				if method == "post" { // no method of HTTP
+					want = http.StatusMethodNotAllowed
+				}
+				if p.StatusCode != want {
 					t.Errorf("%s %s is answered %s", method, r, p.Status)
 				}
 			}
@@ -242,6 +249,22 @@ func TestLaw1PagesAndAPI(t *testing.T) {
 		p, err := client.Do(q)
 		must(t, err)
 		p.Body.Close()
+	}
+	// The one form that the pages take: a report is read, and shown.
+	for _, form := range []string{
+		"--B\r\nContent-Disposition: form-data; name=\"report\"\r\n\r\nthey used " + live.Defanged() + " and another-verify[.]net\r\n--B--\r\n",
+		"--B\r\nContent-Disposition: form-data; name=\"case\"\r\n\r\n" + caseID + "\r\n--B\r\nContent-Disposition: form-data; name=\"tick\"\r\n\r\nanother-verify[.]net\r\n--B--\r\n",
+	} {
+		q, err := http.NewRequest("POST", base+"/intake", strings.NewReader(form))
+		must(t, err)
+		q.Header.Set("Content-Type", "multipart/form-data; boundary=B")
+		p, err := client.Do(q)
+		must(t, err)
+		b, _ := io.ReadAll(p.Body)
+		p.Body.Close()
+		if p.StatusCode != http.StatusOK || !strings.Contains(string(b), "another-verify[.]net") {
+			t.Errorf("a report: %s", p.Status)
+		}
 	}
 	if tried < 400 {
 		t.Errorf("only %d requests", tried)
