@@ -54,7 +54,7 @@ func LookOutside(ctx context.Context, obs Observer, n impound.Name) (RegistryVie
 		ds = []string{"signed"}
 	}
 	for _, x := range sorted(ns) {
-		h, err := impound.ParseName(x)
+		h, err := wireName(x)
 		if err != nil {
 			return v, impound.Errorf(impound.KindUnavailable, "it has a name server that can't be read: %.100q", x)
 		}

@@ -41,8 +41,14 @@ func (r ring) Person(id string) (impound.Person, bool) { p, ok := r[id]; return 
 // goes together.
 func mandate(t testing.TB, acts impound.Acts, names ...impound.Name) *impound.Mandate {
 	t.Helper()
+	return mandateWith(t, nil, acts, names...)
+}
+
+// mandateWith proves an order with a return clause.
+func mandateWith(t testing.TB, release *impound.ReleaseTerms, acts impound.Acts, names ...impound.Name) *impound.Mandate {
+	t.Helper()
 	o := impound.Order{Format: impound.OrderFormat, ID: "PRACTICE-1", Case: "practice", Kind: impound.KindInjunction,
-		Authority: impound.Authority{Court: "Practice court", Docket: "1", CallBack: "none"}, Issued: issued, From: issued, Until: issued.AddDate(1, 0, 0), AtEnd: "restore",
+		Authority: impound.Authority{Court: "Practice court", Docket: "1", CallBack: "none"}, Issued: issued, From: issued, Until: issued.AddDate(1, 0, 0), AtEnd: "restore", Release: release,
 		Parties: impound.Parties{Requesting: "Practice", Technical: "nobody"}, Recipient: impound.Recipient{Name: "Practice registry", Role: "registry"}, Acts: acts,
 		Sinkhole: impound.SinkTerms{Capture: impound.CaptureCount, RetentionDays: 1}}
 	a := impound.Appendix{ID: "A", Count: len(names)}

@@ -138,6 +138,35 @@ func TestEveryFrameFitsTheSchemas(t *testing.T) {
 	want(2303, c.Ack(ctx, m.ID))
 	_, _, err = c.Poll(ctx)
 	want(0, err)
+	// Contacts, another registrant, a deletion and its grace period.
+	gone := impound.MustName("gone.example")
+	if err := r.Register(testregistry.Domain{Name: gone, Registrar: "registrar-b", NS: []impound.Name{act1, act2}}); err != nil {
+		t.Fatal(err)
+	}
+	giving := redirect
+	giving.Registrant = "the custodian"
+	gives := permits(t, mandateWith(t, &impound.ReleaseTerms{How: []string{impound.ReleaseDelete}, Clause: "9"}, giving, gone), gone, impound.ActRegistrant, impound.ActDelete)
+	for _, x := range []epp.ContactCreate{
+		{ID: "custodian-1", Name: "Desk & <others>", Org: "Digital Crimes Unit", Street: []string{"One Way", "2nd floor", "Room 3"}, City: "Redmond", State: "WA", Postal: "98052", Country: "US", Voice: "+1.4255550100", Email: "desk@custodian.example"},
+		{ID: "custodian-2", Name: "Désk", City: "Łódź", Country: "PL", Email: "desk@custodian.example"},
+	} {
+		_, err = c.InfoContact(ctx, x.ID)
+		want(2303, err)
+		_, err = c.CreateContact(ctx, gives[0], x)
+		want(0, err)
+		_, err = c.CreateContact(ctx, gives[0], x)
+		want(2302, err)
+		_, err = c.InfoContact(ctx, x.ID)
+		want(0, err)
+	}
+	_, err = c.UpdateDomain(ctx, gives, epp.DomainUpdate{Name: gone, Registrant: "custodian-1"})
+	want(0, err)
+	info(gone, 0)
+	_, err = c.DeleteDomain(ctx, gives[1], gone, "delete-0001")
+	want(0, err)
+	info(gone, 0) // with its grace period
+	_, err = c.DeleteDomain(ctx, gives[1], gone, "delete-0002")
+	want(2304, err)
 	want(0, c.Close())
 	_, err = epp.Dial(ctx, func() epp.Config {
 		dc := dialConfig(r, cfg, "registry")
@@ -167,6 +196,15 @@ func TestEveryFrameFitsTheSchemas(t *testing.T) {
 	// What the server says to those who break the rules.
 	for _, s := range badFrames {
 		exchange(t, r, cfg, s)
+	}
+
+	// Each command that a client has was sent, and each object that a server
+	// shows was shown.
+	for _, part := range []string{"<hello/>", "<login>", "<logout/>", "<poll op=\"req\"/>", "<poll op=\"ack\"", "<domain:check", "<host:check", "<domain:info", "<host:info", "<contact:info", "<host:create", "<contact:create", "<domain:update", "<secDNS:update", "<domain:chg>", "<domain:delete",
+		"<greeting>", "<domain:infData", "<host:infData", "<contact:infData", "<domain:chkData", "<host:chkData", "<secDNS:infData", "<rgp:infData", "<msgQ ", "<domain:panData", "<trID>"} {
+		if !slices.ContainsFunc(kept.list, func(f string) bool { return strings.Contains(f, part) }) {
+			t.Errorf("no frame has %s", part)
+		}
 	}
 
 	out := t.TempDir()
