@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -127,13 +128,13 @@ func (l *LibDNS) call(ctx context.Context, f func(ctx context.Context) ([]libdns
 // scrub gives err's words without secrets; the error itself may hold a request
 // with its header.
 func (l *LibDNS) scrub(err error) error {
-	text := clip(err.Error())
+	text := err.Error()
 	for _, s := range l.cfg.Secrets {
 		if s != "" {
 			text = strings.ReplaceAll(text, s, "[secret]")
 		}
 	}
-	return fmt.Errorf("%s", text)
+	return errors.New(clip(text)) // cut last: half a secret is found by nobody
 }
 
 // note is a frame of what was asked of a host, or what it gave.
