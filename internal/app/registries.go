@@ -60,6 +60,11 @@ func (s *System) WhomToAsk(ctx context.Context, n impound.Name) (Whom, error) {
 			w.Provider, w.Role = r.Provider, r.Role
 		}
 	}
+	for _, r := range s.cfg.Asked {
+		if slices.Contains(r.TLDs, suffix.String()) || slices.Contains(r.TLDs, n.TLD()) {
+			w.Provider, w.Role = r.Provider, r.Role+", asked by "+r.Via
+		}
+	}
 	if n.IsPublicSuffix() || n.Labels() < 2 {
 		return w, nil
 	}
