@@ -71,15 +71,15 @@ const How = "make ctlog builds Sunlight into bin/ctlog (needs a C compiler)"
 
 // Log is a running log.
 type Log struct {
-	bin, dir         string
-	takes, shows     int // ports
-	sunlight, skyl   *exec.Cmd
-	key              *ecdsa.PrivateKey
-	root             *x509.Certificate
-	leaf             *rsa.PrivateKey
-	info             ctlog.Info
-	out              *os.File
-	notAfter, serial int64
+	bin, dir       string
+	takes, shows   int // ports
+	sunlight, skyl *exec.Cmd
+	key            *ecdsa.PrivateKey
+	root           *x509.Certificate
+	leaf           *rsa.PrivateKey
+	info           ctlog.Info
+	out            *os.File
+	notAfter       int64
 }
 
 // Start starts a log with its own folder under dir.
