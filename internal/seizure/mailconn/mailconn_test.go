@@ -569,15 +569,18 @@ func TestLettersNeedAPermit(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	now = t0.AddDate(1, 0, 0)
+	set := func(at time.Time) { mu.Lock(); now = at; mu.Unlock() }
+	set(t0.AddDate(1, 0, 0))
 	if _, err := c.Ask(t.Context(), all, l, never); impound.KindOf(err) != impound.KindRefused {
 		t.Errorf("a lapsed order: %v", err)
 	}
+	mu.Lock()
 	if talked != 0 {
 		t.Errorf("the server was talked to %d times", talked)
 	}
+	mu.Unlock()
 	// It lapses while the server takes its time.
-	now = t0.Add(time.Hour)
+	set(t0.Add(time.Hour))
 	n := 0
 	cfg.Now = func() time.Time {
 		if n++; n > len(l.Request.Changes) {
