@@ -75,6 +75,7 @@ type System struct {
 	facts map[impound.Name]cachedFacts
 
 	gateRuns gateRuns
+	orders   orderViews
 	lists    *gate.Lists // nil: the built-in facts
 	brands   func() (*match.Matcher, error)
 	regs     *registrymap.Map

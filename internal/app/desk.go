@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/impound/impound"
@@ -24,14 +25,36 @@ var _ web.Desk = desk{}
 // Desk gives what the pages read, for other faces than the pages.
 func (s *System) Desk() web.Desk { return desk{s} }
 
-func (d desk) Cases(ctx context.Context) ([]impound.Case, error) {
-	heads, err := d.s.Casework.Cases(ctx)
+func (d desk) Cases(ctx context.Context) ([]web.CaseHead, error) {
+	heads, err := d.s.Casework.CaseHeads(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]web.CaseHead, 0, len(heads))
+	for _, h := range heads {
+		v := web.CaseHead{Case: h.Case, Count: h.Count}
+		if h.Count[impound.StateBlocked]+h.Count[impound.StateContested] > 0 {
+			k, err := d.s.Casework.Case(ctx, h.ID)
+			if err != nil {
+				return nil, err
+			}
+			v = web.HeadOf(k)
+		}
+		out = append(out, v)
+	}
+	slices.SortStableFunc(out, func(a, b web.CaseHead) int { return b.Opened.Compare(a.Opened) })
+	return out, nil
+}
+
+// wholeCases gives every case with its names, newest first.
+func (s *System) wholeCases(ctx context.Context) ([]impound.Case, error) {
+	heads, err := s.Casework.Cases(ctx)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]impound.Case, 0, len(heads))
 	for _, h := range heads {
-		k, err := d.s.Casework.Case(ctx, h.ID)
+		k, err := s.Casework.Case(ctx, h.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -68,6 +91,10 @@ func (d desk) Candidates(ctx context.Context, status string) ([]impound.Candidat
 }
 
 func (d desk) Orders(ctx context.Context, caseID string) ([]web.OrderView, error) {
+	word, err := d.s.Casework.Word(ctx) // before what it stands for is read
+	if err != nil {
+		return nil, err
+	}
 	rows, err := d.s.Casework.Orders(ctx)
 	if err != nil {
 		return nil, err
@@ -85,7 +112,7 @@ func (d desk) Orders(ctx context.Context, caseID string) ([]web.OrderView, error
 		if caseID != "" && r.Case != caseID {
 			continue
 		}
-		v, err := d.orderView(ctx, r, ms, unproven)
+		v, err := d.orderView(ctx, word, r, ms, unproven)
 		if err != nil {
 			return nil, err
 		}
@@ -95,7 +122,72 @@ func (d desk) Orders(ctx context.Context, caseID string) ([]web.OrderView, error
 	return out, nil
 }
 
-func (d desk) orderView(ctx context.Context, r casework.OrderRow, ms []*impound.Mandate, unproven string) (web.OrderView, error) {
+// orderViews keeps what pages show of orders, but for what time changes and for
+// what is said to one reader alone: an order can hold 10,000 names. Whoever takes
+// one out has been shown the order's row first.
+type orderViews struct {
+	mu sync.Mutex
+	m  map[string]keptView
+}
+
+type keptView struct {
+	word string
+	v    web.OrderView
+}
+
+// maxViews bounds the names of all views that are kept.
+const maxViews = 200_000
+
+func (k *orderViews) get(id, word string) (web.OrderView, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	x, ok := k.m[id]
+	return x.v, ok && x.word == word
+}
+
+func (k *orderViews) put(id, word string, v web.OrderView) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := len(v.Names)
+	for _, x := range k.m {
+		n += len(x.v.Names)
+	}
+	if k.m == nil || n > maxViews {
+		k.m = map[string]keptView{}
+	}
+	k.m[id] = keptView{word, v}
+}
+
+func (d desk) orderView(ctx context.Context, word string, r casework.OrderRow, ms []*impound.Mandate, unproven string) (web.OrderView, error) {
+	var m *impound.Mandate
+	for _, x := range ms {
+		if x.ID() == r.ID {
+			m = x
+		}
+	}
+	if m == nil {
+		word += " unproven"
+	}
+	v, fresh := d.s.orders.get(r.ID, word)
+	if !fresh {
+		var err error
+		if v, err = d.makeView(ctx, r, m); err != nil {
+			return v, err
+		}
+		d.s.orders.put(r.ID, word, v)
+	}
+	v.Withdrawn, v.Unproven = r.Ended, unproven
+	switch {
+	case m != nil:
+		v.Unproven, v.InForce = "", m.InForce(d.s.now())
+		v.From, v.Until = m.Window()
+	case v.Unproven == "":
+		v.Unproven = "the evidence log does not prove it"
+	}
+	return v, nil
+}
+
+func (d desk) makeView(ctx context.Context, r casework.OrderRow, m *impound.Mandate) (web.OrderView, error) {
 	_, o, _, err := d.s.Casework.Order(ctx, r.ID)
 	if err != nil {
 		return web.OrderView{}, err
@@ -105,24 +197,13 @@ func (d desk) orderView(ctx context.Context, r casework.OrderRow, ms []*impound.
 		court = o.Authority.Agreement
 	}
 	v := web.OrderView{
-		ID: o.ID, Hash: o.Hash(), Case: o.Case, Kind: string(o.Kind), Court: court, Docket: o.Authority.Docket, Issued: o.Issued, From: o.From, Until: o.Until,
-		Signers: r.Signers, Needed: impound.MinSigners, Capture: string(o.Sinkhole.Capture), AtEnd: o.AtEnd, TLP: o.TLP, Unproven: unproven,
+		ID: o.ID, Hash: r.Hash, Case: o.Case, Kind: string(o.Kind), Court: court, Docket: o.Authority.Docket, Issued: o.Issued, From: o.From, Until: o.Until,
+		Signers: r.Signers, Needed: impound.MinSigners, Capture: string(o.Sinkhole.Capture), AtEnd: o.AtEnd, TLP: o.TLP, Parent: r.Parent,
 	}
-	if v.Unproven == "" {
-		v.Unproven = "the evidence log does not prove it"
-	}
-	if o.Parent != nil {
-		v.Parent = o.Parent.ID
-	}
-	v.Withdrawn = r.Ended
 	blocked := map[impound.Name][]impound.GateVerdict{}
-	for _, m := range ms {
-		if m.ID() == o.ID {
-			v.Unproven, v.InForce = "", m.InForce(d.s.now())
-			v.From, v.Until = m.Window()
-			if blocked, err = d.s.Casework.Blocked(ctx, m); err != nil {
-				return v, err
-			}
+	if m != nil {
+		if blocked, err = d.s.Casework.Blocked(ctx, m); err != nil {
+			return v, err
 		}
 	}
 	states := map[impound.Name]impound.DomainState{}
@@ -131,12 +212,12 @@ func (d desk) orderView(ctx context.Context, r casework.OrderRow, ms []*impound.
 			states[x.Name] = x.State
 		}
 	}
+	usual := actWords(o.Acts)
 	for _, on := range o.Names() {
-		a := o.Acts
+		n := web.OrderName{Name: on.Name, State: states[on.Name], Acts: usual}
 		if on.Acts != nil {
-			a = *on.Acts
+			n.Acts = actWords(*on.Acts)
 		}
-		n := web.OrderName{Name: on.Name, State: states[on.Name], Acts: actWords(a)}
 		if vs := blocked[on.Name]; len(vs) > 0 {
 			n.Blocked = &vs[0]
 		}
@@ -243,6 +324,10 @@ func (d desk) planView(ctx context.Context, p seizure.PlanInfo, status []seizure
 		}
 		v.Approvals = append(v.Approvals, a)
 	}
+	of := map[impound.Name][]seizure.Seizure{}
+	for _, z := range status {
+		of[z.Name] = append(of[z.Name], z)
+	}
 	for _, n := range p.Plan.Names {
 		pn := web.PlanName{Name: n.Name, Provider: n.Provider}
 		if n.Blocked != "" {
@@ -256,10 +341,7 @@ func (d desk) planView(ctx context.Context, p seizure.PlanInfo, status []seizure
 		for _, look := range []*web.Look{&pn.Parent, &pn.RDAP, &pn.Resolver} {
 			look.Verdict = web.Unknown
 		}
-		for _, z := range status {
-			if z.Name != n.Name {
-				continue
-			}
+		for _, z := range of[n.Name] {
 			if z.Plan == p.Plan.ID {
 				pn.Result = z.Outcome
 				if z.Msg != "" {

@@ -295,7 +295,7 @@ func (s *System) ActorNames(ctx context.Context, actorID string) ([]string, erro
 	if _, err := (desk{s}).Actor(ctx, actorID); err != nil {
 		return nil, err
 	}
-	cases, err := (desk{s}).Cases(ctx)
+	cases, err := s.wholeCases(ctx)
 	if err != nil {
 		return nil, err
 	}

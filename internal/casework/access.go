@@ -111,6 +111,7 @@ var Needs = map[string]Need{
 	"Tokens":          {Reads: true},
 	"Unsettled":       {Reads: true}, // the house alone is answered
 	"Verdicts":        {Reads: true},
+	"Word":            {Reads: true},
 }
 
 // act lets by call method, or says which role it takes. It gives what by may see:

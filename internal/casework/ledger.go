@@ -44,6 +44,7 @@ type ledgerView struct {
 	tokenIDs  map[string]string           // by digest
 	sealed    []string                    // hashes of the seals that counted
 	next      int64                       // index of the first entry that is not in it
+	rev       int64                       // grows with each entry that is believed
 	bad       []string                    // entries that prove nothing, with why
 }
 
@@ -73,6 +74,7 @@ func (l *ledger) sync(ctx context.Context) (ledgerView, error) {
 			return
 		}
 		copied = true
+		v.rev++
 		v.orders, v.overrides, v.withdrawn = cloneMap(v.orders), cloneMap(v.overrides), cloneMap(v.withdrawn)
 		v.decisions, v.actors = cloneMap(v.decisions), cloneMap(v.actors)
 		v.accounts, v.tokens, v.tokenIDs = cloneMap(v.accounts), cloneMap(v.tokens), cloneMap(v.tokenIDs)

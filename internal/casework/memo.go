@@ -2,6 +2,7 @@ package casework
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -60,6 +61,20 @@ func (k *memo[T]) put(key, word string, v T, weight int) {
 	}
 	k.m[key] = kept[T]{word, v, weight}
 	k.weight += weight
+}
+
+// Word gives a word that is another as soon as something is believed of the
+// evidence log that was not before, or a case or a name of one changed in the
+// store. It is good within this process, for keeping what was made of orders and
+// cases; ask for it before reading them. It says nothing to who may not see them:
+// never show it.
+func (s *Service) Word(ctx context.Context) (string, error) {
+	view, err := s.ledger.sync(ctx)
+	if err != nil {
+		return "", err
+	}
+	w, err := s.whole.word(ctx, s.cfg.Store)
+	return fmt.Sprintf("%d %s", view.rev, w), err
 }
 
 // mostNames bounds the names that are kept of cases together: about 1.5 KB each.

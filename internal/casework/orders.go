@@ -596,7 +596,7 @@ func (s *Service) Orders(ctx context.Context) ([]OrderRow, error) {
 		if !x.Order(id) {
 			continue
 		}
-		row, _, _, err := s.order(view, id)
+		row, _, err := s.rowOf(view, id)
 		if err != nil {
 			s.cfg.Log.Error("an order can't be proven and is not listed", "order", id, "err", err)
 			continue
@@ -623,13 +623,21 @@ func unfiled(id string) error {
 }
 
 func (s *Service) order(view ledgerView, id string) (OrderRow, *impound.Order, []byte, error) {
+	row, d, err := s.rowOf(view, id)
+	if err != nil {
+		return row, nil, nil, err
+	}
+	return row, d.order.Clone(), slices.Clone(d.data), nil
+}
+
+func (s *Service) rowOf(view ledgerView, id string) (OrderRow, *filedOrder, error) {
 	f, ok := view.orders[id]
 	if !ok {
-		return OrderRow{}, nil, nil, unfiled(id)
+		return OrderRow{}, nil, unfiled(id)
 	}
 	d, err := s.filed(f)
 	if err != nil {
-		return OrderRow{}, nil, nil, err
+		return OrderRow{}, nil, err
 	}
 	o := d.order
 	row := OrderRow{ID: o.ID, Case: o.Case, Kind: o.Kind, Docket: o.Authority.Docket, From: o.From, Until: o.Until, Filed: f.entry.At, By: f.entry.By,
@@ -638,7 +646,7 @@ func (s *Service) order(view ledgerView, id string) (OrderRow, *impound.Order, [
 		row.Parent = o.Parent.ID
 	}
 	if _, row.Ended, err = s.endedBy(view, id); err != nil {
-		return OrderRow{}, nil, nil, err
+		return OrderRow{}, nil, err
 	}
 	blocked := d.blocked(view)
 	for _, n := range d.names {
@@ -646,7 +654,7 @@ func (s *Service) order(view ledgerView, id string) (OrderRow, *impound.Order, [
 			row.Blocked = append(row.Blocked, n)
 		}
 	}
-	return row, o.Clone(), slices.Clone(d.data), nil
+	return row, d, nil
 }
 
 // filedOrder is a filed order as the log's artefacts have it, each proven by the

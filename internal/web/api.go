@@ -107,9 +107,10 @@ func (s *server) apiCases(ctx context.Context, r *http.Request) (any, error) {
 		return nil, err
 	}
 	cases, err := s.desk.Cases(ctx)
-	out := make([]impound.Case, len(cases))
+	out := make([]CaseHead, len(cases))
 	for i, c := range cases {
-		out[i] = tidyCase(c)
+		c.Domains = []impound.CaseDomain{} // /api/v1/cases/ID has them
+		out[i] = c
 	}
 	return map[string]any{"cases": out}, err
 }

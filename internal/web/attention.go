@@ -24,7 +24,7 @@ const lapseSoon = 14 * 24 * time.Hour
 
 // attention lists what needs a person, worst first. It decides nothing: each
 // line repeats what a room has said.
-func attention(now time.Time, cases []impound.Case, orders []OrderView, plans []PlanView, open int, sensors []SensorView, alarms []AlarmView) []alert {
+func attention(now time.Time, cases []CaseHead, orders []OrderView, plans []PlanView, open int, sensors []SensorView, alarms []AlarmView) []alert {
 	var out []alert
 	add := func(tone, href, cure, cmd, format string, args ...any) {
 		out = append(out, alert{tone, fmt.Sprintf(format, args...), href, cure, cmd})
@@ -103,20 +103,23 @@ func attention(now time.Time, cases []impound.Case, orders []OrderView, plans []
 		}
 	}
 	for _, c := range cases {
-		var blocked, contested []string
-		for _, d := range c.Domains {
-			switch d.State {
-			case impound.StateBlocked:
-				blocked = append(blocked, d.Name.Defanged())
-			case impound.StateContested:
-				contested = append(contested, d.Name.Defanged())
+		for _, x := range []struct {
+			n    int
+			some []impound.Name
+			what string
+		}{{c.Count[impound.StateBlocked], c.Blocked, "kept out by a gate"}, {c.Count[impound.StateContested], c.Contested, "contested"}} {
+			if x.n == 0 {
+				continue
 			}
-		}
-		if len(blocked) > 0 {
-			add("warn", "/cases/"+url.PathEscape(c.ID)+"#names", "", "", "case %s: %s kept out by a gate (%s)", c.ID, plural(len(blocked), "name is", "names are"), list(blocked, 3))
-		}
-		if len(contested) > 0 {
-			add("warn", "/cases/"+url.PathEscape(c.ID)+"#names", "", "", "case %s: %s contested (%s)", c.ID, plural(len(contested), "name is", "names are"), list(contested, 3))
+			var some []string
+			for _, n := range x.some[:min(len(x.some), fewNames)] {
+				some = append(some, n.Defanged())
+			}
+			names := join(some)
+			if x.n > len(some) {
+				names += fmt.Sprintf(" and %d more", x.n-len(some))
+			}
+			add("warn", "/cases/"+url.PathEscape(c.ID)+"#names", "", "", "case %s: %s %s (%s)", c.ID, plural(x.n, "name is", "names are"), x.what, names)
 		}
 	}
 	if open > 0 {

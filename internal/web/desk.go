@@ -12,8 +12,9 @@ import (
 // exist is an [impound.Error] of KindNotFound; an empty list is no error.
 // Slices that a Desk returns are the page's to sort but not to change in depth.
 type Desk interface {
-	// Cases lists every case, newest first, with its names.
-	Cases(ctx context.Context) ([]impound.Case, error)
+	// Cases lists every case, newest first, without names but with how many
+	// there are.
+	Cases(ctx context.Context) ([]CaseHead, error)
 	Case(ctx context.Context, id string) (impound.Case, error)
 	Actor(ctx context.Context, id string) (impound.Actor, error)
 
@@ -63,6 +64,47 @@ type Desk interface {
 	// Ready says why the house can't serve, nil when it can. It must be cheap.
 	Ready(ctx context.Context) error
 }
+
+// CaseHead is a case without its names.
+type CaseHead struct {
+	impound.Case                             // Domains is empty
+	Count        map[impound.DomainState]int `json:"count"` // names by state
+	// Blocked and Contested name up to three of those that need a look.
+	Blocked   []impound.Name `json:"-"`
+	Contested []impound.Name `json:"-"`
+}
+
+// Names is how many names the case has.
+func (h CaseHead) Names() (n int) {
+	for _, k := range h.Count {
+		n += k
+	}
+	return n
+}
+
+// HeadOf makes the head of a case that is at hand with its names.
+func HeadOf(c impound.Case) CaseHead {
+	h := CaseHead{Case: c, Count: map[impound.DomainState]int{}}
+	h.Domains = nil
+	some := func(to *[]impound.Name, n impound.Name) {
+		if len(*to) < fewNames {
+			*to = append(*to, n)
+		}
+	}
+	for _, d := range c.Domains {
+		h.Count[d.State]++
+		switch d.State {
+		case impound.StateBlocked:
+			some(&h.Blocked, d.Name)
+		case impound.StateContested:
+			some(&h.Contested, d.Name)
+		}
+	}
+	return h
+}
+
+// fewNames is how many names an alert gives as examples.
+const fewNames = 3
 
 // ContactQuery chooses contacts. Zero fields choose everything.
 type ContactQuery struct {

@@ -164,7 +164,13 @@ func (f *fixture) add(class impound.Class, proto impound.Proto, src string, net 
 	f.contacts = append(f.contacts, impound.Contact{Event: e, Case: "PHOS-2019", Class: class, Confidence: 0.6 + float64(i%4)/10, Reasons: []impound.Reason{{Code: "x", Text: why, Weight: 0.6}}, Network: networks[net]})
 }
 
-func (f *fixture) Cases(context.Context) ([]impound.Case, error) { return f.cases, nil }
+func (f *fixture) Cases(context.Context) ([]CaseHead, error) {
+	var out []CaseHead
+	for _, c := range f.cases {
+		out = append(out, HeadOf(c))
+	}
+	return out, nil
+}
 
 func (f *fixture) Case(_ context.Context, id string) (impound.Case, error) {
 	for _, c := range f.cases {

@@ -47,7 +47,7 @@ type intakeData struct {
 	Report   Report
 	Proposed int
 	Left     int // names and facts beyond maxShown
-	Cases    []impound.Case
+	Cases    []CaseHead
 	Case     string
 	Lines    string // the names that were ticked, as the command takes them
 	Ticked   int

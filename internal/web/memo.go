@@ -78,8 +78,8 @@ type logged struct {
 	n     int
 }
 
-func (m *memo) Cases(ctx context.Context) ([]impound.Case, error) {
-	return ask(m, "cases", func() ([]impound.Case, error) { return m.Desk.Cases(ctx) })
+func (m *memo) Cases(ctx context.Context) ([]CaseHead, error) {
+	return ask(m, "cases", func() ([]CaseHead, error) { return m.Desk.Cases(ctx) })
 }
 
 func (m *memo) Case(ctx context.Context, id string) (impound.Case, error) {

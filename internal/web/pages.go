@@ -205,14 +205,8 @@ func (s *server) overview(ctx context.Context, r *http.Request) (*page, error) {
 	}
 	sink, seized := 0, 0
 	for _, c := range cases {
-		for _, d := range c.Domains {
-			switch d.State {
-			case impound.StateSinkholed:
-				sink++
-			case impound.StateSeized, impound.StateHeld:
-				seized++
-			}
-		}
+		sink += c.Count[impound.StateSinkholed]
+		seized += c.Count[impound.StateSeized] + c.Count[impound.StateHeld]
 	}
 	inForce := []OrderView{}
 	for _, o := range orders {
@@ -269,17 +263,14 @@ func latestPlans(plans []PlanView) []PlanView {
 
 // ---- cases
 
-func (s *server) caseTable(cases []impound.Case) *table {
+func (s *server) caseTable(cases []CaseHead) *table {
 	t := &table{ID: "cases", Title: "Cases", CLI: cliLine("case", "list"), Empty: "No case yet. Open one: " + cliLine("case", "open", "ID", "--title", "TITLE"),
 		Cols: []col{txt("id", "case"), txt("title", "title"), txt("actor", "actor"), txt("tlp", "TLP"), num("names", "names"), num("sinkholed", "sinkholed"), num("blocked", "blocked"), txt("owner", "owner"), txt("opened", "opened")}}
 	for _, c := range cases {
-		n := map[impound.DomainState]int{}
-		for _, d := range c.Domains {
-			n[d.State]++
-		}
+		n := c.Count
 		t.Rows = append(t.Rows, row{Key: c.ID, Cells: []cell{
 			link(c.ID, "/cases/"+url.PathEscape(c.ID)), text(defangHosts(c.Title)), text(c.Actor), tlpCell(c.TLP),
-			number(len(c.Domains)), number(n[impound.StateSinkholed]), number(n[impound.StateBlocked]), text(c.Owner), s.timeCell(c.Opened)}})
+			number(c.Names()), number(n[impound.StateSinkholed]), number(n[impound.StateBlocked]), text(c.Owner), s.timeCell(c.Opened)}})
 	}
 	return t
 }
@@ -315,6 +306,7 @@ type filter struct {
 type pager struct {
 	Text       string
 	Prev, Next string
+	Words      [2]string // of the two links
 }
 
 // turn makes the links to the parts before and after.
@@ -322,7 +314,7 @@ func turn(path string, q url.Values, offset, limit, shown, total int) *pager {
 	if total <= shown && offset == 0 {
 		return nil
 	}
-	p := &pager{Text: fmt.Sprintf("%d to %d of %d", min(offset+1, total), offset+shown, total)}
+	p := &pager{Words: [2]string{"newer", "older"}, Text: fmt.Sprintf("%d to %d of %d", min(offset+1, total), offset+shown, total)}
 	at := func(o int) string {
 		v := url.Values{}
 		for k := range q {
@@ -443,7 +435,7 @@ func (s *server) casePage(ctx context.Context, r *http.Request) (*page, error) {
 		}
 	}
 	plans = latestPlans(plans)
-	d.Alerts = attention(s.now(), []impound.Case{c}, orders, plans, 0, nil, nil)
+	d.Alerts = attention(s.now(), []CaseHead{HeadOf(c)}, orders, plans, 0, nil, nil)
 	base := url.Values{"case": {id}}
 	d.Counters = []counter{
 		{N: totals.Victims, Label: pluralWord(totals.Victims, "victim", "victims"), Href: "/contacts?" + url.Values{"case": {id}, "class": {"victim"}}.Encode(), Key: "victim"},
@@ -452,10 +444,11 @@ func (s *server) casePage(ctx context.Context, r *http.Request) (*page, error) {
 	}
 	d.Classes = classCounters(totals, base)
 	d.States = stateCounts(c)
-	d.Names = s.nameTable(c, orders, plans, path)
-	if n := len(d.Names.Rows); n > manyNames && (q.Get("format") == "" || q.Get("format") == "html") {
-		d.Names.Total, d.Names.Rows, d.AllNames = n, d.Names.Rows[:manyNames], path+"/names"
+	part := part{limit: len(c.Domains)}
+	if !exported(q) && len(c.Domains) > manyNames {
+		part.limit, d.AllNames = manyNames, path+"/names"
 	}
+	d.Names = s.nameTable(c, orders, plans, path, part)
 	d.OrderTab = s.orderTable(orders, "orders", "Orders", "No order is filed in this case: nothing may be done to its names.")
 	d.Victims = s.victimTable(victims, id)
 	bars := plot.Bars{ID: "by-network", Title: "Victims by network, case " + id, Unit: "victims", Layer: plot.ContactLayers[0]}
@@ -514,19 +507,33 @@ func stateCounts(c impound.Case) (out []stateCount) {
 // act brings several, stand in the evidence table and in the whole log; an
 // export of the timeline has as many rows as one may have.
 func (s *server) timeline(ctx context.Context, q url.Values, lq LogQuery, shown int) ([]LogEntry, int, error) {
-	lq.Limit = exportRows
-	all, _, err := s.desk.Log(ctx, lq)
+	shown = logLimit(q, "timeline", shown)
+	arts := lq
+	arts.Type, arts.Limit = impound.EntryArtefact, 1
+	_, nArts, err := s.desk.Log(ctx, arts)
 	if err != nil {
 		return nil, 0, err
 	}
+	// A case has a few artefacts for each act, so the next part is mostly enough.
 	var acts []LogEntry
-	for _, l := range all {
-		if l.Entry.Type != impound.EntryArtefact {
-			acts = append(acts, l)
+	total := 0
+	for lq.Limit = min(4*shown, exportRows); ; lq.Limit = exportRows {
+		lines, n, err := s.desk.Log(ctx, lq)
+		if err != nil {
+			return nil, 0, err
+		}
+		total = n
+		for _, l := range lines {
+			if l.Entry.Type != impound.EntryArtefact && len(acts) < shown {
+				acts = append(acts, l)
+			}
+		}
+		lq.Offset += len(lines)
+		if len(acts) == shown || len(lines) == 0 || lq.Offset >= min(n, exportRows) {
+			break
 		}
 	}
-	n := len(acts)
-	return acts[:min(n, logLimit(q, "timeline", shown))], n, nil
+	return acts, max(total-nArts, len(acts)), nil
 }
 
 // logLimit lets an export of a table have more rows than the page shows.
@@ -542,11 +549,17 @@ const manyNames = 12
 
 // namesPage shows every name of a case.
 func (s *server) namesPage(ctx context.Context, r *http.Request) (*page, error) {
-	if err := known(r.URL.Query()); err != nil {
+	q := r.URL.Query()
+	if err := known(q, "limit", "offset"); err != nil {
 		return nil, err
 	}
 	id := r.PathValue("id")
+	path := "/cases/" + url.PathEscape(id)
 	c, err := s.desk.Case(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	part, err := parsePart(q, len(c.Domains))
 	if err != nil {
 		return nil, err
 	}
@@ -558,13 +571,13 @@ func (s *server) namesPage(ctx context.Context, r *http.Request) (*page, error) 
 	if err != nil {
 		return nil, err
 	}
-	t := s.nameTable(c, orders, latestPlans(plans), "/cases/"+url.PathEscape(id))
-	return &page{Tmpl: "table-page.html", Title: "Names of case " + id, Nav: "/cases", Data: listData{Table: t, Back: "/cases/" + url.PathEscape(id)}, Tables: []*table{t}}, nil
+	t := s.nameTable(c, orders, latestPlans(plans), path, part)
+	return &page{Tmpl: "table-page.html", Title: "Names of case " + id, Nav: "/cases", Data: listData{Table: t, Back: path, Pager: part.pager(path+"/names", q, len(c.Domains))}, Tables: []*table{t}}, nil
 }
 
-// nameTable lists the names, those that need a look first.
-func (s *server) nameTable(c impound.Case, orders []OrderView, plans []PlanView, path string) *table {
-	t := &table{ID: "names", Title: "Names", Live: true, CLI: cliLine("case", "show", c.ID), Empty: "No name yet.",
+// nameTable lists a part of the names, those that need a look first.
+func (s *server) nameTable(c impound.Case, orders []OrderView, plans []PlanView, path string, p part) *table {
+	t := &table{ID: "names", Total: len(c.Domains), Title: "Names", Live: true, CLI: cliLine("case", "show", c.ID), Empty: "No name yet.",
 		Cols: []col{txt("name", "name"), txt("state", "state"), txt("order", "order"), txt("gates", "gates"), txt("parent", "parent zone"), txt("rdap", "RDAP"), txt("resolver", "resolver"), hidden("first_seen", ""), txt("changed", "last change"), hidden("by", ""), hidden("why", "")}}
 	looks := planNames(plans)
 	inForce := map[string]bool{}
@@ -585,7 +598,7 @@ func (s *server) nameTable(c impound.Case, orders []OrderView, plans []PlanView,
 	}
 	domains := slices.Clone(c.Domains)
 	slices.SortStableFunc(domains, func(a, b impound.CaseDomain) int { return rank(a) - rank(b) })
-	for _, d := range domains {
+	for _, d := range cutPart(domains, p) {
 		order := cell{Value: d.Order}
 		if d.Order != "" {
 			order.Kind, order.Href = "link", "/orders/"+url.PathEscape(d.Order)
@@ -960,6 +973,7 @@ func (s *server) orders(ctx context.Context, r *http.Request) (*page, error) {
 }
 
 type orderData struct {
+	Pager *pager
 	Order OrderView
 	Force cell
 	TLP   item
@@ -970,11 +984,15 @@ type orderData struct {
 
 func (s *server) orderPage(ctx context.Context, r *http.Request) (*page, error) {
 	q := r.URL.Query()
-	if err := known(q); err != nil {
+	if err := known(q, "limit", "offset"); err != nil {
 		return nil, err
 	}
 	id := r.PathValue("id")
 	o, err := s.desk.Order(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	part, err := parsePart(q, len(o.Names))
 	if err != nil {
 		return nil, err
 	}
@@ -986,10 +1004,10 @@ func (s *server) orderPage(ctx context.Context, r *http.Request) (*page, error) 
 	if err != nil {
 		return nil, err
 	}
-	d := orderData{Order: o, Force: s.forceCell(o), TLP: tlpBadge(o.TLP)}
-	d.Names = &table{ID: "names", Title: "Names", Live: true, CLI: cliLine("order", "show", id), Empty: "The order lists no name.",
+	d := orderData{Order: o, Pager: part.pager("/orders/"+url.PathEscape(id), q, len(o.Names)), Force: s.forceCell(o), TLP: tlpBadge(o.TLP)}
+	d.Names = &table{ID: "names", Total: len(o.Names), Title: "Names", Live: true, CLI: cliLine("order", "show", id), Empty: "The order lists no name.",
 		Cols: []col{txt("name", "name"), txt("acts", "ordered"), txt("state", "state"), txt("blocked_by", "kept out by"), txt("reason", "reason")}}
-	for _, on := range o.Names {
+	for _, on := range cutPart(o.Names, part) {
 		gate, reason := cell{Value: ""}, text("")
 		if on.Blocked != nil {
 			gate = cell{Value: on.Blocked.Gate, Kind: "badge", Tone: "bad"}
@@ -1020,6 +1038,7 @@ func (s *server) orderPage(ctx context.Context, r *http.Request) (*page, error) 
 var planTone = map[string]string{"proposed": "info", "approved": "info", "applying": "warn", "applied": "good", "verified": "good", "partial": "bad", "failed": "bad"}
 
 type planData struct {
+	Pager *pager
 	Plan  PlanView
 	State cell
 	Diffs []planDiff
@@ -1036,17 +1055,22 @@ type planDiff struct {
 type diffLine struct{ Sign, Text string }
 
 func (s *server) planPage(ctx context.Context, r *http.Request) (*page, error) {
-	if err := known(r.URL.Query()); err != nil {
+	q := r.URL.Query()
+	if err := known(q, "limit", "offset"); err != nil {
 		return nil, err
 	}
 	p, err := s.desk.Plan(ctx, r.PathValue("id"))
 	if err != nil {
 		return nil, err
 	}
-	d := planData{Plan: p, State: cell{Value: p.State, Kind: "badge", Tone: planTone[p.State]}}
-	d.Names = &table{ID: "names", Title: "Names", Live: true, CLI: cliLine("seize", "show", p.ID), Empty: "The plan changes nothing.",
+	part, err := parsePart(q, len(p.Names))
+	if err != nil {
+		return nil, err
+	}
+	d := planData{Pager: part.pager("/plans/"+url.PathEscape(p.ID), q, len(p.Names)), Plan: p, State: cell{Value: p.State, Kind: "badge", Tone: planTone[p.State]}}
+	d.Names = &table{ID: "names", Total: len(p.Names), Title: "Names", Live: true, CLI: cliLine("seize", "show", p.ID), Empty: "The plan changes nothing.",
 		Cols: []col{txt("name", "name"), txt("provider", "at"), txt("diff", "change"), txt("result", "result"), txt("parent", "parent zone"), txt("rdap", "RDAP"), txt("resolver", "resolver")}}
-	for _, n := range p.Names {
+	for _, n := range cutPart(p.Names, part) {
 		lines := make([]string, len(n.Diff))
 		for i, l := range n.Diff {
 			lines[i] = defangHosts(l)
@@ -1066,7 +1090,7 @@ func (s *server) planPage(ctx context.Context, r *http.Request) (*page, error) {
 
 func (s *server) candidates(ctx context.Context, r *http.Request) (*page, error) {
 	q := r.URL.Query()
-	if err := known(q, "status"); err != nil {
+	if err := known(q, "status", "limit", "offset"); err != nil {
 		return nil, err
 	}
 	status, err := oneOf(q, "status", candidateStatuses)
@@ -1077,7 +1101,13 @@ func (s *server) candidates(ctx context.Context, r *http.Request) (*page, error)
 	if err != nil {
 		return nil, err
 	}
-	t := &table{ID: "candidates", Title: "Candidates", Live: true, CLI: cliLine("watch", "list", "--status", status), Empty: "No candidate fits.",
+	all := len(cs)
+	part, err := parsePart(q, all)
+	if err != nil {
+		return nil, err
+	}
+	cs = cutPart(cs, part)
+	t := &table{ID: "candidates", Total: all, Title: "Candidates", Live: true, CLI: cliLine("watch", "list", "--status", status), Empty: "No candidate fits.",
 		Cols: []col{txt("name", "name"), num("score", "score"), txt("brand", "imitates"), txt("reasons", "why"), txt("source", "source"), txt("status", "status"), txt("case", "case"), txt("seen", "seen (UTC)")}}
 	for _, c := range cs {
 		cs := text("")
@@ -1108,7 +1138,7 @@ func (s *server) candidates(ctx context.Context, r *http.Request) (*page, error)
 	}
 	return &page{Tmpl: "table-page.html", Title: "Candidates", Nav: "/candidates", Tables: tables,
 		Data: listData{Table: t, Second: sources, Intro: "Names that watch found worth a look, with why. A person promotes one to a case; nothing does that alone.",
-			Filters: []filter{{"status", "status", status, candidateStatuses}}}}, nil
+			Filters: []filter{{"status", "status", status, candidateStatuses}}, Pager: part.pager("/candidates", q, all)}}, nil
 }
 
 // sources tells how what watch reads goes; nil when it reads nothing.

@@ -520,7 +520,7 @@ func TestErrors(t *testing.T) {
 
 type broken struct{ *fixture }
 
-func (broken) Cases(context.Context) ([]impound.Case, error) {
+func (broken) Cases(context.Context) ([]CaseHead, error) {
 	return nil, errors.New("couldn't open /secret/path: disk on fire")
 }
 
