@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -68,7 +69,10 @@ func (e *env) evidenceCmd() *cobra.Command {
 	add.Flags().StringVar(&kind, "kind", "file", "what it is: report, screenshot, mail ...")
 
 	var what, name, order string
-	list := verb("list", "the evidence log", `  impound evidence list --case APT35-2019
+	var limit, offset int
+	list := verb("list", "the evidence log: its newest entries, oldest of them first", `  impound evidence list --case APT35-2019
+  impound evidence list --limit 50 --offset 50   # the 50 before the newest 50
+  impound evidence list --limit 0                # all of it; a log can hold millions
   impound evidence list --what seize. --json     # every act of a seizure`, cobra.NoArgs, func(c *cobra.Command, _ []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
 			f := evidence.Filter{Case: caseID, What: what, Order: order}
@@ -78,12 +82,28 @@ func (e *env) evidenceCmd() *cobra.Command {
 					return err
 				}
 			}
-			es, err := s.Log(ctx, f)
+			if limit < 0 || offset < 0 {
+				return usageError{fmt.Errorf("--limit and --offset count entries: give 0 or more")}
+			}
+			var es []evidence.Indexed
+			var err error
+			n := 0
+			if limit == 0 && offset == 0 || e.asJSON && !c.Flags().Changed("limit") && offset == 0 { // programs get all, as they always did
+				es, err = s.Log(ctx, f)
+				n = len(es)
+			} else {
+				f.Limit = limit
+				es, n, err = s.LogPage(ctx, f, offset)
+				slices.Reverse(es)
+			}
 			if err != nil {
 				return err
 			}
 			if e.asJSON {
 				return e.json(es)
+			}
+			if len(es) < n {
+				fmt.Fprintf(e.Err, "%d of %d entries; the others with --limit and --offset, all with --limit 0\n", len(es), n)
 			}
 			var rows [][]string
 			for _, x := range es {
@@ -101,6 +121,8 @@ func (e *env) evidenceCmd() *cobra.Command {
 	list.Flags().StringVar(&order, "order", "", "of one order")
 	list.Flags().StringVar(&what, "what", "", "of one kind, or of all that begin so (seize.)")
 	list.Flags().StringVar(&name, "name", "", "of one name")
+	list.Flags().IntVar(&limit, "limit", 200, "how many at most, the newest; 0 for all (--json gives all unless this is said)")
+	list.Flags().IntVar(&offset, "offset", 0, "how many of the newest to leave out")
 
 	show := verb("show HASH", "print an artefact", "  impound evidence show sha256:3f2a... > frame.xml", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {

@@ -54,6 +54,42 @@ type Config struct {
 	Log     *slog.Logger     // nil = discard
 }
 
+// pageRoutes and apiRoutes are every address that shows something; Routes gives
+// them to whoever measures or tests all of them.
+var pageRoutes = map[string]pageFunc{
+	"/{$}":                     (*server).overview,
+	"/cases":                   (*server).cases,
+	"/cases/{id}":              (*server).casePage,
+	"/cases/{id}/names":        (*server).namesPage,
+	"/cases/{id}/names/{name}": (*server).namePage,
+	"/contacts":                (*server).contacts,
+	"/orders":                  (*server).orders,
+	"/orders/{id}":             (*server).orderPage,
+	"/plans/{id}":              (*server).planPage,
+	"/candidates":              (*server).candidates,
+	"/log":                     (*server).logPage,
+	"/about":                   (*server).about,
+}
+
+var apiRoutes = map[string]func(s *server, ctx context.Context, r *http.Request) (any, error){
+	"/api/v1/cases":      (*server).apiCases,
+	"/api/v1/cases/{id}": (*server).apiCase,
+	"/api/v1/contacts":   (*server).apiContacts,
+	"/api/v1/orders":     (*server).apiOrders,
+	"/api/v1/candidates": (*server).apiCandidates,
+	"/api/v1/log":        (*server).apiLog,
+	"/api/v1/series":     (*server).apiSeries,
+	"/api/v1/victims":    (*server).apiVictims,
+}
+
+// Routes gives the pattern of each page and of each address of the API, sorted,
+// as [http.ServeMux] spells them without the method.
+func Routes() []string {
+	out := append(sorted(pageRoutes), sorted(apiRoutes)...)
+	slices.Sort(out)
+	return out
+}
+
 // New gives the handler of all pages and of the API. It panics only if the
 // embedded templates are broken, which every test of this package would show.
 // The handler is safe for concurrent use.
@@ -94,33 +130,11 @@ func New(c Config) http.Handler {
 	}).ParseFS(files, "templates/*.html"))
 
 	mux := http.NewServeMux()
-	for pattern, h := range map[string]pageFunc{
-		"/{$}":                     (*server).overview,
-		"/cases":                   (*server).cases,
-		"/cases/{id}":              (*server).casePage,
-		"/cases/{id}/names":        (*server).namesPage,
-		"/cases/{id}/names/{name}": (*server).namePage,
-		"/contacts":                (*server).contacts,
-		"/orders":                  (*server).orders,
-		"/orders/{id}":             (*server).orderPage,
-		"/plans/{id}":              (*server).planPage,
-		"/candidates":              (*server).candidates,
-		"/log":                     (*server).logPage,
-		"/about":                   (*server).about,
-	} {
+	for pattern, h := range pageRoutes {
 		mux.HandleFunc("GET "+pattern, s.page(h))
 	}
-	for pattern, h := range map[string]apiFunc{
-		"/api/v1/cases":      s.apiCases,
-		"/api/v1/cases/{id}": s.apiCase,
-		"/api/v1/contacts":   s.apiContacts,
-		"/api/v1/orders":     s.apiOrders,
-		"/api/v1/candidates": s.apiCandidates,
-		"/api/v1/log":        s.apiLog,
-		"/api/v1/series":     s.apiSeries,
-		"/api/v1/victims":    s.apiVictims,
-	} {
-		mux.HandleFunc("GET "+pattern, scoped(pattern, s.api(h), s))
+	for pattern, h := range apiRoutes {
+		mux.HandleFunc("GET "+pattern, scoped(pattern, s.api(func(ctx context.Context, r *http.Request) (any, error) { return h(s, ctx, r) }), s))
 	}
 	mux.HandleFunc("GET /intake", s.intakePage)
 	mux.HandleFunc("GET /cases/{id}/edit", s.editPage)
