@@ -278,7 +278,7 @@ var reads = []string{
 	"evidence list", "evidence list --limit 50 --offset 500000", "evidence list --case " + caseID, "evidence list --order " + orderID, "evidence list --what order.", "evidence list --name NAME", "evidence checkpoint", "evidence show ARTEFACT",
 	"seize list", "seize list " + orderID, "seize show PLAN", "seize status " + orderID,
 	"contacts list", "contacts count", "contacts gaps", "contacts victims",
-	"sinkhole status", "sensor list", "contest list", "share export", "notify list " + caseID,
+	"sinkhole status", "sensor list", "contest list",
 }
 
 // bulk are the acts on all names, or all entries, at once.
@@ -291,6 +291,7 @@ var bulk = []struct {
 	{"impound order draft: a document over what is left of 10,000 names", "order draft " + caseID, "names"},
 	{"impound case show --json: a case with everything", "case show " + caseID + " --json", "names"},
 	{"impound case intake: a report that names 10,000", "case intake NAMES", "names"},
+	{"impound share export: what partners may have of 10,000 names", "share export", "names"},
 	{"impound watch list --json: 10,000 candidates", "watch list --json", "names"},
 	{"impound evidence verify: every entry and artefact", "evidence verify", "entries"},
 	{"impound evidence list --json: the whole log", "evidence list --json", "entries"},

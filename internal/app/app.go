@@ -456,9 +456,18 @@ func (s *System) gateFacts(ctx context.Context, n impound.Name) (casework.Facts,
 		return c.facts, nil
 	}
 	var f casework.Facts
-	if m, err := s.Casework.Markings(ctx, []impound.Name{n}); err != nil || !m[n].PAP.Within(impound.PAPAmber) {
+	m, known := casework.MarkingIn(ctx, n)
+	if !known {
+		ms, err := s.Casework.Markings(ctx, []impound.Name{n})
+		if err != nil {
+			s.passiveFacts(n, &f)
+			return f, err
+		}
+		m = ms[n]
+	}
+	if !m.PAP.Within(impound.PAPAmber) {
 		s.passiveFacts(n, &f) // nobody may be asked; others who ask may ask
-		return f, err
+		return f, nil
 	}
 	began := s.now()
 	r := s.Observe.RDAP(ctx, n)

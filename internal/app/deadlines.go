@@ -96,16 +96,20 @@ func (s *System) deadlines(ctx context.Context, m *impound.Mandate) ([]Deadline,
 	if o.Custody != nil {
 		payer = o.Custody.RenewalBy
 	}
+	names := make([]impound.Name, 0, len(o.Names()))
+	for _, on := range o.Names() {
+		names = append(names, on.Name)
+	}
+	decided, err := s.Casework.DecisionsOf(ctx, names)
+	if err != nil {
+		return nil, err
+	}
 	for _, on := range o.Names() {
 		if on.Expires.Before(o.Until.Add(expirySoon)) { // else it is no concern of this order's
 			add(on.Expires, DueExpiry, on.Name, payer, "the registration of %s ends, as the order was drawn up", on.Name.Defanged())
 		}
-		ds, err := s.Casework.Decisions(ctx, on.Name)
-		if err != nil {
-			return nil, err
-		}
 		var open time.Time
-		for _, d := range ds {
+		for _, d := range decided[on.Name] {
 			switch {
 			case d.What == casework.WhatContest && open.IsZero():
 				open = d.At

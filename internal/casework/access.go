@@ -86,6 +86,7 @@ var Needs = map[string]Need{
 	"Consented":       {Reads: true},
 	"CountNames":      {Reads: true},
 	"Decisions":       {Reads: true},
+	"DecisionsOf":     {Reads: true},
 	"Domain":          {Reads: true},
 	"DraftOrder":      {Reads: true},
 	"Guarded":         {Reads: true},

@@ -216,6 +216,23 @@ func (s *Service) Decisions(ctx context.Context, n impound.Name) ([]Decision, er
 	return slices.Clone(view.decisions[n]), nil
 }
 
+// DecisionsOf gives what was decided of each of names that somebody decided
+// something of: [Service.Decisions] of many, at one moment.
+func (s *Service) DecisionsOf(ctx context.Context, names []impound.Name) (map[impound.Name][]Decision, error) {
+	view, err := s.ledger.sync(ctx)
+	if err != nil {
+		return nil, err
+	}
+	x := s.sightFor(view, ctx)
+	out := map[impound.Name][]Decision{}
+	for _, n := range names {
+		if ds := view.decisions[n]; len(ds) > 0 && x.Name(n) {
+			out[n] = slices.Clone(ds)
+		}
+	}
+	return out, nil
+}
+
 // last gives the newest decision of one of these kinds.
 func (v ledgerView) last(n impound.Name, what ...string) (Decision, bool) {
 	ds := v.decisions[n]

@@ -94,9 +94,21 @@ func readDomains(tx store.Tx, caseID string) ([]impound.CaseDomain, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Most names of a case have the same verdicts: they share one list, which
+	// nobody may change in place (see clip).
+	said := map[string][]impound.GateVerdict{}
 	out := make([]impound.CaseDomain, len(ss))
 	for i := range ss {
-		out[i] = ss[i].domain()
+		s := &ss[i]
+		if vs, ok := said[s.Gates]; ok && len(s.Verdicts) == 0 {
+			out[i] = s.CaseDomain
+			out[i].Verdicts = vs
+			continue
+		}
+		out[i] = s.domain()
+		if len(s.Verdicts) == 0 && s.Gates != "" {
+			said[s.Gates] = slices.Clip(out[i].Verdicts)
+		}
 	}
 	return out, nil
 }

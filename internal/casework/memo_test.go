@@ -188,3 +188,45 @@ func TestKeptIsBehindTheDoor(t *testing.T) {
 		}
 	}
 }
+
+// The markings of many names are those of each.
+func TestMarkingsOfMany(t *testing.T) {
+	d := newDesk(t)
+	ctx := t.Context()
+	for _, id := range []string{"A", "B"} {
+		d.ok(d.OpenCase(ctx, "ann", impound.Case{ID: id, Title: "T", Actor: "A"}))
+	}
+	var all []string
+	for i := range 600 {
+		all = append(all, fmt.Sprintf("n%03d.example", i))
+	}
+	for id, part := range map[string][]string{"A": all[:400], "B": all[300:]} {
+		if _, err := d.AddNames(ctx, "ann", id, add(part...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.ok(d.MarkName(ctx, "ann", "A", names(all[5])[0], impound.Marking{PAP: impound.PAPRed}))
+	d.ok(d.MarkName(ctx, "ann", "B", names(all[350])[0], impound.Marking{PAP: impound.PAPRed, TLP: impound.TLPRed}))
+	d.ok(d.MarkCase(ctx, "ann", "B", impound.Marking{PAP: impound.PAPGreen}))
+	d.guard()
+	d.ok(d.seal("ann", "B", "ann"))
+	for _, who := range []string{"ann", "carl"} {
+		ctx := impound.WithPrincipal(ctx, impound.Principal{ID: who})
+		many, err := d.Markings(ctx, names(all...))
+		d.ok(err)
+		each := map[impound.Name]impound.Marking{}
+		for _, n := range names(all...) {
+			m, err := d.Markings(ctx, []impound.Name{n})
+			d.ok(err)
+			if v, ok := m[n]; ok {
+				each[n] = v
+			}
+		}
+		if diff := cmp.Diff(each, many, cmp.Comparer(func(a, b impound.Name) bool { return a == b })); diff != "" {
+			t.Errorf("%s: (-each +many)\n%s", who, diff)
+		}
+		if many[names(all[5])[0]].PAP != impound.PAPRed || (many[names(all[350])[0]].PAP == impound.PAPRed) != (who == "ann") {
+			t.Errorf("%s sees %v", who, many[names(all[350])[0]])
+		}
+	}
+}

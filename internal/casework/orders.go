@@ -220,6 +220,15 @@ func (s *Service) runGates(ctx context.Context, view ledgerView, rep *OrderRepor
 	}
 	facts := make([]Facts, len(names))
 	if s.cfg.Facts != nil {
+		all := make([]impound.Name, len(names))
+		for i, on := range names {
+			all[i] = on.Name
+		}
+		marks, err := s.Markings(ctx, all)
+		if err != nil {
+			return err
+		}
+		ctx := context.WithValue(ctx, markingsKey{}, marks)
 		var wg sync.WaitGroup
 		slots := make(chan struct{}, 8)
 		for i, on := range names {

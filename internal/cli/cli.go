@@ -190,6 +190,12 @@ func (e *env) progress(ev seizure.Event) {
 
 // with opens the system, runs fn and closes.
 func (e *env) with(c *cobra.Command, fn func(ctx context.Context, s *app.System) error) (err error) {
+	// A command that reads 10,000 names lives for a tenth of a second: collecting
+	// its garbage as eagerly as a server's would take a quarter of that.
+	if e.Getenv("GOGC") == "" && e.Getenv("GOMEMLIMIT") == "" {
+		debug.SetGCPercent(400)
+		debug.SetMemoryLimit(1 << 30)
+	}
 	s, err := e.open(c.Context())
 	if err != nil {
 		return err
