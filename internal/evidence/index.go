@@ -704,10 +704,18 @@ const maxPages = 16 << 10
 // lookUp gives the entries that have s, in the order of the log, and now and then
 // one that has not: whoever asks must look. l.mu is held.
 func (l *Log) lookUp(s selector) ([]int64, error) {
+	return l.lookUpFrom(s, 0)
+}
+
+// lookUpFrom is lookUp for the entries from from on.
+func (l *Log) lookUpFrom(s selector, from int64) ([]int64, error) {
 	var out []int64
 	if len(l.segs) > 0 {
 		key := keyOf(s)
 		for _, g := range l.segs {
+			if g.from+g.n <= from {
+				continue
+			}
 			var err error
 			if out, err = g.find(key, out); err != nil {
 				return nil, err
@@ -727,7 +735,52 @@ func (l *Log) lookUp(s selector) ([]int64, error) {
 	default:
 		out = append(out, l.tail.by[s]...)
 	}
+	if from > 0 {
+		i, _ := slices.BinarySearch(out, from)
+		out = out[i:]
+	}
 	return out, nil
+}
+
+// found keeps the long lists of what fits a filter: the log only grows, so such a
+// list stays true, and only what came since is looked up. l.mu guards it.
+type found struct {
+	m map[Filter]foundList
+	n int // numbers in all lists
+}
+
+type foundList struct {
+	to   int64 // the list is of the entries before it
+	list []int64
+}
+
+const (
+	fewFound  = 4 << 10 // shorter lists are not kept
+	mostFound = 4 << 20 // numbers: 32 MiB
+)
+
+// candidates gives the entries that may fit f, in the order of the log: each must
+// be looked at, but of those left out none fits. all says that f leaves nothing
+// out. The list must not be changed. l.mu is held.
+func (l *Log) candidates(f Filter) (list []int64, all bool, err error) {
+	f.From, f.Limit = 0, 0
+	k := l.found.m[f]
+	fresh, all, err := l.candidatesFrom(f, k.to)
+	if err != nil || all {
+		return nil, all, err
+	}
+	n := l.tree.n
+	if len(k.list)+len(fresh) < fewFound || len(fresh) > 0 && fresh[len(fresh)-1] >= n {
+		return slices.Concat(k.list, fresh), false, nil
+	}
+	// Behind the end of what others may be reading, and once for each place.
+	list = append(k.list, fresh...)
+	l.found.n += len(fresh)
+	if l.found.m == nil || l.found.n > mostFound {
+		l.found = found{map[Filter]foundList{}, len(list)}
+	}
+	l.found.m[f] = foundList{n, list}
+	return list, false, nil
 }
 
 func (l *Log) trim() {

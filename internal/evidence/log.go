@@ -98,6 +98,7 @@ type Log struct {
 	tree   *tree      // proven against the checkpoint
 	segs   []*segment // the index of what is before the tail
 	tail   *tail
+	found  found
 }
 
 type selector struct {

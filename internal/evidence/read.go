@@ -197,16 +197,14 @@ type Indexed struct {
 	Entry impound.Entry `json:"entry"`
 }
 
-// candidates gives the entries that may fit f, in the order of the log: each must
-// be looked at, but of those left out none fits. all says that f leaves nothing
-// out. l.mu is held.
-func (l *Log) candidates(f Filter) (list []int64, all bool, err error) {
+// candidatesFrom gives those of candidates from from on, read from the index.
+func (l *Log) candidatesFrom(f Filter, from int64) (list []int64, all bool, err error) {
 	var lists [][]int64
 	for _, s := range []selector{{'c', f.Case}, {'o', f.Order}, {'n', f.Name.String()}, {'w', f.What}, {'t', string(f.Type)}} {
 		if s.value == "" || s.field == 'w' && strings.HasSuffix(s.value, ".") {
 			continue
 		}
-		c, err := l.lookUp(s)
+		c, err := l.lookUpFrom(s, from)
 		if err != nil {
 			return nil, false, err
 		}
@@ -215,7 +213,7 @@ func (l *Log) candidates(f Filter) (list []int64, all bool, err error) {
 	if strings.HasSuffix(f.What, ".") {
 		var c []int64
 		for _, w := range l.whats(f.What) {
-			x, err := l.lookUp(selector{'w', w})
+			x, err := l.lookUpFrom(selector{'w', w}, from)
 			if err != nil {
 				return nil, false, err
 			}
