@@ -155,7 +155,11 @@ func ct(t *testing.T, l *ctlogtest.Log, from live.From) *live.CT {
 func each(t *testing.T, f func(*testing.T, *ctlogtest.Log, *bench)) {
 	t.Helper()
 	for _, k := range []ctlog.Kind{ctlog.Static, ctlog.RFC6962} {
-		for _, stretch := range []int64{16384, 17} {
+		stretches := []int64{16384, 17}
+		if raceEnabled {
+			stretches = stretches[1:] // the database is slow under the race detector
+		}
+		for _, stretch := range stretches {
 			t.Run(fmt.Sprintf("%s/%d", k, stretch), func(t *testing.T) {
 				live.SetStretch(t, stretch)
 				f(t, ctlogtest.New(t, k), newBench(t))
@@ -221,7 +225,7 @@ func TestCTBeginsNowAndGoesOn(t *testing.T) {
 }
 
 func TestCTFromAnywhere(t *testing.T) {
-	for _, from := range []int{0, 1, 64, 100, 256, 299, 300, 5000} {
+	for _, from := range []int{0, 64, 100, 299, 5000} {
 		each(t, func(t *testing.T, l *ctlogtest.Log, b *bench) {
 			add(l, 0, 300)
 			b.ok(ct(t, l, live.From(from)))
