@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -26,7 +27,15 @@ const (
 type hostileDNS struct {
 	addr    string
 	updates atomic.Int32 // that came with changes in them
+	mu      sync.Mutex
 	script  func(q, proper *dns.Msg, sign func(*dns.Msg) []byte) []byte
+}
+
+// answer sets how it answers from now on.
+func (h *hostileDNS) answer(f func(q, proper *dns.Msg, sign func(*dns.Msg) []byte) []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.script = f
 }
 
 // proper is what an honest server of the zone "example" says.
@@ -98,7 +107,10 @@ func newHostileDNS(t *testing.T) *hostileDNS {
 						return b
 					}
 					p := proper(t, q)
-					out := h.script(q, p, sign)
+					h.mu.Lock()
+					script := h.script
+					h.mu.Unlock()
+					out := script(q, p, sign)
 					if out == nil {
 						return
 					}
@@ -205,12 +217,12 @@ func TestBadDNSAnswersAreNeverSuccess(t *testing.T) {
 				t.Fatal(err)
 			}
 			// Only the update is answered so; the look before it was honest.
-			h.script = func(q, p *dns.Msg, sign func(*dns.Msg) []byte) []byte {
+			h.answer(func(q, p *dns.Msg, sign func(*dns.Msg) []byte) []byte {
 				if q.Opcode == dns.OpcodeUpdate {
 					return tt.answer(q, p, sign)
 				}
 				return sign(p)
-			}
+			})
 			a, err := conn.Do(t.Context(), permits, change)
 			if impound.KindOf(err) != tt.kind || errors.Is(err, seizure.ErrUnknownOutcome) != tt.unknown || !strings.Contains(fmt.Sprint(err), tt.say) || h.updates.Load() != 1 {
 				t.Errorf("update: %v (%s), %d sent; want %s, unknown %v, saying %q", err, impound.KindOf(err), h.updates.Load(), tt.kind, tt.unknown, tt.say)
@@ -220,7 +232,7 @@ func TestBadDNSAnswersAreNeverSuccess(t *testing.T) {
 			}
 			// Now the look: nothing is believed, and no update is sent.
 			h.updates.Store(0)
-			h.script = tt.answer
+			h.answer(tt.answer)
 			v, err := conn.Info(t.Context(), evil)
 			if err == nil || errors.Is(err, seizure.ErrUnknownOutcome) || v.Exists || len(v.NS)+len(v.DS) > 0 {
 				t.Errorf("look: %v %+v", err, v.State())
