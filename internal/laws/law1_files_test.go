@@ -337,10 +337,16 @@ func hammer(addr string, n impound.Name) (stop func() (asked, yes int)) {
 	wg.Go(func() {
 		// From a network of its own: the sinkhole answers each only so often.
 		c := dns.Client{Timeout: 50 * time.Millisecond, Dialer: &net.Dialer{LocalAddr: &net.UDPAddr{IP: net.IPv4(127, 9, 9, 9)}}}
+		var end time.Time
 		for {
 			select {
-			case <-done:
-				return
+			case <-done: // a machine that is busy has had no answer yet
+				if end.IsZero() {
+					end = time.Now().Add(10 * time.Second)
+				}
+				if asked > 0 || time.Now().After(end) {
+					return
+				}
 			default:
 			}
 			r, _, err := c.Exchange(new(dns.Msg).SetQuestion(n.FQDN(), dns.TypeA), addr)
