@@ -401,9 +401,9 @@ func (s *System) openSeizure(ctx context.Context) error {
 }
 
 func (s *System) registryConfig(r RegistryConfig) (epp.Config, error) {
-	pw, err := os.ReadFile(s.cfg.Path(s.opt.State, r.PasswordFile))
+	pw, err := seizure.ReadSecret(s.cfg.Path(s.opt.State, r.PasswordFile))
 	if err != nil {
-		return epp.Config{}, impound.Errorf(impound.KindInvalid, "couldn't read the password of %s: %w", r.Provider, err)
+		return epp.Config{}, fmt.Errorf("couldn't read the password of %s: %w", r.Provider, err)
 	}
 	c := epp.Config{Addr: r.EPP, ServerName: r.ServerName, ClientID: r.ClientID, Password: []byte(strings.TrimRight(string(pw), "\r\n")), Now: s.now, TLS: &tls.Config{MinVersion: tls.VersionTLS12, ServerName: r.ServerName}}
 	if r.CA != "" {

@@ -259,9 +259,9 @@ func (s *System) mailer(a AskedConfig, policy seizure.AskPolicy) (seizure.Connec
 		relay.TLS = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
 	}
 	if m.PasswordFile != "" {
-		pw, err := os.ReadFile(s.cfg.Path(s.opt.State, m.PasswordFile))
+		pw, err := seizure.ReadSecret(s.cfg.Path(s.opt.State, m.PasswordFile))
 		if err != nil {
-			return nil, impound.Errorf(impound.KindInvalid, "couldn't read the mail server's password: %w", err)
+			return nil, fmt.Errorf("couldn't read the mail server's password: %w", err)
 		}
 		relay.Password = []byte(strings.TrimRight(string(pw), "\r\n"))
 	}

@@ -366,7 +366,8 @@ type RegistryConfig struct {
 	CA   string `yaml:"ca,omitempty" json:"ca,omitempty"`
 	Cert string `yaml:"cert,omitempty" json:"cert,omitempty"`
 	Key  string `yaml:"key,omitempty" json:"key,omitempty"`
-	// ClientID is our EPP client id; PasswordFile holds its password.
+	// ClientID is our EPP client id; PasswordFile holds its password, and nobody
+	// but its owner may read it.
 	ClientID     string `yaml:"client_id" json:"client_id"`
 	PasswordFile string `yaml:"password_file" json:"password_file"`
 	// RDAP is the base URL of its RDAP service.

@@ -91,7 +91,7 @@ sinkhole:
 #     cert: our-client.pem
 #     key: our-client.key
 #     client_id: IMPOUND
-#     password_file: registry.password
+#     password_file: registry.password  # chmod 600: one that others can read is refused
 #     rdap: https://rdap.registry.example/
 
 # zones in our own custody, changed by dynamic update or at a host
