@@ -72,7 +72,8 @@ type System struct {
 		read int64                  // up to where free was looked for
 		free []caselessLine
 	}
-	facts map[impound.Name]cachedFacts
+	facts  map[impound.Name]cachedFacts
+	silent map[string]int // names of a TLD in a row that RDAP gave nothing of, however often it was asked
 
 	gateRuns gateRuns
 	orders   orderViews
@@ -446,6 +447,27 @@ type cachedFacts struct {
 // factsAge is for how long an observation made for the gates is used again.
 const factsAge = time.Minute
 
+// goneAfter is after how many such names in a row a TLD's RDAP is taken to be gone,
+// or never to have been there: an order of 10,000 names would wait for minutes.
+const goneAfter = 8
+
+// rdapAnswers says whether it is worth asking again for names of tld, and notes
+// that it answered, or, with gaveUp, that it didn't.
+func (s *System) rdapAnswers(tld string, answered bool, gaveUp ...bool) bool {
+	s.factsMu.Lock()
+	defer s.factsMu.Unlock()
+	switch {
+	case answered:
+		delete(s.silent, tld)
+	case len(gaveUp) > 0 && gaveUp[0]:
+		if s.silent == nil {
+			s.silent = map[string]int{}
+		}
+		s.silent[tld]++
+	}
+	return s.silent[tld] < goneAfter
+}
+
 // gateFacts looks at a name for its gates. Where nobody can be asked, the facts
 // stay unknown, and the gates say so.
 func (s *System) gateFacts(ctx context.Context, n impound.Name) (casework.Facts, error) {
@@ -471,7 +493,8 @@ func (s *System) gateFacts(ctx context.Context, n impound.Name) (casework.Facts,
 	}
 	began := s.now()
 	r := s.Observe.RDAP(ctx, n)
-	for pause := 200 * time.Millisecond; r.Err != "" && pause < time.Second && s.now().Sub(began) < 2*time.Second && ctx.Err() == nil; pause *= 2 {
+	tries := s.rdapAnswers(n.TLD(), r.Err == "")
+	for pause := 200 * time.Millisecond; tries && r.Err != "" && pause < time.Second && s.now().Sub(began) < 2*time.Second && ctx.Err() == nil; pause *= 2 {
 		// A server that has trouble of its own would keep a name out of a plan;
 		// one that is gone altogether holds nobody up for longer.
 		t := time.NewTimer(pause)
@@ -481,6 +504,9 @@ func (s *System) gateFacts(ctx context.Context, n impound.Name) (casework.Facts,
 			t.Stop()
 		}
 		r = s.Observe.RDAP(ctx, n)
+	}
+	if tries {
+		s.rdapAnswers(n.TLD(), r.Err == "", r.Err != "")
 	}
 	seen := r.Err == ""
 	if seen {
