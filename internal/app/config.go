@@ -28,9 +28,9 @@ import (
 // stands in it: passwords and keys are files that it names.
 type Config struct {
 	// Web is where the pages and the JSON API listen: "127.0.0.1:8480". They
-	// are read-only, ask for a login once there is an account, and have no TLS
-	// of their own, so an address off loopback is refused: put a proxy before
-	// them. Empty: no pages.
+	// act on nothing outside, ask for a login once there is an account, and have
+	// no TLS of their own, so an address off loopback is refused: put a proxy
+	// before them. Empty: no pages.
 	Web string `yaml:"web,omitempty" json:"web,omitempty"`
 	// Sinkhole says how seized names are answered.
 	Sinkhole SinkholeConfig `yaml:"sinkhole,omitempty" json:"sinkhole"`

@@ -257,7 +257,7 @@ func readOnly(next http.Handler) http.Handler {
 func notAllowed(w http.ResponseWriter) {
 	w.Header().Set("Allow", "GET, HEAD")
 	w.Header().Set("Connection", "close") // rather than reading a body away
-	plainText(w, http.StatusMethodNotAllowed, "these pages are read-only: use the command line to act\n")
+	plainText(w, http.StatusMethodNotAllowed, "this address only shows: use the command line to act\n")
 }
 
 func (s *server) checkHost(next http.Handler) http.Handler {
