@@ -28,6 +28,7 @@ import (
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/capture"
 	"github.com/impound/impound/internal/casework"
+	"github.com/impound/impound/internal/notify"
 	"github.com/impound/impound/internal/seizure"
 	"github.com/impound/impound/internal/seizure/mailconn"
 	"github.com/impound/impound/internal/seizure/manual"
@@ -42,8 +43,13 @@ type AskedConfig struct {
 	Name     string `yaml:"name,omitempty" json:"name,omitempty"`
 	// TLDs are the top-level domains that it is asked for.
 	TLDs []string `yaml:"tlds" json:"tlds"`
-	// Role is "registry" or "registrar".
+	// Role is "registry", "registrar" or, by mail, "host". A host does none of the
+	// acts that an order can hold, so nothing is asked of it, and the plan says why.
 	Role string `yaml:"role" json:"role"`
+	// AbuseDesk sends a XARF and an ARF report of each name along with a request,
+	// for its machines; a host's always have them. Orders that are sealed or forbid
+	// to tell the customer never do.
+	AbuseDesk bool `yaml:"abuse_desk,omitempty" json:"abuse_desk,omitempty"`
 	// Via is "mail", or "manual": a task for Owner.
 	Via string `yaml:"via" json:"via"`
 	// To and Cc are the mailboxes that it takes orders at.
@@ -143,8 +149,14 @@ func (c *Config) checkAsked(state string, seen map[string]string, bad func(where
 			bad(at+".provider", "give it a short name of its own", "%q is no name for a provider", a.Provider)
 		}
 		ids[a.Provider] = true
-		if a.Role != "registry" && a.Role != "registrar" {
-			bad(at+".role", "write registry or registrar", "%q is no role", a.Role)
+		if a.Role != "registry" && a.Role != "registrar" && (a.Role != "host" || a.Via != "mail") {
+			bad(at+".role", "write registry or registrar, or host with via: mail", "%q is no role of one that is asked by %s", a.Role, a.Via)
+		}
+		if r := c.Report; (a.AbuseDesk || a.Role == "host") && (r.Organisation == "" || r.From == "" || r.Domain == "") {
+			bad(at+".abuse_desk", "fill in report.organisation, report.from and report.domain", "a report for an abuse desk says who reports")
+		}
+		if a.AbuseDesk && a.Via != "mail" {
+			bad(at+".abuse_desk", "leave it out, or write via: mail", "reports for an abuse desk go by mail")
 		}
 		if len(a.TLDs) == 0 {
 			bad(at+".tlds", "list the top-level domains that it is asked for", "no top-level domains")
@@ -271,6 +283,13 @@ func (s *System) mailer(a AskedConfig, policy seizure.AskPolicy) (seizure.Connec
 		Papers: func(ctx context.Context, orderID string) (mailconn.Papers, error) {
 			return s.papers(ctx, orderID, a.Exhibits)
 		},
+	}
+	if a.AbuseDesk || a.Role == "host" {
+		r := s.cfg.Report
+		from := notify.Reporter{Org: r.Organisation, Mail: r.From, Phone: r.Phone, Domain: r.Domain}
+		c.XARF = func(x mailconn.Abuse) ([]byte, error) {
+			return notify.XARFName(x.Name, x.At, x.Letter, x.Text, from)
+		}
 	}
 	if m.DKIM.Key != "" {
 		key, err := readKey(s.cfg.Path(s.opt.State, m.DKIM.Key))

@@ -99,5 +99,27 @@ func XARF(w io.Writer, cs []impound.Contact, from Reporter, gaps ...impound.Gap)
 	return len(order), nil
 }
 
+// XARFName writes the XARF v4 report of a name that an order is about, for the
+// abuse desk of whoever is asked to act on it. ref is what the report goes along
+// with; the same name and ref give the same id again. text is at most 1000 runes.
+//
+// Which page is where under the name is not known here, so it is
+// reputation/threat_intelligence of the name itself, not content/phishing, which
+// wants an address.
+func XARFName(n impound.Name, at time.Time, ref, text string, from Reporter) ([]byte, error) {
+	who := xarfContact{from.Org, from.Mail, from.Domain}
+	b, err := json.MarshalIndent(xarfReport{
+		Version: XARFVersion, ID: uuid.NewSHA1(namespace, []byte("xarf/name/"+ref+"/"+n.String())).String(),
+		Timestamp: at.UTC().Format("2006-01-02T15:04:05.000Z"), Reporter: who, Sender: who, Source: n.String(),
+		Category: "reputation", Type: "threat_intelligence", ThreatType: "spear_phishing_domain", EvidenceBy: "researcher_analysis",
+		Evidence: []xarfEvidence{{ContentType: "text/plain", Description: "What the letter asks", Payload: base64.StdEncoding.EncodeToString([]byte(text)), Hash: impound.HashBytes([]byte(text)), Size: len(text)}},
+		Tags:     []string{"incident:spear-phishing", "action:as-the-letter-says"}, Confidence: 1, Text: text,
+	}, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("couldn't write a XARF report: %w", err)
+	}
+	return append(b, '\n'), nil
+}
+
 // namespace is where our name-based UUIDs (version 5, RFC 9562) live.
 var namespace = uuid.MustParse("5b0f4a4e-5d0c-5c49-9f66-0d4b8a9a7a11")

@@ -2,6 +2,9 @@ package seizure
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/impound/impound"
@@ -75,3 +78,51 @@ type Part struct {
 	Hash string `json:"hash"`
 	Size int    `json:"size"`
 }
+
+// AskCapabilities are those of a connector that asks in words: whoever reads them
+// can do all that a provider of that role can. A host can do none of the acts
+// that an order knows: they are about a name's registration.
+func AskCapabilities(kind, role string, ready bool) Capabilities {
+	c := Capabilities{Kind: kind, Role: role, Asks: true, Ready: ready}
+	if role == "host" {
+		return c
+	}
+	c.Acts = []impound.Act{impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActLock, impound.ActDelete}
+	c.Holds = []string{"clientHold"}
+	if role == "registry" {
+		c.Holds = append(c.Holds, "serverHold")
+	}
+	for s, registryOnly := range impound.EPPStatuses {
+		if !registryOnly || role == "registry" {
+			c.Locks = append(c.Locks, s)
+		}
+	}
+	slices.Sort(c.Locks)
+	return c
+}
+
+// Asked says whether a connector with these capabilities asks for ch; the error
+// is KindRefused. Making hosts is no request of its own: it is part of a
+// delegation.
+func (c Capabilities) Asked(ch Change) error {
+	var not []string
+	for _, a := range ch.Acts() {
+		if a != impound.ActRelease && !slices.Contains(c.Acts, a) {
+			not = append(not, string(a))
+		}
+	}
+	switch {
+	case c.Role == "host":
+		return impound.Errorf(impound.KindRefused, "%s is not asked of a host: %s", ch.Name.Defanged(), hostActs).WithCure("have its registry or registrar do what the order says")
+	case len(not) > 0 || !ch.CreateHost.IsZero() || ch.CreateContact != nil:
+		return impound.Errorf(impound.KindRefused, "a %s is not asked for this by %s: %s", c.Role, c.Kind, strings.Join(ch.Lines(), "; "))
+	}
+	for _, s := range ch.AddStatus {
+		if !slices.Contains(c.Locks, s) && !slices.Contains(c.Holds, s) {
+			return impound.Errorf(impound.KindRefused, "a %s can't set %s", c.Role, fmt.Sprintf("%.40q", s))
+		}
+	}
+	return nil
+}
+
+const hostActs = "no act that an order can hold is a host's to do; they are about the registration of names, not about what is served under them"

@@ -40,7 +40,7 @@ type Connector interface {
 // tests each claim, and that what is not claimed is refused; docs/connectors.md
 // shows them side by side. A zero field claims nothing.
 type Capabilities struct {
-	Role string        `json:"role"` // "registry" (may set server statuses) | "registrar"
+	Role string        `json:"role"` // "registry" (may set server statuses) | "registrar" | "host" (of content: see [AskCapabilities])
 	Acts []impound.Act `json:"acts"`
 	Kind string        `json:"kind"` // "epp", "dnsupdate", "libdns", "mail", "manual"
 	// Asks says that it carries nothing out itself but asks somebody who does:

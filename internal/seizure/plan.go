@@ -505,6 +505,9 @@ func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, np NamePlan, s
 	for _, act := range need {
 		if act != impound.ActSinkhole && act != impound.ActRegistrant && !slices.Contains(conn.Capabilities().Acts, act) {
 			np.Blocked = fmt.Sprintf("provider %s can't do %s", conn.Provider(), act)
+			if np.Role == "host" {
+				np.Blocked = fmt.Sprintf("provider %s is a host and is not asked: %s", conn.Provider(), hostActs)
+			}
 			return np, nil
 		}
 	}

@@ -50,7 +50,7 @@ type Papers struct {
 // Config is how one provider is asked.
 type Config struct {
 	Provider string // our short name for it
-	Role     string // "registry" | "registrar"
+	Role     string // "registry" | "registrar" | "host"
 	Name     string // its own name, for the salutation
 	To       []string
 	Cc       []string
@@ -65,6 +65,10 @@ type Config struct {
 	Relay  Relay
 	Signer *Signer
 	DKIM   *DKIM // nil: the relay signs
+
+	// XARF writes the report of one name for machines at an abuse desk; an ARF
+	// report goes with it. nil: neither goes along.
+	XARF func(a Abuse) ([]byte, error)
 
 	Policy   seizure.AskPolicy
 	MaxBytes int // 0 is [MaxBytes]
@@ -110,8 +114,8 @@ func New(cfg Config) (*Connector, error) {
 	}
 	c := &Connector{cfg: cfg}
 	switch {
-	case cfg.Provider == "" || cfg.Role != "registry" && cfg.Role != "registrar":
-		return bad("role", "registry or registrar", "a provider that is asked by mail needs an id and a role")
+	case cfg.Provider == "" || cfg.Role != "registry" && cfg.Role != "registrar" && cfg.Role != "host":
+		return bad("role", "registry, registrar or host", "a provider that is asked by mail needs an id and a role")
 	case len(cfg.To) == 0:
 		return bad("to", "the mailbox that it takes orders at", "there is nobody to write to")
 	case cfg.Papers == nil || cfg.Observe == nil:
@@ -153,12 +157,8 @@ func (c *Connector) Provider() string { return c.cfg.Provider }
 func (c *Connector) Policy() seizure.AskPolicy { return c.cfg.Policy }
 
 // Capabilities says that it asks, for whatever an order can say about a name.
-func (c *Connector) Capabilities() seizure.Capabilities { return AskCapabilities("mail", c.cfg.Role) }
-
-// AskCapabilities are those of a connector that asks in words: whoever reads them
-// can do all that a provider of that role can.
-func AskCapabilities(kind, role string) seizure.Capabilities {
-	return seizure.Capabilities{Kind: kind, Role: role, Asks: true, Acts: []impound.Act{impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActLock, impound.ActDelete}}
+func (c *Connector) Capabilities() seizure.Capabilities {
+	return seizure.AskCapabilities("mail", c.cfg.Role, true)
 }
 
 // Info looks from outside: there is nobody to query.
@@ -202,6 +202,9 @@ func (c *Connector) Ask(ctx context.Context, permits []impound.Permit, l seizure
 		}
 		for _, ch := range l.Request.Changes {
 			if err := ch.Permitted(permits, c.cfg.Now()); err != nil {
+				return err
+			}
+			if err := c.Capabilities().Asked(ch); err != nil {
 				return err
 			}
 		}

@@ -97,6 +97,11 @@ func (c *Connector) Compose(ctx context.Context, r seizure.Request) (seizure.Let
 	}) {
 		return l, impound.Errorf(impound.KindInternal, "a letter needs an id and something to ask for")
 	}
+	for _, ch := range r.Changes {
+		if err := c.Capabilities().Asked(ch); err != nil {
+			return l, err
+		}
+	}
 	p, err := c.cfg.Papers(ctx, r.Order)
 	if err != nil {
 		return l, fmt.Errorf("couldn't get the papers of order %s: %w", r.Order, err)
@@ -113,6 +118,11 @@ func (c *Connector) Compose(ctx context.Context, r seizure.Request) (seizure.Let
 		{"request.csv", "text/csv", "exactly what is asked of you, a row a name", w.csvOf()},
 		{"request.json", "application/json", "the same for machines", append(body, '\n')},
 	}, p.Files...)
+	reports, arfs, err := c.abuse(r, p)
+	if err != nil {
+		return l, err
+	}
+	files = append(files, reports...)
 	seen := map[string]bool{}
 	for _, f := range files {
 		if seen[f.Name] || !plainName(f.Name) || !plainMedia(f.Media) {
@@ -127,7 +137,7 @@ func (c *Connector) Compose(ctx context.Context, r seizure.Request) (seizure.Let
 	l.Subject = c.subject(r, p)
 	text := c.text(r, p, l.Parts, files)
 
-	signed := mixed(text, files)
+	signed := mixed(text, files, arfs)
 	sig, err := c.cfg.Signer.sign(signed)
 	if err != nil {
 		return l, fmt.Errorf("couldn't sign the letter: %w", err)
@@ -396,8 +406,8 @@ func plainRef(s string) bool {
 }
 
 // mixed gives the part that is signed: canonical, with CRLF and lines that no
-// relay has to touch.
-func mixed(text string, files []File) []byte {
+// relay has to touch. parts are whole MIME parts, heads included.
+func mixed(text string, files []File, parts [][]byte) []byte {
 	var m bytes.Buffer
 	b := boundary()
 	m.WriteString("Content-Type: multipart/mixed; boundary=\"" + b + "\"\r\n\r\n--" + b + "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n")
@@ -407,6 +417,10 @@ func mixed(text string, files []File) []byte {
 	for _, f := range files {
 		m.WriteString("\r\n--" + b + "\r\nContent-Type: " + f.Media + "; name=\"" + f.Name + "\"\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: attachment; filename=\"" + f.Name + "\"\r\n\r\n")
 		wrap64(&m, f.Data)
+	}
+	for _, p := range parts {
+		m.WriteString("\r\n--" + b + "\r\n")
+		m.Write(p)
 	}
 	m.WriteString("\r\n--" + b + "--\r\n")
 	return m.Bytes()

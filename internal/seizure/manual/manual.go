@@ -8,6 +8,7 @@ package manual
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -37,7 +38,8 @@ type Config struct {
 	Policy   seizure.AskPolicy // each reminder is another task; Resend is set: giving a task twice gives it once
 
 	// Give hands the task out and gives its id. A Ref that was given before gives
-	// the same id and changes nothing.
+	// the same id and changes nothing. An *impound.Error says that nothing was
+	// given; after any other nobody knows.
 	Give    func(ctx context.Context, t Task) (id string, err error)
 	Observe seizure.Observer
 	Now     func() time.Time
@@ -72,7 +74,7 @@ func (c *Connector) Policy() seizure.AskPolicy { return c.cfg.Policy }
 
 // Capabilities says that it asks.
 func (c *Connector) Capabilities() seizure.Capabilities {
-	return seizure.Capabilities{Kind: "manual", Role: c.cfg.Role, Asks: true, Acts: []impound.Act{impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActLock, impound.ActDelete}}
+	return seizure.AskCapabilities("manual", c.cfg.Role, false)
 }
 
 // Info looks from outside: there is nobody to query.
@@ -162,13 +164,19 @@ func (c *Connector) Ask(ctx context.Context, permits []impound.Permit, l seizure
 		if err := ch.Permitted(permits, c.cfg.Now()); err != nil {
 			return seizure.Answer{}, err
 		}
+		if err := c.Capabilities().Asked(ch); err != nil {
+			return seizure.Answer{}, err
+		}
 	}
 	if err := commit(); err != nil {
 		return seizure.Answer{}, err
 	}
 	id, err := c.cfg.Give(ctx, Task{Ref: l.Request.ID, Case: l.Request.Case, Title: l.Subject, Owner: l.To[0], Due: l.Request.At.Add(c.cfg.Due), By: l.Request.By})
 	if err != nil {
-		// Giving it again gives the same task, so a fault is no riddle.
+		if e := new(impound.Error); !errors.As(err, &e) {
+			err = fmt.Errorf("%w: %w", seizure.ErrUnknownOutcome, err)
+		}
+		// Giving it again gives the same task, so it may be tried again either way.
 		return seizure.Answer{}, &impound.Error{Kind: impound.KindUnavailable, Where: "provider " + c.cfg.Provider, Msg: "couldn't give the task", Err: err}
 	}
 	return seizure.Answer{Text: "task " + id + " was given to " + l.To[0], Ref: "task " + l.Request.Case + "/" + id, Pending: true}, nil
