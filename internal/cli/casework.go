@@ -33,7 +33,7 @@ func (e *env) objectCmds() []*cobra.Command {
 			if err != nil {
 				return usageError{fmt.Errorf("%q is no date: write --due 2026-12-01", due)}
 			}
-			t.Due = at
+			t.Due = at.Add(24*time.Hour - time.Second) // by the end of that day, UTC, as on the pages
 		}
 		return mine(c, func(ctx context.Context, s *app.System, by string) error {
 			id, err := s.Casework.AddTask(ctx, by, args[0], t)

@@ -711,7 +711,7 @@ func (s *server) taskTable(c impound.Case) *table {
 		case !x.Due.IsZero() && s.now().After(x.Due):
 			state = cell{Value: "overdue", Kind: "badge", Tone: "bad"}
 		}
-		t.Rows = append(t.Rows, row{Key: x.ID, Cells: []cell{mono(x.ID), text(x.Title), text(x.Owner), s.timeCell(x.Due), state}})
+		t.Rows = append(t.Rows, row{Key: x.ID, Cells: []cell{mono(x.ID), text(defangHosts(x.Title)), text(x.Owner), s.timeCell(x.Due), state}})
 	}
 	return t
 }
@@ -721,7 +721,7 @@ func (s *server) partyTable(c impound.Case) *table {
 		Cols: []col{txt("id", "party"), txt("kind", "kind"), txt("name", "name"), txt("contact", "contact"), txt("tlp", "TLP"), txt("pap", "PAP"), txt("originator", "from")}}
 	for _, x := range c.Parties {
 		m := x.Marking.In(c.Marking())
-		t.Rows = append(t.Rows, row{Key: x.ID, Cells: []cell{mono(x.ID), text(x.Kind), text(x.Name), text(x.Contact), text(string(m.TLP)), text(string(m.PAP)), text(m.Originator)}})
+		t.Rows = append(t.Rows, row{Key: x.ID, Cells: []cell{mono(x.ID), text(x.Kind), text(defangHosts(x.Name)), text(x.Contact), text(string(m.TLP)), text(string(m.PAP)), text(defangHosts(m.Originator))}})
 	}
 	return t
 }

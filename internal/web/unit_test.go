@@ -99,7 +99,7 @@ func FuzzSafeText(f *testing.F) {
 
 func TestDefangHosts(t *testing.T) {
 	for in, want := range map[string]string{
-		"to ns1.sinkhole.example, ns2.sinkhole.example.": "to ns1[.]sinkhole[.]example, ns2[.]sinkhole[.]example[.]",
+		"to ns1.sinkhole.example, ns2.sinkhole.example.": "to ns1[.]sinkhole[.]example, ns2[.]sinkhole[.]example.",
 		"https://rdap.example/domain/x-y.net":            "hxxps://rdap[.]example/domain/x-y[.]net",
 		"file order.yaml":                                "file order.yaml", "Mozilla/5.0 (X11)": "Mozilla/5.0 (X11)", "127.0.0.1:53": "127.0.0.1:53", "done.": "done.", "e.g. this": "e.g. this",
 		"xn--google-yri.com": "xn--google-yri[.]com", "outlook-verify[.]net": "outlook-verify[.]net",
@@ -370,4 +370,30 @@ func luminance(hex string) float64 {
 		sum += weight * v
 	}
 	return sum
+}
+
+// The dot that ends a sentence is no part of a name, and what people wrote into
+// a task or a party is defanged like everything else.
+func TestTexts(t *testing.T) {
+	for in, want := range map[string]string{
+		"Mail to university.example. Then wait.": "Mail to university[.]example. Then wait.",
+		"see https://a.example/x, ns1.b.example": "see hxxps://a[.]example/x, ns1[.]b[.]example",
+		"order.yaml":                             "order.yaml",
+	} {
+		if got := defangHosts(in); got != want {
+			t.Errorf("%q became %q, want %q", in, got, want)
+		}
+	}
+	s := &server{now: time.Now}
+	c := impound.Case{ID: "C-1", Tasks: []impound.Task{{ID: "T1", Title: "renew verification-live.com"}}, Parties: []impound.CaseParty{{ID: "P1", Name: "owner of outlook-verify.net"}}}
+	if got := s.taskTable(c).Rows[0].Cells[1].Value; got != "renew verification-live[.]com" {
+		t.Errorf("the task says %v", got)
+	}
+	if got := s.partyTable(c).Rows[0].Cells[2].Value; got != "owner of outlook-verify[.]net" {
+		t.Errorf("the party says %v", got)
+	}
+	e := impound.Entry{What: "seize.change", Detail: map[string]string{"updated": "0001-01-01T00:00:00Z", "signatures": `[{"key":"AAAA"}]`, "step": "1"}}
+	if got := strings.Join(brief(e), "|"); got != "step: 1" {
+		t.Errorf("the log's line says %q", got)
+	}
 }

@@ -115,6 +115,7 @@ func New(c Config) http.Handler {
 		"iso":      func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"plural":   plural,
 		"tame":     defangHosts,
+		"apart":    func(why string) string { return strings.TrimPrefix(why, "set apart: ") }, // the badge says it
 		"seg":      url.PathEscape,
 		"asof":     func() string { return clock(s.now()) },
 		"nav":      func() []navLink { return rooms },

@@ -119,7 +119,7 @@ func details(e impound.Entry) []string {
 }
 
 // machines lists particulars that prove rather than tell: exports have them.
-var machines = []string{"sig", "key", "frames", "cltrid", "signed_at", "document", "artefact", "artefacts", "done", "gates", "order_hash", "plan_hash", "hash"}
+var machines = []string{"sig", "signatures", "key", "frames", "cltrid", "signed_at", "document", "artefact", "artefacts", "done", "gates", "order_hash", "plan_hash", "hash"}
 
 var longHash = regexp.MustCompile(`\b(sha256:[0-9a-f]{12})[0-9a-f]{52}\b`)
 
@@ -138,6 +138,9 @@ func brief(e impound.Entry) []string {
 		}
 		if slices.Contains(machines, k) {
 			left++
+			continue
+		}
+		if strings.HasPrefix(e.Detail[k], "0001-01-01T00:00:00") { // a date that nobody knows
 			continue
 		}
 		v := longHash.ReplaceAllString(defangHosts(e.Detail[k]), "$1…")
@@ -176,7 +179,11 @@ func defangHosts(s string) string {
 		if i := strings.LastIndexByte(h, '.'); slices.Contains(fileEndings, strings.ToLower(h[i+1:])) {
 			return h
 		}
-		return strings.ReplaceAll(h, ".", "[.]")
+		bare, end := h, ""
+		if strings.HasSuffix(h, ".") { // the root's dot, or the end of a sentence
+			bare, end = h[:len(h)-1], "."
+		}
+		return strings.ReplaceAll(bare, ".", "[.]") + end
 	})
 }
 
