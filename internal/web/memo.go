@@ -137,3 +137,14 @@ func (m *memo) Sources(ctx context.Context) ([]SourceView, error) {
 func (m *memo) Sensors(ctx context.Context) ([]SensorView, error) {
 	return ask(m, "sensors", func() ([]SensorView, error) { return m.Desk.Sensors(ctx) })
 }
+
+// Verdicts hands the question on to a Desk that knows the gates' reasons; any
+// other has no more of them than the name has.
+func (m *memo) Verdicts(ctx context.Context, caseID string, n impound.Name) ([]impound.GateVerdict, error) {
+	if full, ok := m.Desk.(interface {
+		Verdicts(ctx context.Context, caseID string, n impound.Name) ([]impound.GateVerdict, error)
+	}); ok {
+		return full.Verdicts(ctx, caseID, n)
+	}
+	return nil, impound.Errorf(impound.KindUnavailable, "this desk doesn't know the gates' reasons")
+}

@@ -397,3 +397,19 @@ func TestTexts(t *testing.T) {
 		t.Errorf("the log's line says %q", got)
 	}
 }
+
+type reasoned struct{ Desk }
+
+func (reasoned) Verdicts(context.Context, string, impound.Name) ([]impound.GateVerdict, error) {
+	return []impound.GateVerdict{{Gate: "G3-capacity", Outcome: impound.GateUnknown, Reason: "nobody measured the spare sinkhole"}}, nil
+}
+
+// The page of a name says why a gate said what it did.
+func TestGateReasons(t *testing.T) {
+	f := newFixture()
+	h := New(Config{Desk: reasoned{f}, Addr: "127.0.0.1:8080", Version: "test", Now: func() time.Time { return f.now }})
+	w := get(t, h, "/cases/PHOS-2019/names/outlook-verify.net")
+	if !strings.Contains(w.Body.String(), "nobody measured the spare sinkhole") {
+		t.Errorf("%d: the gate's reason is not on the page", w.Code)
+	}
+}
