@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -59,10 +60,11 @@ func done(cs []ListChange) map[string]string {
 func TestListsComeFromURLs(t *testing.T) {
 	s, ada := listDesk(t)
 	misp := `{"name":"List of known dynamic DNS domains","type":"hostname","version":2,"matching_attributes":["domain"],"list":[".dyn1.example","dyn2.example","dyn3.example","dyn4.example"]}`
-	routes := map[string]func(w http.ResponseWriter, r *http.Request){}
+	var routes sync.Map
+	set := func(path string, h func(w http.ResponseWriter, r *http.Request)) { routes.Store(path, h) }
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h := routes[r.URL.Path]; h != nil {
-			h(w, r)
+		if h, _ := routes.Load(r.URL.Path); h != nil && h.(func(http.ResponseWriter, *http.Request)) != nil {
+			h.(func(http.ResponseWriter, *http.Request))(w, r)
 			return
 		}
 		http.NotFound(w, r)
@@ -75,14 +77,14 @@ func TestListsComeFromURLs(t *testing.T) {
 			w.Write([]byte(body))
 		}
 	}
-	routes["/lists/dynamic-dns/list.json"] = says("text/plain", misp)
-	routes["/top/tranco.csv.gz"] = says("application/json", gzipped(lines("%d,top%[1]d.example", 30)))
-	routes["/top/majestic.csv"] = says("application/octet-stream", "GlobalRank,TldRank,Domain,TLD\r\n1,1,big1.example,example\r\n2,2,big2.example,example\r\n")
-	routes["/hosting-hosts"] = says("text/html", "# hosts\n0.0.0.0 host1.example\n0.0.0.0 host2.example # two\n")
-	routes["/shorteners.txt"] = func(w http.ResponseWriter, r *http.Request) {
+	set("/lists/dynamic-dns/list.json", says("text/plain", misp))
+	set("/top/tranco.csv.gz", says("application/json", gzipped(lines("%d,top%[1]d.example", 30))))
+	set("/top/majestic.csv", says("application/octet-stream", "GlobalRank,TldRank,Domain,TLD\r\n1,1,big1.example,example\r\n2,2,big2.example,example\r\n"))
+	set("/hosting-hosts", says("text/html", "# hosts\n0.0.0.0 host1.example\n0.0.0.0 host2.example # two\n"))
+	set("/shorteners.txt", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/moved-url-shortener.txt", http.StatusFound)
-	}
-	routes["/moved-url-shortener.txt"] = says("binary/octet-stream", "s.example\n||t.example^\n*.u.example\n")
+	})
+	set("/moved-url-shortener.txt", says("binary/octet-stream", "s.example\n||t.example^\n*.u.example\n"))
 	urls := []string{srv.URL + "/lists/dynamic-dns/list.json", srv.URL + "/top/tranco.csv.gz", srv.URL + "/top/majestic.csv", srv.URL + "/hosting-hosts?key=s3cr3t"}
 	got, err := s.UpdateLists(t.Context(), ada, ListSources{From: urls})
 	if err != nil {
@@ -111,7 +113,7 @@ func TestListsComeFromURLs(t *testing.T) {
 		}
 	}
 	// Again, from where they came: the one with a query can't be asked again.
-	routes["/top/majestic.csv"] = says("text/csv", "GlobalRank,TldRank,Domain,TLD\n1,1,big1.example,example\n2,2,big2.example,example\n3,3,big3.example,example\n")
+	set("/top/majestic.csv", says("text/csv", "GlobalRank,TldRank,Domain,TLD\n1,1,big1.example,example\n2,2,big2.example,example\n3,3,big3.example,example\n"))
 	if got, err = s.UpdateLists(t.Context(), ada, ListSources{}); err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +155,7 @@ func TestListsComeFromURLs(t *testing.T) {
 			}
 		}, "longer than 64 MB"},
 	} {
-		routes[dyn] = c.h
+		set(dyn, c.h)
 		entries := s.Evidence.Size()
 		got, err := s.UpdateLists(t.Context(), ada, ListSources{From: []string{srv.URL + dyn}})
 		if err == nil || !strings.Contains(err.Error(), c.says) || len(got) > 0 || s.Evidence.Size() != entries {
@@ -166,12 +168,12 @@ func TestListsComeFromURLs(t *testing.T) {
 	// A server that never answers: the client's own patience, or ours, ends it.
 	hang := make(chan struct{})
 	defer close(hang)
-	routes["/hang-dynamic"] = func(w http.ResponseWriter, r *http.Request) {
+	set("/hang-dynamic", func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-hang:
 		case <-r.Context().Done():
 		}
-	}
+	})
 	s.opt.Fetch = &http.Client{Timeout: 50 * time.Millisecond}
 	if _, err := s.UpdateLists(t.Context(), ada, ListSources{From: []string{srv.URL + "/hang-dynamic?key=s3cr3t"}}); impound.KindOf(err) == "" || strings.Contains(err.Error(), "s3cr3t") {
 		t.Errorf("hanging: %v", err)
@@ -179,8 +181,8 @@ func TestListsComeFromURLs(t *testing.T) {
 	s.opt.Fetch = nil
 
 	// One bad source of two: the other is taken, and it is said.
-	routes[dyn] = says("text/plain", `{"name":"dynamic","type":"hostname","version":3,"list":["dyn1.example"]}`)
-	routes["/hosting-hosts"] = says("text/plain", "host1.example\nhost2.example\nhost3.example\n")
+	set(dyn, says("text/plain", `{"name":"dynamic","type":"hostname","version":3,"list":["dyn1.example"]}`))
+	set("/hosting-hosts", says("text/plain", "host1.example\nhost2.example\nhost3.example\n"))
 	got, err = s.UpdateLists(t.Context(), ada, ListSources{From: []string{srv.URL + dyn, srv.URL + "/hosting-hosts"}})
 	if impound.KindOf(err) != impound.KindPartial || !strings.Contains(err.Error(), "1 of 2 sources") || done(got)["hosting-hosts.txt"] != "changed a hosting service's zone 2>3" {
 		t.Errorf("%v %v", err, done(got))
