@@ -21,7 +21,7 @@ type maker struct {
 	Zone, KeyFile    string
 	CA, Cert, Key    string
 	ClientID, Pass   string
-	File             string
+	File, Dir        string
 }
 
 func (m maker) String() string {
@@ -54,6 +54,8 @@ func (m maker) make(now func() time.Time) (seizure.Connector, error) {
 		return seizure.NewDNSUpdate("ours", seizure.DNSUpdateConfig{Zone: impound.MustName(m.Zone), Server: m.Addr, Key: key, Now: now})
 	case "libdns":
 		return m.libdns(now)
+	case "mail", "manual":
+		return m.asked(now)
 	}
 	return nil, fmt.Errorf("no connector of kind %q", m.Kind)
 }
