@@ -42,24 +42,36 @@ type ServerView struct {
 	SOA           string              `json:"soa,omitempty"`
 	Validated     bool                `json:"validated,omitempty"` // the AD bit of a resolver
 	Bogus         bool                `json:"bogus,omitempty"`     // SERVFAIL, but an answer with validation off
+	Unchecked     *Unchecked          `json:"unchecked,omitempty"` // what a resolver says with validation off
+	DNSSEC        string              `json:"dnssec,omitempty"`    // of a resolver, in words: what the two answers together mean
+	Lame          bool                `json:"lame,omitempty"`      // a server of the name's own answers, but not with authority
 	Raw           [][]byte            `json:"raw,omitempty"`       // the answers as they came
 	Answers       []Answer            `json:"answers,omitempty"`   // what each of Raw is, in the same order
 	Err           string              `json:"err,omitempty"`
 }
 
+// Unchecked is what a resolver says of the name servers when it is asked not to
+// validate (CD, RFC 4035 3.2.2).
+type Unchecked struct {
+	RCode string   `json:"rcode,omitempty"`
+	NS    []string `json:"ns,omitempty"`
+	Err   string   `json:"err,omitempty"`
+}
+
 // Answer describes one answer of [ServerView.Raw].
 type Answer struct {
-	Type   string    `json:"type"` // of the question: "NS", "DS", ...
+	Type   string    `json:"type"`         // of the question: "NS", "DS", ...
+	CD     bool      `json:"cd,omitempty"` // asked with validation off
 	At     time.Time `json:"at"`
 	Size   int       `json:"size"`
 	SHA256 string    `json:"sha256"` // of the octets as they came
 }
 
 // keep takes an answer's octets.
-func (v *ServerView) keep(qtype uint16, at time.Time, raw []byte) {
+func (v *ServerView) keep(qtype uint16, cd bool, at time.Time, raw []byte) {
 	sum := sha256.Sum256(raw)
 	v.Raw = append(v.Raw, raw)
-	v.Answers = append(v.Answers, Answer{dns.TypeToString[qtype], at, len(raw), hex.EncodeToString(sum[:])})
+	v.Answers = append(v.Answers, Answer{dns.TypeToString[qtype], cd, at, len(raw), hex.EncodeToString(sum[:])})
 }
 
 // View is what a set of servers say of one name: the parent's, the name's own,
@@ -114,6 +126,14 @@ func (v View) Observation() Observation {
 	if n := len(v.Servers) - v.Answered(); n > 0 && v.Err == "" {
 		fmt.Fprintf(&sum, "; %d of %d servers did not answer", n, len(v.Servers))
 	}
+	for _, s := range v.Servers {
+		switch {
+		case s.Bogus:
+			fmt.Fprintf(&sum, "; %s: DNSSEC is %s", s.Addr, s.DNSSEC)
+		case s.Lame:
+			fmt.Fprintf(&sum, "; %s is lame", defang(s.Server))
+		}
+	}
 	return observation(v.Kind, v.Name, strings.Join(asked, " "), v.At, v, sum.String(), v.Err)
 }
 
@@ -150,12 +170,8 @@ func (c *Observer) Child(ctx context.Context, name impound.Name) View {
 	}
 	servers := c.addresses(ctx, p.NS, p.Glue)
 	v.Servers = each(servers, func(s server) ServerView {
-		// Whoever holds the name chose these addresses: they must not send us
-		// into our own network.
-		if ap, err := netip.ParseAddrPort(s.addr); err == nil && !public(ap.Addr()) {
-			if _, ok := c.route(s.addr); !ok {
-				return ServerView{Server: s.host, Addr: s.addr, Err: "not asked: " + errPrivate.Error()}
-			}
+		if err := c.refused(s); err != nil {
+			return ServerView{Server: s.host, Addr: s.addr, Err: "not asked: " + err.Error()}
 		}
 		return c.askAll(ctx, s, name, false)
 	})
@@ -163,10 +179,126 @@ func (c *Observer) Child(ctx context.Context, name impound.Name) View {
 	return v
 }
 
-// Resolve asks each configured resolver for what a visitor would get. A
-// resolver that answers SERVFAIL is asked again with checking disabled (RFC
-// 4035 3.2.2): an answer then means that validation fails, as with a DS left
-// behind.
+// refused says why s is not asked. Whoever holds the name chose the addresses of
+// its servers: they must not send us into our own network.
+func (c *Observer) refused(s server) error {
+	if ap, err := netip.ParseAddrPort(s.addr); err == nil && !public(ap.Addr()) {
+		if _, ok := c.route(s.addr); !ok {
+			return errPrivate
+		}
+	}
+	return nil
+}
+
+const (
+	maxOwn   = 8                // how many of a name's own servers Servers asks
+	ownTime  = 2 * time.Second  // how long it gives each of them, and the finding of their addresses
+	ownPause = 10 * time.Second // how long it lets one alone that was silent: thousands of names have the same few
+)
+
+// Servers asks the servers that p, the parent's view, delegates its name to, the
+// first eight of them side by side, for SOA and NS: whether each answers with
+// authority, and what it says. It is [Observer.Child] in little, for thousands of
+// names: two questions to each server and 2 s for each, with the addresses found
+// before that in 2 s; one that was silent is let alone for 10 s. One that answers
+// without authority is lame; what it says is kept, and counts for nothing.
+func (c *Observer) Servers(ctx context.Context, p View) View {
+	v := View{Kind: KindChild, Source: "child", Name: p.Name, Zone: p.Zone, At: c.now()}
+	switch {
+	case p.Err != "":
+		v.Err = "the parent names no servers: " + p.Err
+		return v
+	case len(p.NS) == 0:
+		v.Err = "the parent names no servers"
+		return v
+	}
+	quick := &Observer{cfg: c.cfg}
+	quick.cfg.Timeout = min(c.cfg.Timeout, ownTime/3) // an attempt, and ask makes three
+	find, cancel := context.WithTimeout(ctx, ownTime)
+	defer cancel()
+	hosts := slices.Clone(p.NS[:min(len(p.NS), maxOwn)])
+	var lost []ServerView
+	hosts = slices.DeleteFunc(hosts, func(h string) bool {
+		why := c.wasSilent(h)
+		if why != "" {
+			lost = append(lost, ServerView{Server: h, Err: "no address for " + defang(h) + ": " + why})
+		}
+		return why != ""
+	})
+	servers := quick.addresses(find, hosts, p.Glue)
+	v.Servers = each(servers, func(s server) ServerView {
+		if s.addr == "" && ctx.Err() == nil {
+			c.silent.Store(s.host, time.Now())
+		}
+		if err := c.refused(s); err != nil {
+			return ServerView{Server: s.host, Addr: s.addr, Err: "not asked: " + err.Error()}
+		}
+		if why := c.wasSilent(s.addr); s.addr != "" && why != "" {
+			return ServerView{Server: s.host, Addr: s.addr, Err: "no answer from " + s.addr + ": " + why}
+		}
+		within, cancel := context.WithTimeout(ctx, ownTime)
+		defer cancel()
+		x := quick.askOwn(within, s, p.Name)
+		if x.Err != "" && s.addr != "" && len(x.Raw) == 0 && ctx.Err() == nil {
+			c.silent.Store(s.addr, time.Now())
+		}
+		return x
+	})
+	v.Servers = append(v.Servers, lost...)
+	v.merge()
+	return v
+}
+
+// wasSilent says that a server, or who knows its address, gave no answer just
+// now, and when; "" where it may be asked.
+func (c *Observer) wasSilent(key string) string {
+	t, ok := c.silent.Load(key)
+	if !ok {
+		return ""
+	}
+	// The system's clock: it is about traffic, not about evidence.
+	ago := time.Since(t.(time.Time))
+	if ago > ownPause {
+		c.silent.Delete(key)
+		return ""
+	}
+	return fmt.Sprintf("it was silent %s ago, and is let alone for %s", ago.Round(time.Second), ownPause)
+}
+
+// askOwn asks one of the name's own servers.
+func (c *Observer) askOwn(ctx context.Context, s server, name impound.Name) ServerView {
+	v := ServerView{Server: s.host, Addr: s.addr}
+	if s.addr == "" {
+		v.Err = "no address for " + defang(s.host)
+		return v
+	}
+	v.Authoritative = true
+	for _, t := range []uint16{dns.TypeSOA, dns.TypeNS} {
+		m, raw, err := c.ask(ctx, s.addr, name.FQDN(), t, false, false)
+		if err != nil {
+			v.Err = err.Error()
+			break
+		}
+		v.keep(t, false, c.now(), raw)
+		v.take(m, name)
+		v.RCode, v.Exists = rcode(m), m.Rcode == dns.RcodeSuccess
+		if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
+			v.Lame, v.Err = true, s.addr+" answers "+v.RCode
+			break
+		}
+		if !m.Authoritative {
+			v.Lame, v.Err = true, fmt.Sprintf("%s does not speak for %s", s.addr, name.Defanged())
+			break
+		}
+	}
+	v.Authoritative = v.Err == ""
+	return v
+}
+
+// Resolve asks each configured resolver for what a visitor would get, and for the
+// name servers also with checking disabled (RFC 4035 3.2.2), side by side:
+// SERVFAIL with validation and an answer without means that DNSSEC is broken, as
+// with a DS left behind.
 func (c *Observer) Resolve(ctx context.Context, name impound.Name) View {
 	v := View{Kind: KindResolver, Source: "resolver", Name: name, At: c.now()}
 	if len(c.cfg.Resolvers) == 0 {
@@ -437,7 +569,7 @@ func (c *Observer) askParent(ctx context.Context, s server, zone string, name im
 		v.Err = err.Error()
 		return v
 	}
-	v.keep(dns.TypeNS, c.now(), raw)
+	v.keep(dns.TypeNS, false, c.now(), raw)
 	v.RCode, v.Authoritative = rcode(m), m.Authoritative
 	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
 		v.Err = s.addr + " answers " + v.RCode
@@ -503,7 +635,7 @@ func (c *Observer) askParent(ctx context.Context, s server, zone string, name im
 		v.Err = "DS: " + err.Error()
 		return v
 	}
-	v.keep(dns.TypeDS, c.now(), raw)
+	v.keep(dns.TypeDS, false, c.now(), raw)
 	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
 		v.Err = s.addr + " answers " + rcode(m) + " when asked for the DS"
 		return v
@@ -528,13 +660,25 @@ func (c *Observer) askAll(ctx context.Context, s server, name impound.Name, recu
 		v.Err = "no address for " + defang(s.host)
 		return v
 	}
+	var un *dns.Msg
+	var unRaw []byte
+	var unErr error
+	var wg sync.WaitGroup
+	if recursive {
+		wg.Go(func() { un, unRaw, unErr = c.ask(ctx, s.addr, name.FQDN(), dns.TypeNS, true, true) })
+	}
 	for i, t := range []uint16{dns.TypeNS, dns.TypeA, dns.TypeAAAA, dns.TypeMX, dns.TypeTXT, dns.TypeSOA} {
 		m, raw, err := c.ask(ctx, s.addr, name.FQDN(), t, recursive, false)
-		if i == 0 && err == nil && recursive && m.Rcode == dns.RcodeServerFailure {
-			v.keep(t, c.now(), raw)
-			if m2, raw2, err2 := c.ask(ctx, s.addr, name.FQDN(), t, recursive, true); err2 == nil && m2.Rcode == dns.RcodeSuccess {
-				v.Bogus = true
-				m, raw = m2, raw2
+		if err == nil {
+			v.keep(t, false, c.now(), raw)
+		}
+		if i == 0 && recursive {
+			wg.Wait()
+			if v.unchecked(name, m, un, unErr); unErr == nil {
+				v.keep(t, true, c.now(), unRaw)
+			}
+			if v.Bogus {
+				m = un
 			}
 		}
 		if err != nil {
@@ -544,11 +688,13 @@ func (c *Observer) askAll(ctx context.Context, s server, name impound.Name, recu
 			}
 			continue // one type that gets no answer does not spoil the others
 		}
-		v.keep(t, c.now(), raw)
 		if i == 0 {
-			v.RCode, v.Authoritative, v.Validated = rcode(m), m.Authoritative, m.AuthenticatedData && recursive
+			v.RCode, v.Authoritative, v.Validated = rcode(m), m.Authoritative, m.AuthenticatedData && recursive && !v.Bogus
 			if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
 				v.Err = s.addr + " answers " + v.RCode
+				if recursive && m.Rcode == dns.RcodeServerFailure && un != nil {
+					v.Err += ", and " + rcode(un) + " without validation"
+				}
 				return v
 			}
 			v.Exists = m.Rcode == dns.RcodeSuccess
@@ -559,6 +705,33 @@ func (c *Observer) askAll(ctx context.Context, s server, name impound.Name, recu
 		}
 	}
 	return v
+}
+
+// unchecked lays a resolver's answer beside the one without validation, un; either
+// is nil where none came.
+func (v *ServerView) unchecked(name impound.Name, m, un *dns.Msg, unErr error) {
+	v.Unchecked = new(Unchecked)
+	if unErr != nil {
+		v.Unchecked.Err = unErr.Error()
+	} else {
+		var x ServerView
+		x.take(un, name)
+		v.Unchecked.RCode, v.Unchecked.NS = rcode(un), x.NS
+	}
+	switch {
+	case m == nil:
+	case m.Rcode == dns.RcodeServerFailure && un == nil:
+		v.DNSSEC = "not known: SERVFAIL with validation, and no answer without"
+	case m.Rcode == dns.RcodeServerFailure && (un.Rcode == dns.RcodeSuccess || un.Rcode == dns.RcodeNameError):
+		v.Bogus, v.DNSSEC = true, "broken: SERVFAIL with validation, "+rcode(un)+" without"
+	case m.Rcode == dns.RcodeServerFailure:
+		v.DNSSEC = "not known: SERVFAIL with validation, " + rcode(un) + " without"
+	case m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError:
+	case m.AuthenticatedData:
+		v.DNSSEC = "validated"
+	default:
+		v.DNSSEC = "not validated: the name is unsigned, or the resolver does not validate"
+	}
 }
 
 func (v *ServerView) take(m *dns.Msg, name impound.Name) {

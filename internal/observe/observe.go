@@ -69,6 +69,7 @@ type Config struct {
 type Observer struct {
 	cfg         Config
 	rdapClients sync.Map // *http.Client by the host:port that is trusted
+	silent      sync.Map // time.Time by the address of a name's own server, or its host, that gave no answer
 }
 
 // New makes an Observer. A zone or a resolver address that can't be read is an

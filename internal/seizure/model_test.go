@@ -231,6 +231,9 @@ func (m *model) Parent(ctx context.Context, x impound.Name) observe.View {
 func (m *model) RDAP(ctx context.Context, x impound.Name) observe.RDAPView {
 	return m.at(x).RDAP(ctx, x)
 }
+func (m *model) Servers(ctx context.Context, parent observe.View) observe.View {
+	return m.at(parent.Name).Servers(ctx, parent)
+}
 func (m *model) Resolve(ctx context.Context, x impound.Name) observe.View {
 	return m.at(x).Resolve(ctx, x)
 }

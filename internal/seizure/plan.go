@@ -560,12 +560,15 @@ func (e *Engine) lookAt(ctx context.Context, conn Connector, n impound.Name) (Re
 	}
 }
 
-// keepSeen puts what was seen of a name at its provider, its parent and RDAP into
-// sh; kept is told the artefact's hash.
+// keepSeen puts what was seen of a name at its provider, its parent, RDAP and its
+// own servers into sh; kept is told the artefact's hash.
 func (e *Engine) keepSeen(ctx context.Context, sh *sheaf, order string, n impound.Name, provider string, v RegistryView, kept func(hash string)) error {
 	s := seen{Name: n, At: e.now(), Provider: provider, Frames: seenFrames(v.Frames, "received")}
 	var wg sync.WaitGroup
-	wg.Go(func() { s.Parent = e.cfg.Observe.Parent(ctx, n) })
+	wg.Go(func() {
+		p := e.cfg.Observe.Parent(ctx, n)
+		s.Parent, s.Child = p, e.cfg.Observe.Servers(ctx, p)
+	})
 	wg.Go(func() { s.RDAP = e.published(ctx, n) })
 	wg.Wait()
 	return sh.add(ctx, s, impound.Entry{Type: impound.EntrySystem, At: s.At, By: e.cfg.By, What: "seize.observe", Case: sh.caseID, Order: order, Name: n, Detail: map[string]string{"provider": provider}}, kept)

@@ -2,6 +2,7 @@ package seizure_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -59,7 +60,7 @@ func startUnbound(t *testing.T, parent *conntest.Server, names []impound.Name, s
 	stub := func(zone, addr string) string {
 		return fmt.Sprintf("stub-zone:\n  name: %s\n  stub-addr: %s\n", zone, strings.Replace(addr, ":", "@", 1))
 	}
-	conf := fmt.Sprintf("server:\n  interface: 127.0.0.1@%s\n  do-daemonize: no\n  use-syslog: no\n  logfile: \"\"\n  username: \"\"\n  chroot: \"\"\n  directory: %q\n  pidfile: \"\"\n  do-not-query-localhost: no\n  do-ip6: no\n  cache-max-ttl: 0\n  cache-max-negative-ttl: 0\n  infra-host-ttl: 1\n  trust-anchor-file: %q\nremote-control:\n  control-enable: no\n", port, dir, anchor) + stub("example", parent.Addr)
+	conf := fmt.Sprintf("server:\n  interface: 127.0.0.1@%s\n  do-daemonize: no\n  use-syslog: no\n  logfile: \"\"\n  username: \"\"\n  chroot: \"\"\n  directory: %q\n  pidfile: \"\"\n  do-not-query-localhost: no\n  do-ip6: no\n  cache-max-ttl: 0\n  cache-max-negative-ttl: 0\n  infra-host-ttl: 1\n  trust-anchor-file: %q\n  local-zone: \"sinkhole.net.\" static\n  local-data: \"ns1.sinkhole.net. A 127.53.0.1\"\n  local-data: \"ns2.sinkhole.net. A 127.53.0.2\"\n  local-zone: \"actor-dns.net.\" static\nremote-control:\n  control-enable: no\n", port, dir, anchor) + stub("example", parent.Addr)
 	for _, n := range names {
 		conf += stub(n.String(), sink)
 	}
@@ -165,6 +166,8 @@ func realParents(t *testing.T, kind string) {
 			for _, h := range sinkNS {
 				m.Answer = append(m.Answer, &dns.NS{Hdr: hdr, Ns: h.FQDN()})
 			}
+		case dns.TypeSOA:
+			m.Answer = append(m.Answer, &dns.SOA{Hdr: hdr, Ns: "ns1.sinkhole.net.", Mbox: "hostmaster.sinkhole.net.", Serial: 7})
 		case dns.TypeA:
 			m.Answer = append(m.Answer, &dns.A{Hdr: hdr, A: net.IPv4(192, 0, 2, 99)})
 		}
@@ -173,6 +176,10 @@ func realParents(t *testing.T, kind string) {
 	go sink.ActivateAndServe()
 	t.Cleanup(func() { _ = sink.Shutdown() })
 	u := startUnbound(t, primary, names, pc.LocalAddr().String())
+	// One of the sinkhole's servers serves; the other is an authority of another
+	// zone, and knows nothing of these.
+	lame := conntest.Serve(t, other, conntest.Zone{Name: "elsewhere.test", Text: "$ORIGIN elsewhere.test.\n$TTL 60\n@ IN SOA a b 1 2 3 4 5\n@ IN NS a\na IN A 127.0.0.1\n", Frozen: true})
+	routes := map[string]string{"127.53.0.1:53": pc.LocalAddr().String(), "127.53.0.2:53": lame.Addr}
 
 	key, err := seizure.ReadTSIGKey(primary.KeyFile)
 	if err != nil {
@@ -210,7 +217,7 @@ func realParents(t *testing.T, kind string) {
 	m := authorize(nil)
 	engine := func(m *impound.Mandate, parents ...string) *seizure.Engine {
 		t.Helper()
-		obs, err := observe.New(observe.Config{Parents: map[string][]string{"example": parents}, Resolvers: []string{u.addr}, Timeout: 3 * time.Second})
+		obs, err := observe.New(observe.Config{Parents: map[string][]string{"example": parents}, Resolvers: []string{u.addr}, Timeout: 3 * time.Second, Routes: routes})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -245,7 +252,7 @@ func realParents(t *testing.T, kind string) {
 	if r := u.ask(t, left, dns.TypeA); r.Rcode != dns.RcodeServerFailure {
 		t.Fatalf("with a stale DS: %s", r)
 	}
-	if _, _, v, done := views(e, left); v.State != seizure.Otherwise || !strings.Contains(v.Why, "SERVFAIL") || done {
+	if _, _, v, done := views(e, left); v.State != seizure.Otherwise || !strings.Contains(v.Why, "DNSSEC is broken: SERVFAIL with validation, NOERROR without") || done {
 		t.Errorf("a stale DS, and the resolver's view is %+v", v)
 	}
 
@@ -298,6 +305,51 @@ func realParents(t *testing.T, kind string) {
 		pv, rv, sv, done := views(e, x)
 		if !done || !strings.Contains(rv.Why, "the records of provider ours") {
 			t.Errorf("%s is not verified: %+v %+v %+v", x, pv, rv, sv)
+		}
+	}
+	// Its own servers: one speaks for it, one is lame, and that does not undo it.
+	all, err := e.Verify(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, st := range all {
+		c := st.Child
+		if c == nil || len(c.Servers) != 2 {
+			t.Fatalf("%s: its own servers: %+v", st.Name, c)
+		}
+		good, bad := c.Servers[0], c.Servers[1]
+		if !st.Done || c.State != seizure.Otherwise || !strings.Contains(c.Why, "ns2[.]sinkhole[.]net: lame") {
+			t.Errorf("%s: done %v, %+v", st.Name, st.Done, c)
+		}
+		if !good.Authoritative || good.Lame || !slices.Equal(good.NS, []string{"ns1.sinkhole.net", "ns2.sinkhole.net"}) || !strings.Contains(good.SOA, " 7 ") {
+			t.Errorf("%s: the one that serves: %+v", st.Name, good)
+		}
+		if bad.Authoritative || !bad.Lame || bad.RCode != "REFUSED" {
+			t.Errorf("%s: the lame one: %+v", st.Name, bad)
+		}
+		body, err := log.Read(st.Artefact)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var kept struct {
+			Names []struct {
+				Name            impound.Name
+				Child, Resolver observe.View
+			}
+		}
+		if err := json.Unmarshal(body, &kept); err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(kept.Names, func(x struct {
+			Name            impound.Name
+			Child, Resolver observe.View
+		}) bool {
+			return x.Name == st.Name
+		})
+		if i < 0 || len(kept.Names[i].Child.Servers) != 2 || len(kept.Names[i].Child.Servers[1].Raw) == 0 || len(kept.Names[i].Resolver.Servers) != 1 {
+			t.Errorf("%s: what was seen is not in the evidence", st.Name)
+		} else if r := kept.Names[i].Resolver.Servers[0]; r.Unchecked == nil || r.Unchecked.RCode != "NOERROR" || !slices.Equal(r.Unchecked.NS, good.NS) || r.Bogus || r.DNSSEC == "" {
+			t.Errorf("%s: the answers with and without validation: %+v", st.Name, r)
 		}
 	}
 	frames := 0

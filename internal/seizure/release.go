@@ -274,7 +274,7 @@ func judgeGone(w wanted, parent observe.View, rdap observe.RDAPView, resolver ob
 		switch {
 		case s.Err != "" && !s.Bogus:
 			v.State, v.Why = worse(v.State, Unknown), s.Server+": "+s.Err
-		case s.Bogus || s.Exists:
+		case s.Exists:
 			v.State, v.Why = worse(v.State, NotYet), s.Server+": it still resolves"
 		}
 	}

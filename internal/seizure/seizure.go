@@ -51,6 +51,8 @@ type Observer interface {
 	Parent(ctx context.Context, name impound.Name) observe.View
 	RDAP(ctx context.Context, name impound.Name) observe.RDAPView
 	Resolve(ctx context.Context, name impound.Name) observe.View
+	// Servers asks the servers that parent names for what they say themselves.
+	Servers(ctx context.Context, parent observe.View) observe.View
 }
 
 // Config wires an [Engine].

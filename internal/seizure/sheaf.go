@@ -26,6 +26,7 @@ type seen struct {
 	Parent   any          `json:"parent,omitempty"`
 	RDAP     any          `json:"rdap,omitempty"`
 	Resolver any          `json:"resolver,omitempty"`
+	Child    any          `json:"child,omitempty"` // the name's own servers
 }
 
 // seenFrame holds a frame octet for octet: as text where it is UTF-8.
@@ -113,7 +114,7 @@ func (s *sheaf) keep(ctx context.Context, bs []bound) error {
 		body = append(append(body, '\n'), bytes.TrimSuffix(b.body, []byte("\n"))...)
 	}
 	body = append(body, "\n]}\n"...)
-	a := impound.Artefact{Kind: "views", Media: "application/json", Case: s.caseID, Source: "registry, parent zone, RDAP, resolvers", Tool: Tool, By: s.e.cfg.By, At: s.e.now()}
+	a := impound.Artefact{Kind: "views", Media: "application/json", Case: s.caseID, Source: "registry, parent zone, RDAP, resolvers, its own servers", Tool: Tool, By: s.e.cfg.By, At: s.e.now()}
 	of := fmt.Sprintf("%d names", len(bs))
 	if len(bs) == 1 {
 		a.Name, of = bs[0].name, bs[0].name.Defanged()

@@ -35,6 +35,7 @@ type NameStatus struct {
 	Order    string       `json:"order"`
 	Done     bool         `json:"done"`
 	Views    []ViewStatus `json:"views"`
+	Child    *ChildStatus `json:"child,omitempty"` // for information: Done goes by the three views
 	At       time.Time    `json:"at"`
 	Artefact string       `json:"artefact,omitempty"` // what was seen, in the evidence log
 
@@ -165,14 +166,22 @@ type wanted struct {
 	release    string // how it is let go
 	registrant string // id of the contact that it is to belong to
 	provider   string // who can tell, where RDAP doesn't
+
+	// when says, by what the three views show, whether the name's own servers are
+	// asked too; nil: they are, beside the others.
+	when func(*NameStatus) bool
 }
 
 func (e *Engine) verifyOne(ctx context.Context, m *impound.Mandate, n impound.Name, w wanted) (NameStatus, seen, error) {
 	acts, former := w.acts, w.former
-	var parent, resolver observe.View
+	var parent, resolver, child observe.View
 	var rdap observe.RDAPView
 	var wg sync.WaitGroup
-	wg.Go(func() { parent = e.cfg.Observe.Parent(ctx, n) })
+	wg.Go(func() {
+		if parent = e.cfg.Observe.Parent(ctx, n); w.when == nil {
+			child = e.cfg.Observe.Servers(ctx, parent)
+		}
+	})
 	wg.Go(func() { rdap = e.published(ctx, n) })
 	wg.Go(func() { resolver = e.cfg.Observe.Resolve(ctx, n) })
 	wg.Wait()
@@ -203,8 +212,17 @@ func (e *Engine) verifyOne(ctx context.Context, m *impound.Mandate, n impound.Na
 	for _, v := range st.Views {
 		st.Done = st.Done && v.State == AsOrdered
 	}
+	out := seen{Name: n, At: st.At, Parent: parent, RDAP: rdap, Resolver: resolver}
+	if w.when != nil && w.when(&st) {
+		if child = e.cfg.Observe.Servers(ctx, parent); ctx.Err() != nil {
+			return NameStatus{}, seen{}, ctx.Err()
+		}
+	}
+	if child.Source != "" {
+		out.Child, st.Child = child, judgeChild(acts, former, child)
+	}
 	e.say(Event{Name: n, Phase: "verify", Text: words(st.Views)})
-	return st, seen{Name: n, At: st.At, Parent: parent, RDAP: rdap, Resolver: resolver}, nil
+	return st, out, nil
 }
 
 // recordsOf begins the source of what stands in for RDAP.
@@ -238,6 +256,9 @@ func (e *Engine) verified(m *impound.Mandate, st NameStatus, revert string) impo
 	}
 	for _, v := range st.Views {
 		detail[v.View], detail[v.View+"_why"] = v.State, v.Why
+	}
+	if c := st.Child; c != nil {
+		detail["child"], detail["child_why"] = c.State, c.Why
 	}
 	return impound.Entry{Type: impound.EntrySystem, At: st.At, By: e.cfg.By, What: "seize.verify", Case: m.Case(), Order: m.ID(), Name: st.Name, Detail: detail}
 }
@@ -275,6 +296,8 @@ func (e *Engine) settle(ctx context.Context, m *impound.Mandate, p *Plan, rs []N
 		_ = parallel(ctx, e.cfg.Parallel, len(open), func(k int) error {
 			i := open[k]
 			w := p.wants(m, i)
+			// They are no reason to wait, so they are asked with the last look alone.
+			w.when = func(st *NameStatus) bool { return waited >= e.cfg.Settle || !st.onItsWay(looks < blindLooks) }
 			st, v, err := e.verifyOne(ctx, m, rs[i].Name, w)
 			if err != nil {
 				return nil
@@ -459,9 +482,9 @@ func judgeResolver(acts impound.Acts, former *State, v observe.View, parentOK bo
 		state, w := AsOrdered, ""
 		switch {
 		case s.Bogus && parentOK:
-			state, w = NotYet, "validation fails: a DS that is gone is still cached"
+			state, w = NotYet, "DNSSEC is "+s.DNSSEC+": a DS that is gone is still cached"
 		case s.Bogus:
-			state, w = Otherwise, "validation fails: visitors get SERVFAIL"
+			state, w = Otherwise, "DNSSEC is "+s.DNSSEC+": visitors whose resolver validates get no answer"
 		case s.Err != "":
 			state, w = Unknown, s.Err
 		case acts.Hold && s.Exists:

@@ -363,6 +363,9 @@ func (p *provider) Parent(_ context.Context, n impound.Name) observe.View { retu
 func (p *provider) Resolve(_ context.Context, n impound.Name) observe.View {
 	return p.view("resolver", n)
 }
+func (p *provider) Servers(_ context.Context, parent observe.View) observe.View {
+	return p.view("child", parent.Name)
+}
 func (p *provider) RDAP(_ context.Context, n impound.Name) observe.RDAPView {
 	v := p.view("rdap", n)
 	p.mu.Lock()
