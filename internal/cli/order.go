@@ -259,6 +259,26 @@ func (e *env) seizeCmd() *cobra.Command {
 			return nil
 		})
 	})
+	views := func(st seizure.NameStatus) []string {
+		row := []string{st.Name.Defanged()}
+		why := ""
+		for _, want := range []string{"parent", "rdap", "resolver"} {
+			state := "unknown"
+			for _, v := range st.Views {
+				if v.View == want {
+					state = v.State
+					if v.State != "as-ordered" && v.Why != "" {
+						why += v.View + ": " + v.Why + ". "
+					}
+				}
+			}
+			row = append(row, state)
+		}
+		if c := st.Child; c != nil && c.State != "as-ordered" {
+			why += "its own servers (for information): " + c.Why + ". "
+		}
+		return append(row, why)
+	}
 	show := verb("show PLAN", "a plan and who approved it", "  impound seize show PLAN", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
 			info, err := s.PlanInfo(ctx, args[0])
@@ -269,6 +289,20 @@ func (e *env) seizeCmd() *cobra.Command {
 				return e.json(info)
 			}
 			fmt.Fprint(e.Out, printable(info.Plan.String()))
+			sts, err := s.SeizureStatus(ctx, info.Plan.Order)
+			if err != nil {
+				return err
+			}
+			var rows [][]string
+			for _, z := range sts {
+				if z.Plan == info.Plan.ID && z.Status != nil {
+					rows = append(rows, views(*z.Status))
+				}
+			}
+			if len(rows) > 0 {
+				fmt.Fprintln(e.Out, "\nwhat the newest look showed:")
+				e.table([]string{"name", "parent zone", "rdap", "resolver", "why"}, rows)
+			}
 			fmt.Fprintf(e.Err, "approved by: %s\n", strings.Join(info.Approvers, ", "))
 			return nil
 		})
@@ -312,23 +346,6 @@ func (e *env) seizeCmd() *cobra.Command {
 			return nil
 		})
 	})
-	views := func(st seizure.NameStatus) []string {
-		row := []string{st.Name.Defanged()}
-		why := ""
-		for _, want := range []string{"parent", "rdap", "resolver"} {
-			state := "unknown"
-			for _, v := range st.Views {
-				if v.View == want {
-					state = v.State
-					if v.State != "as-ordered" && v.Why != "" {
-						why += v.View + ": " + v.Why + ". "
-					}
-				}
-			}
-			row = append(row, state)
-		}
-		return append(row, why)
-	}
 	var at string
 	var grace, keep time.Duration
 	apply := verb("apply PLAN", "do what an approved plan says, and look whether it is so", `  impound seize apply PLAN --as olaf
@@ -409,7 +426,7 @@ func (e *env) seizeCmd() *cobra.Command {
 	apply.Flags().StringVar(&at, "at", "", "begin at all providers at one instant: now, order, or a time; nothing is done unless all are ready")
 	apply.Flags().DurationVar(&keep, "keep-trying", 0, "for so long, try names again that a provider failed or put off, with growing pauses; Ctrl-C stops")
 	apply.Flags().DurationVar(&grace, "grace", 0, "how long after that instant to wait for a provider that is late (default 5s)")
-	verify := verb("verify ORDER", "look at each name in the parent zone, in RDAP and through resolvers", "  impound seize verify O-2026-1\n  impound seize verify O-2026-1 --json", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+	verify := verb("verify ORDER", "look at each name in the parent zone, in RDAP, through resolvers, and at its own servers", "  impound seize verify O-2026-1\n  impound seize verify O-2026-1 --json", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
 			sts, err := s.Verify(ctx, args[0])
 			if err != nil {

@@ -276,7 +276,7 @@ func (c *Observer) askOwn(ctx context.Context, s server, name impound.Name) Serv
 	for _, t := range []uint16{dns.TypeSOA, dns.TypeNS} {
 		m, raw, err := c.ask(ctx, s.addr, name.FQDN(), t, false, false)
 		if err != nil {
-			v.Err = err.Error()
+			v.Err = cmp.Or(v.Err, err.Error())
 			break
 		}
 		v.keep(t, false, c.now(), raw)
@@ -288,7 +288,6 @@ func (c *Observer) askOwn(ctx context.Context, s server, name impound.Name) Serv
 		}
 		if !m.Authoritative {
 			v.Lame, v.Err = true, fmt.Sprintf("%s does not speak for %s", s.addr, name.Defanged())
-			break
 		}
 	}
 	v.Authoritative = v.Err == ""
