@@ -204,6 +204,9 @@ func (v views) Parent(ctx context.Context, n impound.Name) observe.View {
 func (v views) Resolve(ctx context.Context, n impound.Name) observe.View {
 	return v[n.TLD()].Resolve(ctx, n)
 }
+func (v views) Servers(ctx context.Context, p observe.View) observe.View {
+	return v[p.Name.TLD()].Servers(ctx, p)
+}
 func (v views) RDAP(ctx context.Context, n impound.Name) observe.RDAPView {
 	return v[n.TLD()].RDAP(ctx, n)
 }
