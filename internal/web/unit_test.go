@@ -404,6 +404,20 @@ func (reasoned) Verdicts(context.Context, string, impound.Name) ([]impound.GateV
 	return []impound.GateVerdict{{Gate: "G3-capacity", Outcome: impound.GateUnknown, Reason: "nobody measured the spare sinkhole"}}, nil
 }
 
+func (reasoned) Alarms(context.Context) ([]AlarmView, error) {
+	return []AlarmView{{Order: "PHOS-WDC-1", Text: `rdap: no answer: Get "http://127.0.0.1:1/domain/verification-live.com": refused`}}, nil
+}
+
+// What another program said of a failure is defanged too.
+func TestAlarmsAreDefanged(t *testing.T) {
+	f := newFixture()
+	h := New(Config{Desk: reasoned{f}, Addr: "127.0.0.1:8080", Version: "test", Now: func() time.Time { return f.now }})
+	body := get(t, h, "/").Body.String()
+	if !strings.Contains(body, "/domain/verification-live[.]com") || strings.Contains(body, "verification-live.com&#34;") || strings.Contains(body, "http://127.0.0.1:1") {
+		t.Error("the alarm is not on the overview, or not defanged")
+	}
+}
+
 // The page of a name says why a gate said what it did.
 func TestGateReasons(t *testing.T) {
 	f := newFixture()
