@@ -93,6 +93,7 @@ func (s *System) Start(ctx context.Context) (err error) {
 		if err := s.startWeb(v); err != nil {
 			return err
 		}
+		v.wg.Go(func() { s.warm(ctx) })
 	}
 	if s.cfg.Hub.Listen != "" {
 		if err := s.startHub(ctx, v); err != nil {
@@ -553,3 +554,21 @@ func (s *System) hubKey() (ed25519.PrivateKey, error) {
 }
 
 func publicOf(k ed25519.PrivateKey) ed25519.PublicKey { return k.Public().(ed25519.PublicKey) }
+
+// warm reads what every page asks for, so that the first reader of a large house
+// doesn't wait for it. What it reads is kept for nobody in particular; what goes
+// wrong is said to whoever asks.
+func (s *System) warm(ctx context.Context) {
+	d := desk{s}
+	cases, err := d.Cases(ctx)
+	if err != nil {
+		return
+	}
+	_, _ = d.Orders(ctx, "")
+	for _, c := range cases {
+		if ctx.Err() != nil {
+			return
+		}
+		_, _ = d.Case(ctx, c.ID)
+	}
+}
