@@ -61,6 +61,10 @@ func (o outside) write(t testing.TB, m map[string]shown) {
 	}
 }
 
+func (o outside) Servers(context.Context, observe.View) observe.View {
+	return observe.View{Err: "not asked"}
+}
+
 func (o outside) Parent(_ context.Context, n impound.Name) observe.View {
 	s, ok := o.read()[n.String()]
 	held := slices.ContainsFunc(s.Status, func(x string) bool { return strings.HasSuffix(x, "Hold") })

@@ -159,6 +159,7 @@ type blind struct{}
 
 func (blind) Parent(context.Context, impound.Name) observe.View  { return observe.View{Err: "blind"} }
 func (blind) Resolve(context.Context, impound.Name) observe.View { return observe.View{Err: "blind"} }
+func (blind) Servers(context.Context, observe.View) observe.View { return observe.View{Err: "blind"} }
 func (blind) RDAP(context.Context, impound.Name) observe.RDAPView {
 	return observe.RDAPView{Err: "blind"}
 }
