@@ -59,14 +59,14 @@ func openSQLite(ctx context.Context, path string) (*sqliteEngine, error) {
 		return nil, fail(err)
 	}
 	f.Close()
-	q := url.Values{"_txlock": {"immediate"}, "_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "secure_delete(1)", "temp_store(MEMORY)"}}
+	q := url.Values{"_txlock": {"immediate"}, "_pragma": {"busy_timeout(10000)", "synchronous(FULL)", "foreign_keys(1)", "secure_delete(1)", "temp_store(MEMORY)"}}
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String())
 	if err != nil {
 		return nil, fail(err)
 	}
 	db.SetMaxOpenConns(6)
 	e := &sqliteEngine{db: db, path: path}
-	if err := e.migrate(ctx); err != nil {
+	if err := e.start(ctx); err != nil {
 		db.Close()
 		if impound.KindOf(err) != impound.KindInternal {
 			return nil, err
@@ -74,6 +74,32 @@ func openSQLite(ctx context.Context, path string) (*sqliteEngine, error) {
 		return nil, fail(err)
 	}
 	return e, nil
+}
+
+// start turns WAL on, which the file remembers, and migrates. Turning it on
+// needs the file for oneself and does not wait by the busy timeout, so those
+// who start at once try again.
+func (e *sqliteEngine) start(ctx context.Context) error {
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		var mode string
+		err := e.db.QueryRowContext(ctx, "PRAGMA journal_mode=WAL").Scan(&mode)
+		if err == nil && mode != "wal" {
+			return impound.Errorf(impound.KindUnavailable, "this file system can't share a database between processes (journal mode %s)", mode).At(e.path).
+				WithCure("put the state folder on a local disk")
+		}
+		if err == nil {
+			err = e.migrate(ctx)
+		}
+		var se *sqlite.Error
+		if !errors.As(err, &se) || (se.Code()&0xff != 5 && se.Code()&0xff != 6) || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 func (e *sqliteEngine) migrate(ctx context.Context) error {

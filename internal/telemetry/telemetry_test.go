@@ -133,6 +133,27 @@ func TestWritersAtOnce(t *testing.T) {
 	}
 }
 
+// Whoever opens a new file at the same moment as others waits for them: turning
+// the write-ahead log on needs the file for oneself, and SQLite's busy timeout
+// does not hold there.
+func TestOpenAtOnce(t *testing.T) {
+	for range 20 {
+		path := filepath.Join(t.TempDir(), "t.db")
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				db, err := telemetry.Open(context.Background(), path, telemetry.Options{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				db.Close()
+			})
+		}
+		wg.Wait()
+	}
+}
+
 func TestNewerSchema(t *testing.T) {
 	ctx := context.Background()
 	path := filepath.Join(t.TempDir(), "t.db")
