@@ -76,6 +76,8 @@ type System struct {
 	silent map[string]int // names of a TLD in a row that RDAP gave nothing of, however often it was asked
 
 	gateRuns gateRuns
+	sight    sights
+	byTLD    map[string]string // providers; not changed once opened
 	orders   orderViews
 	lists    *gate.Lists // nil: the built-in facts
 	brands   func() (*match.Matcher, error)
@@ -166,7 +168,7 @@ func Open(ctx context.Context, opt Options) (s *System, err error) {
 			return s, err
 		}
 	}
-	if s.Casework, err = casework.New(casework.Config{Store: s.Store, Evidence: s.Evidence, Now: s.now, Gates: s.lists, Facts: s.gateFacts, Capacity: s.fleet, Taken: s.taken, Neighbours: neighbours, Log: s.log, Tool: "impound " + opt.Version, SeesArtefact: s.seesArtefact}); err != nil {
+	if s.Casework, err = casework.New(casework.Config{Store: s.Store, Evidence: s.Evidence, Now: s.now, Gates: s.lists, Facts: s.gateFacts, Registry: s.registryOf, Passive: s.knownFacts, Capacity: s.fleet, Taken: s.taken, Neighbours: neighbours, Log: s.log, Tool: "impound " + opt.Version, SeesArtefact: s.seesArtefact}); err != nil {
 		return s, err
 	}
 	if s.regs, err = s.registryMap(); err != nil {
@@ -373,15 +375,14 @@ func (s *System) openSeizure(ctx context.Context) error {
 			byTLD[t] = a.Provider
 		}
 	}
+	s.byTLD = byTLD
 	cfg := seizure.Config{
-		Store: s.Store, Evidence: s.Evidence, Keys: liveKeyring{s}, Observe: lookups{s.Observe},
+		Store: s.Store, Evidence: s.Evidence, Keys: liveKeyring{s}, Observe: lookups{s.Observe, s},
 		Mandate: s.Mandate, Connectors: connectors, Gates: s.gates, Risks: s.risks, Whom: s.whom, Registrants: s.cfg.Registrants,
 		Route: func(_ context.Context, n impound.Name) (string, error) {
 			suffix, _ := n.PublicSuffix()
-			for z := n.Parent(); !z.IsZero(); z = z.Parent() {
-				if p := byTLD[z.String()]; p != "" {
-					return p, nil
-				}
+			if p := s.provider(n); p != "" {
+				return p, nil
 			}
 			return "", impound.Errorf(impound.KindNotFound, "no registry of the configuration runs .%s", suffix).WithCure("add it under registries: in " + ConfigFile)
 		},
@@ -491,33 +492,45 @@ func (s *System) gateFacts(ctx context.Context, n impound.Name) (casework.Facts,
 		s.passiveFacts(n, &f) // nobody may be asked; others who ask may ask
 		return f, nil
 	}
-	began := s.now()
-	r := s.Observe.RDAP(ctx, n)
-	tries := s.rdapAnswers(n.TLD(), r.Err == "")
-	for pause := 200 * time.Millisecond; tries && r.Err != "" && pause < time.Second && s.now().Sub(began) < 2*time.Second && ctx.Err() == nil; pause *= 2 {
-		// A server that has trouble of its own would keep a name out of a plan;
-		// one that is gone altogether holds nobody up for longer.
-		t := time.NewTimer(pause)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	var r observe.RDAPView
+	var p observe.View
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		ask := func(ctx context.Context) (observe.RDAPView, string) {
+			v := s.Observe.RDAP(ctx, n)
+			return v, v.Err
 		}
-		r = s.Observe.RDAP(ctx, n)
-	}
-	if tries {
-		s.rdapAnswers(n.TLD(), r.Err == "", r.Err != "")
-	}
-	seen := r.Err == ""
-	if seen {
+		var asked bool
+		r, f.CreatedWhy, asked = look(ctx, &s.sight, s.rdapOf(n), n, ask)
+		if asked && s.rdapAnswers(n.TLD(), f.CreatedWhy == "") && f.CreatedWhy != "" {
+			r, f.CreatedWhy = lookWell(ctx, &s.sight, s.rdapOf(n), n, ask)
+			s.rdapAnswers(n.TLD(), f.CreatedWhy == "", f.CreatedWhy != "")
+		}
+	})
+	wg.Go(func() {
+		p, f.NSWhy = lookWell(ctx, &s.sight, s.parentOf(n), n, func(ctx context.Context) (observe.View, string) {
+			v := s.Observe.Parent(ctx, n)
+			return v, v.Err
+		})
+	})
+	wg.Wait()
+	if f.CreatedWhy == "" {
 		f.Registration = casework.Registration{AsOf: r.At, Exists: r.Exists, Handle: r.Handle, Registrar: r.Registrar, RegistrarIANA: r.RegistrarIANA,
 			Status: r.Status, Created: r.Created, Expires: r.Expires, Signed: r.Signed}
 		if r.Exists {
 			f.Created, f.CreatedAsOf = r.Created, r.At
 		}
 	}
-	p := s.Observe.Parent(ctx, n)
-	if seen = seen && p.Err == ""; p.Err == "" {
+	if f.CreatedWhy != "" {
+		f.CreatedWhy = s.rdapOf(n) + ": " + f.CreatedWhy
+	}
+	if f.NSWhy != "" {
+		f.NSWhy = s.parentOf(n) + ": " + f.NSWhy
+	}
+	seen := f.CreatedWhy == "" && f.NSWhy == ""
+	if f.NSWhy == "" {
 		f.NSAsOf = p.At
 		for _, ns := range p.NS {
 			if m, err := impound.ParseName(ns); err == nil {
@@ -531,5 +544,5 @@ func (s *System) gateFacts(ctx context.Context, n impound.Name) (casework.Facts,
 		s.facts[n] = cachedFacts{s.now(), f}
 		s.factsMu.Unlock()
 	}
-	return f, ctx.Err()
+	return f, nil
 }

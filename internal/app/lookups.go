@@ -16,12 +16,37 @@ import (
 )
 
 // lookups is the observer as seizure uses it: a registration that RDAP can't give
-// is read from WHOIS.
-type lookups struct{ *observe.Observer }
+// is read from WHOIS, and servers that are silent are not waited for at each name.
+type lookups struct {
+	*observe.Observer
+	s *System
+}
 
 // RDAP gives the registration.
 func (l lookups) RDAP(ctx context.Context, n impound.Name) observe.RDAPView {
-	return l.Registration(ctx, n)
+	if l.s.asksWHOIS() { // it stands in for a silent RDAP server
+		return l.Registration(ctx, n)
+	}
+	v, why, asked := look(ctx, &l.s.sight, l.s.rdapOf(n), n, func(ctx context.Context) (observe.RDAPView, string) {
+		v := l.Observer.RDAP(ctx, n)
+		return v, v.Err
+	})
+	if !asked {
+		return observe.RDAPView{Name: n, At: l.s.now().UTC(), Err: why}
+	}
+	return v
+}
+
+// Parent gives what the parent zone's servers say.
+func (l lookups) Parent(ctx context.Context, n impound.Name) observe.View {
+	v, why, asked := look(ctx, &l.s.sight, l.s.parentOf(n), n, func(ctx context.Context) (observe.View, string) {
+		v := l.Observer.Parent(ctx, n)
+		return v, v.Err
+	})
+	if !asked {
+		return observe.View{Kind: "dns", Source: "parent", Name: n, At: l.s.now().UTC(), Err: why}
+	}
+	return v
 }
 
 func (s *System) asksWHOIS() bool {

@@ -100,23 +100,119 @@ func replaceFile(file string, data []byte) error {
 	return nil
 }
 
-// gateRuns keeps the gates' answers on whole orders for a moment: a plan asks
-// name by name.
+// gateRuns keeps what the gates are told of whole orders, and their answers, for a
+// moment: they are asked name by name.
 type gateRuns struct {
 	mu   sync.Mutex
-	runs map[string]*gateRun // by order hash
+	runs map[string]*gateRun // by order hash, and who asks
 }
 
+// gateRun is an order made ready for its gates, and their answers on the names of
+// one registry after another, some at a time: names of one that hangs hold up
+// nobody else's.
 type gateRun struct {
-	once sync.Once
-	at   time.Time
-	rep  casework.OrderReport
-	held map[impound.Name]bool // their attribution is not settled
-	err  error
+	once   sync.Once
+	at     time.Time
+	asking *casework.Asking
+	held   map[impound.Name]bool // their attribution is not settled
+	part   map[impound.Name]*gatePart
+	err    error
 }
 
-// gatesAge is for how long one run of an order's gates is used again.
-const gatesAge = 10 * time.Second
+// gatePart is some names of one registry.
+type gatePart struct {
+	names []impound.Name
+
+	mu  sync.Mutex
+	at  time.Time
+	rep map[impound.Name]casework.NameReport
+}
+
+const (
+	// gatesAge is for how long answers of the gates, and what they are told of a
+	// whole order, are used again.
+	gatesAge = 10 * time.Second
+	// gatesPart is how many names are looked at when one is asked about: those
+	// that follow are asked about next.
+	gatesPart = 64
+)
+
+func fresh(at, now time.Time) bool { return !now.Before(at) && now.Sub(at) <= gatesAge }
+
+// gateRun gives an order made ready, not older than gatesAge.
+func (s *System) gateRun(ctx context.Context, m *impound.Mandate) (*gateRun, error) {
+	s.gateRuns.mu.Lock()
+	if s.gateRuns.runs == nil {
+		s.gateRuns.runs = map[string]*gateRun{}
+	}
+	// What the gates say of claims of sealed cases depends on who asks.
+	key := m.Hash() + " " + impound.PrincipalOf(ctx).ID
+	run := s.gateRuns.runs[key]
+	if now := s.now(); run == nil || !fresh(run.at, now) {
+		for k, old := range s.gateRuns.runs {
+			if !fresh(old.at, now) {
+				delete(s.gateRuns.runs, k)
+			}
+		}
+		run = &gateRun{at: now}
+		s.gateRuns.runs[key] = run
+	}
+	s.gateRuns.mu.Unlock()
+	run.once.Do(func() {
+		if run.asking, run.err = s.Casework.Asking(ctx, m.ID()); run.err != nil {
+			return
+		}
+		if run.held, run.err = s.unsettled(ctx, m); run.err != nil {
+			return
+		}
+		run.part = map[impound.Name]*gatePart{}
+		open := map[string]*gatePart{}
+		for _, n := range m.Names() {
+			r := s.registryOf(n)
+			p := open[r]
+			if p == nil || len(p.names) >= gatesPart {
+				p = &gatePart{}
+				open[r] = p
+			}
+			p.names = append(p.names, n)
+			run.part[n] = p
+		}
+	})
+	if run.err != nil {
+		s.gateRuns.mu.Lock()
+		if s.gateRuns.runs[key] == run {
+			delete(s.gateRuns.runs, key)
+		}
+		s.gateRuns.mu.Unlock()
+	}
+	return run, run.err
+}
+
+// report gives what the gates say of n, not longer ago than gatesAge.
+func (s *System) report(ctx context.Context, run *gateRun, n impound.Name) (casework.NameReport, error) {
+	none := impound.Errorf(impound.KindInternal, "the gates said nothing of %s", n.Defanged())
+	p := run.part[n]
+	if p == nil {
+		return casework.NameReport{}, none
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now := s.now(); p.rep == nil || !fresh(p.at, now) {
+		rs, err := run.asking.Names(ctx, p.names)
+		if err != nil {
+			return casework.NameReport{}, err
+		}
+		p.rep, p.at = make(map[impound.Name]casework.NameReport, len(rs)), now
+		for _, r := range rs {
+			p.rep[r.Name] = r
+		}
+	}
+	r, ok := p.rep[n]
+	if !ok {
+		return r, none
+	}
+	return r, nil
+}
 
 var observed = []string{gate.G5, gate.G9}
 
@@ -125,64 +221,47 @@ var observed = []string{gate.G5, gate.G9}
 // unknown where looking would tell (G5, G9): the name waits until somebody could
 // look. On the others it is shown as a warning: no look can settle it.
 func (s *System) gates(ctx context.Context, m *impound.Mandate, n impound.Name) ([]impound.GateVerdict, error) {
-	// Nobody waits ten seconds for a contest or a withdrawal to count.
-	if why, err := s.Casework.Halted(ctx, m, n); err != nil {
-		return nil, err
-	} else if why != "" {
+	halted := func() ([]impound.GateVerdict, error) {
+		why, err := s.Casework.Halted(ctx, m, n)
+		if err != nil || why == "" {
+			return nil, err
+		}
 		return []impound.GateVerdict{{Gate: gate.G12, Outcome: impound.GateBlock, Reason: why, AsOf: s.now()}}, nil
 	}
-	s.gateRuns.mu.Lock()
-	if s.gateRuns.runs == nil {
-		s.gateRuns.runs = map[string]*gateRun{}
+	if vs, err := halted(); err != nil || vs != nil {
+		return vs, err
 	}
-	// What the gates say of claims of sealed cases depends on who asks.
-	key := m.Hash() + " " + impound.PrincipalOf(ctx).ID
-	run := s.gateRuns.runs[key]
-	if now := s.now(); run == nil || now.Sub(run.at) > gatesAge || now.Before(run.at) {
-		run = &gateRun{at: now}
-		s.gateRuns.runs[key] = run
+	run, err := s.gateRun(ctx, m)
+	if err != nil {
+		return nil, err
 	}
-	s.gateRuns.mu.Unlock()
-	run.once.Do(func() {
-		_, _, data, err := s.Casework.Order(ctx, m.ID())
-		if err != nil {
-			run.err = err
-			return
-		}
-		if run.rep, run.err = s.Casework.CheckOrder(ctx, m.ID()+".yaml", data); run.err == nil {
-			run.held, run.err = s.unsettled(ctx, m)
-		}
-	})
-	if run.err != nil {
-		s.gateRuns.mu.Lock()
-		delete(s.gateRuns.runs, key)
-		s.gateRuns.mu.Unlock()
-		return nil, run.err
+	r, err := s.report(ctx, run, n)
+	if err != nil {
+		return nil, err
 	}
-	for _, r := range run.rep.Names {
-		if r.Name != n {
-			continue
-		}
-		out := slices.Clone(r.Verdicts)
-		if run.held[n] {
-			for i, v := range out {
-				if v.Gate == gate.G15 && v.Outcome != impound.GateBlock {
-					out[i] = casework.UnsettledVerdict(gate.Input{Now: s.now()})
-				}
+	// Nobody waits ten seconds for a contest or a withdrawal to count, nor until
+	// a registry that hangs was given up.
+	if vs, err := halted(); err != nil || vs != nil {
+		return vs, err
+	}
+	out := slices.Clone(r.Verdicts)
+	if run.held[n] {
+		for i, v := range out {
+			if v.Gate == gate.G15 && v.Outcome != impound.GateBlock {
+				out[i] = casework.UnsettledVerdict(gate.Input{Now: s.now()})
 			}
 		}
-		for i := range out {
-			v := &out[i]
-			switch {
-			case v.Outcome == impound.GateBlock && slices.Contains(r.Overridden, v.Gate):
-				v.Outcome, v.Reason = impound.GateWarn, "overridden by two approvers: "+v.Reason
-			case v.Outcome == impound.GateUnknown && gate.Overridable(v.Gate) && (!slices.Contains(observed, v.Gate) || slices.Contains(r.Overridden, v.Gate)) && v.Gate != gate.G1:
-				v.Outcome, v.Reason = impound.GateWarn, "not known: "+v.Reason
-			}
-		}
-		return out, nil
 	}
-	return nil, impound.Errorf(impound.KindInternal, "the gates said nothing of %s", n.Defanged())
+	for i := range out {
+		v := &out[i]
+		switch {
+		case v.Outcome == impound.GateBlock && slices.Contains(r.Overridden, v.Gate):
+			v.Outcome, v.Reason = impound.GateWarn, "overridden by two approvers: "+v.Reason
+		case v.Outcome == impound.GateUnknown && gate.Overridable(v.Gate) && (!slices.Contains(observed, v.Gate) || slices.Contains(r.Overridden, v.Gate)) && v.Gate != gate.G1:
+			v.Outcome, v.Reason = impound.GateWarn, "not known: "+v.Reason
+		}
+	}
+	return out, nil
 }
 
 // unsettled gives the names of an order that are kept out until their attribution

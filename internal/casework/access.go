@@ -75,6 +75,7 @@ var Needs = map[string]Need{
 	"Actors":          {Reads: true},
 	"ActorsByAlias":   {Reads: true},
 	"Appendix":        {Reads: true},
+	"Asking":          {Reads: true},
 	"Blocked":         {Reads: true},
 	"Candidate":       {Reads: true},
 	"Candidates":      {Reads: true},

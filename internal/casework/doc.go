@@ -57,6 +57,9 @@ type Facts struct {
 	AddrsAsOf            time.Time
 	Demand               *gate.Demand  // what the name draws; nil: not known
 	Tenants              *gate.Tenants // who else lives below the name; nil: not counted
+	// CreatedWhy and NSWhy say why these are not known, where somebody was to be
+	// asked.
+	CreatedWhy, NSWhy string
 	// Registration is what the registry publishes; zero AsOf: nobody could be
 	// asked.
 	Registration Registration
@@ -88,8 +91,14 @@ type Config struct {
 	Now      func() time.Time // nil: time.Now
 	Gates    *gate.Lists      // nil: the built-in facts
 	// Facts looks at a name for the gates; nil means that nothing is known. It
-	// is called for up to 8 names at once. Its errors make facts unknown.
+	// is called for up to 8 names of each registry at once. Its errors make facts
+	// unknown.
 	Facts func(ctx context.Context, n impound.Name) (Facts, error)
+	// Registry says whose answers Facts waits for, in any word; nil: one registry
+	// has all names.
+	Registry func(n impound.Name) string
+	// Passive is what is known of a name without asking anybody; nil: nothing.
+	Passive func(n impound.Name) Facts
 	// Capacity is what the sinkhole fleet bears (Measured, Servers, At) and what it
 	// serves already (Expected); nil means that nobody knows.
 	Capacity func(ctx context.Context) *gate.Capacity

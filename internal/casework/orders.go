@@ -9,7 +9,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/impound/impound"
@@ -128,22 +127,10 @@ func (s *Service) check(ctx context.Context, view ledgerView, x Sight, filename 
 			}
 		}
 	}
-	var c impound.Case
-	claims := map[impound.Name][]string{}
-	err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
-		var err error
-		if c, err = getCase(tx, x, o.Case); impound.KindOf(err) == impound.KindNotFound {
-			rep.Problems = append(rep.Problems, located(err, doc.Where("case")))
-			return nil
-		} else if err != nil {
-			return err
-		}
-		if c.Domains, err = readDomains(tx, o.Case); err != nil {
-			return err
-		}
-		return s.claims(tx, x, c, o, claims)
-	})
-	if err != nil {
+	c, claims, err := s.caseFor(ctx, x, o)
+	if impound.KindOf(err) == impound.KindNotFound {
+		rep.Problems = append(rep.Problems, located(err, doc.Where("case")))
+	} else if err != nil {
 		return rep, doc, err
 	}
 	if err := s.runGates(ctx, view, &rep, c, from, until, claims); err != nil {
@@ -210,81 +197,20 @@ func (s *Service) claims(tx store.Tx, x Sight, c impound.Case, o *impound.Order,
 	return nil
 }
 
-// runGates fills rep.Names and rep.Omitted. Facts are asked for 8 names at once.
+// runGates fills rep.Names and rep.Omitted.
 func (s *Service) runGates(ctx context.Context, view ledgerView, rep *OrderReport, c impound.Case, from, until time.Time, claims map[impound.Name][]string) error {
-	o := rep.Order
-	names := o.Names()
-	domains := make(map[impound.Name]impound.CaseDomain, len(c.Domains))
-	for _, d := range c.Domains {
-		domains[d.Name] = d
-	}
-	facts := make([]Facts, len(names))
-	if s.cfg.Facts != nil {
-		all := make([]impound.Name, len(names))
-		for i, on := range names {
-			all[i] = on.Name
-		}
-		marks, err := s.Markings(ctx, all)
-		if err != nil {
-			return err
-		}
-		ctx := context.WithValue(ctx, markingsKey{}, marks)
-		var wg sync.WaitGroup
-		slots := make(chan struct{}, 8)
-		for i, on := range names {
-			slots <- struct{}{}
-			wg.Go(func() {
-				defer func() { <-slots }()
-				f, err := s.cfg.Facts(ctx, on.Name)
-				if err != nil {
-					s.cfg.Log.Warn("couldn't look at a name for its gates", "name", on.Name.Defanged(), "err", err)
-				}
-				facts[i] = f
-			})
-		}
-		wg.Wait()
-		if err := ctx.Err(); err != nil {
-			return impound.Errorf(impound.KindUnavailable, "the check was broken off: %w", err)
-		}
-	}
-	taken, err := s.taken(ctx, o.ID)
+	a, err := s.asking(ctx, view, rep.Order, c, from, until, claims)
 	if err != nil {
 		return err
 	}
-	fleet := s.fleet(ctx, facts, taken, names)
-	now := s.now()
-	rep.Names = make([]NameReport, len(names))
-	listed := make(map[impound.Name]bool, len(names))
-	for i, on := range names {
-		listed[on.Name] = true
-		d, inCase := domains[on.Name]
-		f := facts[i]
-		exhibits, arts := s.exhibits(view, o.Case, d.Evidence)
-		in := gate.Input{
-			Name: on.Name, Now: now, Order: orderOf(o, on), From: from, Until: until,
-			FirstSeen: d.FirstSeen, InCase: inCase, Evidence: len(d.Evidence),
-			ProviderContacted: f.ProviderContacted, Created: f.Created, CreatedAsOf: f.CreatedAsOf, NS: f.NS, NSAsOf: f.NSAsOf, HTTP: f.HTTP, Tenants: s.tenants(on.Name, f.Tenants, arts),
-			Addrs: f.Addrs, AddrsAsOf: f.AddrsAsOf, CaseTLP: c.TLP, Exhibits: exhibits, Own: d.Marking, Marking: d.Marking.In(c.Marking()), Taken: taken[on.Name].At, Views: taken[on.Name].Views,
-		}
-		if fleet != nil {
-			own := *fleet
-			if f.Demand != nil {
-				own.Own = f.Demand.Source
-			}
-			in.Capacity = &own
-		}
-		view.inform(&in, view.actors[o.Case], claims[on.Name])
-		vs := gate.Run(ctx, in, s.cfg.Gates)
-		a := o.Acts
-		if on.Acts != nil {
-			a = *on.Acts
-		}
-		nr := NameReport{Name: on.Name, Exhibit: on.Exhibit, Acts: a.List(), Verdicts: vs, Overridden: view.overridden(on.Name), Facts: f}
-		nr.Blocked = gate.Blocking(vs, nr.Overridden...)
-		rep.Names[i] = nr
+	facts, err := a.look(ctx, a.names)
+	if err != nil {
+		return err
 	}
+	a.fleet = s.fleet(ctx, facts, a.taken, a.names)
+	rep.Names = a.judge(ctx, view, a.names, facts)
 	for _, d := range c.Domains {
-		if !listed[d.Name] && d.Order == "" && d.State != impound.StateReleased {
+		if _, listed := a.at[d.Name]; !listed && d.Order == "" && d.State != impound.StateReleased {
 			rep.Omitted = append(rep.Omitted, d.Name)
 		}
 	}

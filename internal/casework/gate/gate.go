@@ -82,8 +82,10 @@ type Input struct {
 	Tenants           *Tenants        // nil: not counted
 	Created           time.Time       // registration, from RDAP
 	CreatedAsOf       time.Time       // when RDAP was asked
+	CreatedWhy        string          // why the registration is not known; "": nobody asked
 	NS                []impound.Name  // name servers seen at the parent
 	NSAsOf            time.Time       // when they were asked for
+	NSWhy             string          // why they are not known; "": nobody asked
 	Addrs             []netip.Addr    // addresses that it had, from resolvers
 	AddrsAsOf         time.Time       // when they were asked for
 	Exhibits          []Exhibit       // the evidence that the case holds on it, for G7
@@ -272,6 +274,9 @@ func alreadySinkholed(in Input, l *Lists) impound.GateVerdict {
 			return verdict(G5, impound.GateBlock, h.At, "http", "its web server says that it is a sinkhole (%s): agree with its owner first", why)
 		}
 	}
+	if len(in.NS) == 0 && in.NSWhy != "" {
+		return verdict(G5, impound.GateUnknown, in.Now, "", "its name servers could not be seen, so nobody knows whether it is sinkholed already: %s", in.NSWhy)
+	}
 	if len(in.NS) == 0 {
 		return verdict(G5, impound.GateUnknown, in.Now, "", "its name servers were not looked up, so nobody knows whether it is sinkholed already")
 	}
@@ -334,6 +339,8 @@ func captureLevel(in Input) impound.GateVerdict {
 // age is G9 (Avalanche 2019: a personal site of twelve years was sinkholed).
 func age(in Input) impound.GateVerdict {
 	switch {
+	case in.Created.IsZero() && in.CreatedWhy != "":
+		return verdict(G9, impound.GateUnknown, in.Now, "", "its registration could not be seen: %s", in.CreatedWhy)
 	case in.Created.IsZero():
 		return verdict(G9, impound.GateUnknown, in.Now, "", "its registration date is not known")
 	case in.FirstSeen.IsZero():
