@@ -44,7 +44,7 @@ func (l lookups) Parent(ctx context.Context, n impound.Name) observe.View {
 		return v, v.Err
 	})
 	if !asked {
-		return observe.View{Kind: "dns", Source: "parent", Name: n, At: l.s.now().UTC(), Err: why}
+		return observe.View{Kind: observe.KindParent, Source: "parent", Name: n, At: l.s.now().UTC(), Err: why}
 	}
 	return v
 }
