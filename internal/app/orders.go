@@ -167,7 +167,7 @@ func (s *System) gateRun(ctx context.Context, m *impound.Mandate) (*gateRun, err
 		}
 		run.part = map[impound.Name]*gatePart{}
 		open := map[string]*gatePart{}
-		for _, n := range m.Names() {
+		for _, n := range run.asking.All() {
 			r := s.registryOf(n)
 			p := open[r]
 			if p == nil || len(p.names) >= gatesPart {

@@ -68,6 +68,15 @@ func (s *Service) Asking(ctx context.Context, orderID string) (*Asking, error) {
 	return a, nil
 }
 
+// All gives the names of the order, those that a gate kept out among them.
+func (a *Asking) All() []impound.Name {
+	out := make([]impound.Name, len(a.names))
+	for i, on := range a.names {
+		out[i] = on.Name
+	}
+	return out
+}
+
 // Names looks at names of the order and gives what the gates say of each, in the
 // order given. One that the order doesn't have is left out.
 func (a *Asking) Names(ctx context.Context, names []impound.Name) ([]NameReport, error) {
