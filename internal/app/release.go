@@ -10,6 +10,7 @@ import (
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/casework"
+	"github.com/impound/impound/internal/casework/gate"
 	"github.com/impound/impound/internal/evidence"
 	"github.com/impound/impound/internal/seizure"
 	"github.com/impound/impound/internal/telemetry"
@@ -60,8 +61,15 @@ func (s *System) Risks(ctx context.Context, orderID, how string, names ...impoun
 func (s *System) risks(ctx context.Context, m *impound.Mandate, n impound.Name, how string) ([]impound.GateVerdict, error) {
 	now := s.now().UTC()
 	var out []impound.GateVerdict
-	say := func(gate string, o impound.Outcome, format string, args ...any) {
-		out = append(out, impound.GateVerdict{Gate: gate, Outcome: o, Reason: fmt.Sprintf(format, args...), AsOf: now})
+	say := func(what string, o impound.Outcome, format string, args ...any) {
+		out = append(out, impound.GateVerdict{Gate: what, Outcome: o, Reason: fmt.Sprintf(format, args...), AsOf: now})
+	}
+	// A withdrawal counts at once, not only when the order is proven again.
+	if why, err := s.Casework.Ended(ctx, m.ID()); err != nil {
+		return nil, err
+	} else if why != "" {
+		say(gate.G12, impound.GateBlock, "%s", why)
+		return out, nil
 	}
 	o := m.Order()
 	acts, _ := o.ActsFor(n)

@@ -90,6 +90,7 @@ var Needs = map[string]Need{
 	"DecisionsOf":     {Reads: true},
 	"Domain":          {Reads: true},
 	"DraftOrder":      {Reads: true},
+	"Ended":           {Reads: true},
 	"Guarded":         {Reads: true},
 	"Halted":          {Reads: true},
 	"Head":            {Reads: true},

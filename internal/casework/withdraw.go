@@ -130,15 +130,31 @@ func (s *Service) Halted(ctx context.Context, m *impound.Mandate, n impound.Name
 	if err != nil {
 		return "", err
 	}
-	if id, at, err := s.endedBy(view, m.ID()); err != nil {
-		return "", err
-	} else if id != "" {
-		return "order " + id + " was withdrawn " + at.Format(time.RFC3339), nil
+	if why, err = s.ended(view, m.ID()); err != nil || why != "" {
+		return why, err
 	}
 	if why := view.contest(n); why != "" && !slices.Contains(view.overridden(n), gate.G13) {
 		return "it is " + why, nil
 	}
 	return "", nil
+}
+
+// Ended says whether an order or a parent of it was withdrawn by now. Like
+// [Service.Halted] it reads only what the log gained.
+func (s *Service) Ended(ctx context.Context, orderID string) (why string, err error) {
+	view, err := s.ledger.sync(ctx)
+	if err != nil {
+		return "", err
+	}
+	return s.ended(view, orderID)
+}
+
+func (s *Service) ended(view ledgerView, orderID string) (string, error) {
+	id, at, err := s.endedBy(view, orderID)
+	if err != nil || id == "" {
+		return "", err
+	}
+	return "order " + id + " was withdrawn " + at.Format(time.RFC3339), nil
 }
 
 // endedBy gives which order of a chain of parents was withdrawn, the nearest
