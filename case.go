@@ -243,8 +243,13 @@ type Candidate struct {
 	Score   float64   `json:"score"` // 0 to 1
 	Brand   string    `json:"brand,omitempty"`
 	Reasons []Reason  `json:"reasons"`
-	Status  string    `json:"status"` // "open" | "promoted" | "dismissed"
+	Status  string    `json:"status"` // "open" | "promoted" | "dismissed" | "snoozed"
 	Case    string    `json:"case,omitempty"`
+	// Actors are those whose habits it fits, by id.
+	Actors []string `json:"actors,omitempty"`
+	// Scope is the sealed case whose names alone taught what to look for: the
+	// candidate is for its parties. Empty: for everybody.
+	Scope string `json:"scope,omitempty"`
 }
 
 // Outcome is a gate's answer. Unknown is not pass.

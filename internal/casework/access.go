@@ -48,6 +48,8 @@ var Needs = map[string]Need{
 	"QueueCandidates": {Roles: []impound.Role{analyst, operator}, Unnamed: true},
 	"Promote":         {Roles: []impound.Role{analyst}},
 	"Dismiss":         {Roles: []impound.Role{analyst}},
+	"Triage":          {Roles: []impound.Role{analyst}},
+	"SwitchLesson":    {Roles: []impound.Role{analyst}},
 	"SaveActor":       {Roles: []impound.Role{analyst}},
 	"ImportActors":    {Roles: []impound.Role{analyst}},
 	"FileOrder":       {Roles: []impound.Role{analyst, counsel}},
@@ -103,6 +105,10 @@ var Needs = map[string]Need{
 	"Order":           {Reads: true},
 	"Orders":          {Reads: true},
 	"People":          {Reads: true},
+	"Lessons":         {Reads: true},
+	"Queue":           {Reads: true},
+	"QueueCounts":     {Reads: true},
+	"Rerank":          {Reads: true}, // it orders what is there by what was decided
 	"Recheck":         {Reads: true},
 	"Seal":            {Reads: true},
 	"SealedConflicts": {Reads: true},
@@ -494,7 +500,14 @@ func (s *Service) SealCase(ctx context.Context, z Seal) error {
 	if len(z.Parties) == 0 && len(view.seals[z.Case].Parties) == 0 {
 		return nil // open as it is
 	}
-	return s.cfg.Store.Update(ctx, func(tx store.Tx) error { return s.decide(ctx, z.entry()) })
+	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		if len(z.Parties) > 0 {
+			if err := newBook(tx, s.now()).forgetCase(z.Case); err != nil {
+				return err
+			}
+		}
+		return s.decide(ctx, z.entry())
+	})
 }
 
 // Seal gives who the parties to a case's seal are; none when it is not sealed.

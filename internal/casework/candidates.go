@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/impound/impound"
@@ -31,7 +32,7 @@ func (s *Service) SaveCandidates(ctx context.Context, cands []impound.Candidate)
 	for part := range slices.Chunk(cands, 500) {
 		n := 0
 		err := s.cfg.Store.Update(ctx, func(tx store.Tx) (err error) {
-			n, err = saveCandidates(tx, part)
+			n, err = saveCandidates(tx, part, s.now())
 			return err
 		})
 		if err != nil {
@@ -50,7 +51,7 @@ func (s *Service) QueueCandidates(ctx context.Context, cands []impound.Candidate
 		return err
 	}
 	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		n, err := saveCandidates(tx, cands)
+		n, err := saveCandidates(tx, cands, s.now())
 		if err != nil {
 			return err
 		}
@@ -58,32 +59,57 @@ func (s *Service) QueueCandidates(ctx context.Context, cands []impound.Candidate
 	})
 }
 
-func saveCandidates(tx store.Tx, cands []impound.Candidate) (added int, err error) {
+func saveCandidates(tx store.Tx, cands []impound.Candidate, now time.Time) (added int, err error) {
+	b := newBook(tx, now)
+	if err := b.build(); err != nil {
+		return 0, err
+	}
 	for _, c := range cands {
 		if c.Name.IsZero() {
 			return 0, impound.Errorf(impound.KindInvalid, "a candidate without a name, from %.80q", c.Source)
 		}
+		in := c
+		in.Seen = in.Seen.UTC()
+		if c.Scope != "" {
+			c.Status, c.Case = CandidateOpen, ""
+			if err := b.sight(in, c, false); err != nil {
+				return 0, err
+			}
+			continue
+		}
 		old, rev, err := store.Get[impound.Candidate](tx, kindCandidate, c.Name.String())
+		put := true
 		switch {
 		case impound.KindOf(err) == impound.KindNotFound:
-			c.Status, c.Case, c.Seen = CandidateOpen, "", c.Seen.UTC()
+			c.Status, c.Case, c.Seen = CandidateOpen, "", in.Seen
+			h, err := b.get(rowName(c.Name), "")
+			if err != nil {
+				return 0, err
+			}
+			if h != nil { // a host more of a domain that is there
+				c.Status, c.Case = h.Status, h.Case
+			}
 			added++
 		case err != nil:
 			return 0, err
 		default:
 			seen := old.Seen
 			if !c.Seen.IsZero() && c.Seen.Before(seen) {
-				seen = c.Seen.UTC()
+				seen = in.Seen
 			}
+			actors := union(old.Actors, c.Actors)
 			if c.Score <= old.Score {
-				if seen.Equal(old.Seen) {
-					continue
-				}
+				put = !seen.Equal(old.Seen) || len(actors) > len(old.Actors)
 				c = old
 			}
-			c.Seen, c.Status, c.Case = seen, old.Status, old.Case
+			c.Seen, c.Status, c.Case, c.Actors = seen, old.Status, old.Case, actors
 		}
-		if err := putCandidate(tx, rev, c); err != nil {
+		if put {
+			if err := putCandidate(tx, rev, c); err != nil {
+				return 0, err
+			}
+		}
+		if err := b.sight(in, c, rev == 0); err != nil {
 			return 0, err
 		}
 	}
@@ -91,7 +117,7 @@ func saveCandidates(tx store.Tx, cands []impound.Candidate) (added int, err erro
 }
 
 func putCandidate(tx store.Tx, rev int64, c impound.Candidate) error {
-	_, err := store.Put(tx, kindCandidate, c.Name.String(), rev, c, map[string]string{"status": c.Status, "brand": c.Brand, "case": c.Case})
+	_, err := store.Put(tx, kindCandidate, c.Name.String(), rev, c, map[string]string{"status": c.Status, "brand": c.Brand, "case": c.Case, "domain": rowName(c.Name).String()})
 	return err
 }
 
@@ -171,67 +197,6 @@ func getCandidate(tx store.Tx, x Sight, n impound.Name) (impound.Candidate, int6
 		return c, 0, impound.Errorf(impound.KindNotFound, "%s is no candidate", n.Defanged()).WithCure("impound watch candidates lists them; impound case add takes any name")
 	}
 	return x.candidate(c), rev, err
-}
-
-// Promote puts a candidate into a case, with its reasons and its sighting, and
-// closes it. Promoting it again into the same case changes nothing; into another
-// one is KindConflict. Role: analyst.
-func (s *Service) Promote(ctx context.Context, by string, n impound.Name, caseID string) error {
-	x, err := s.act(ctx, "Promote", by)
-	if err != nil {
-		return err
-	}
-	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		c, rev, err := getCandidate(tx, x, n)
-		if err != nil {
-			return err
-		}
-		if _, err := getCase(tx, x, caseID); err != nil {
-			return err
-		}
-		if c.Status == CandidatePromoted {
-			if c.Case == caseID {
-				return nil
-			}
-			return impound.Errorf(impound.KindConflict, "%s is in case %s already", n.Defanged(), c.Case).WithCure("add it to this case too with: impound case add " + caseID + " " + n.Defanged())
-		}
-		c.Status, c.Case = CandidatePromoted, caseID
-		if err := putCandidate(tx, rev, c); err != nil {
-			return err
-		}
-		var added int
-		// When watch saw it is not a malicious sighting: FirstSeen stays open.
-		if err := s.addNames(ctx, tx, by, caseID, []AddName{{Name: n, Reasons: c.Reasons}}, &added); err != nil {
-			return err
-		}
-		return s.decide(ctx, impound.Entry{ID: entryID("candidate.promote", n.String(), caseID, itoa(rev)), By: by, What: "candidate.promote", Case: caseID, Name: n, Detail: map[string]string{"source": c.Source}})
-	})
-}
-
-// Dismiss closes a candidate with why. Dismissing it again changes nothing; one
-// that was promoted is KindConflict. Role: analyst.
-func (s *Service) Dismiss(ctx context.Context, by string, n impound.Name, why string) error {
-	x, err := s.act(ctx, "Dismiss", by)
-	if err != nil {
-		return err
-	}
-	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		c, rev, err := getCandidate(tx, x, n)
-		if err != nil {
-			return err
-		}
-		switch c.Status {
-		case CandidateDismissed:
-			return nil
-		case CandidatePromoted:
-			return impound.Errorf(impound.KindConflict, "%s was promoted to case %s", n.Defanged(), c.Case).WithCure("release it there")
-		}
-		c.Status = CandidateDismissed
-		if err := putCandidate(tx, rev, c); err != nil {
-			return err
-		}
-		return s.decide(ctx, impound.Entry{ID: entryID("candidate.dismiss", n.String(), itoa(rev)), By: by, What: "candidate.dismiss", Name: n, Detail: map[string]string{"why": why}})
-	})
 }
 
 // SaveActor keeps an actor. shared says which of its names stand in other actors

@@ -23,6 +23,7 @@ import (
 	"net/netip"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/impound/impound"
@@ -130,6 +131,8 @@ type Service struct {
 	whole memo[wholeCase]
 	heads memo[[]CaseHead]
 	cands memo[[]impound.Candidate]
+
+	queueBuilt atomic.Bool // the queue's rows are made
 
 	locks locks
 	used  sync.Map // token id -> the minute that was noted last
