@@ -42,7 +42,7 @@ func (s *System) Log(ctx context.Context, f evidence.Filter) ([]evidence.Indexed
 	if err != nil {
 		return nil, err
 	}
-	if !x.Case(f.Case) || !x.Order(f.Order) || !x.Name(f.Name) {
+	if !x.Case(f.Case) || !x.Order(f.Order) {
 		f.Case = noSuch
 	}
 	limit := f.Limit
@@ -90,7 +90,7 @@ func (s *System) LogPage(ctx context.Context, f evidence.Filter, offset int) ([]
 	if err != nil {
 		return nil, 0, err
 	}
-	if !x.Case(f.Case) || !x.Order(f.Order) || !x.Name(f.Name) {
+	if !x.Case(f.Case) || !x.Order(f.Order) {
 		f.Case = noSuch
 	}
 	es, n, err := s.Evidence.NewestBut(ctx, f, offset, but, x.Entry)
@@ -131,7 +131,7 @@ func (s *System) hiddenLines(ctx context.Context, x casework.Sight) ([]int64, er
 		return nil, err
 	}
 	for _, c := range free {
-		if !x.Name(c.name) {
+		if !x.Caseless(c.by, c.names...) {
 			lines = append(lines, c.at)
 		}
 	}
@@ -146,8 +146,8 @@ func (s *System) hiddenLines(ctx context.Context, x casework.Sight) ([]int64, er
 	return lines, nil
 }
 
-// caseless gives the lines that name a name and no case: whether one is hidden
-// hangs on its name, and on the names above that. The lines of cases are told by
+// caseless gives the lines that name names and no case: whether one is hidden
+// hangs on those, on the names above them, and on who wrote it. The lines of cases are told by
 // the index; the others are read, each once.
 func (s *System) caseless(ctx context.Context) ([]caselessLine, error) {
 	size := s.Evidence.Size()
@@ -186,8 +186,11 @@ func (s *System) caseless(ctx context.Context) ([]caselessLine, error) {
 		if err != nil {
 			return nil, err
 		}
-		if e.Case == "" && !e.Name.IsZero() {
-			out = append(out, caselessLine{from + int64(i), e.Name})
+		if e.Case != "" {
+			continue
+		}
+		if names := casework.Mentioned(e); len(names) > 0 {
+			out = append(out, caselessLine{from + int64(i), e.By, names})
 		}
 	}
 	s.hidden.mu.Lock()
@@ -199,8 +202,9 @@ func (s *System) caseless(ctx context.Context) ([]caselessLine, error) {
 }
 
 type caselessLine struct {
-	at   int64
-	name impound.Name
+	at    int64
+	by    string
+	names []impound.Name
 }
 
 type hiddenLines struct {
@@ -357,20 +361,60 @@ func (s *System) Contacts(ctx context.Context, f telemetry.Filter) ([]impound.Co
 	if err != nil || len(cs) == 0 {
 		return cs, err
 	}
+	x, err := s.Casework.Sight(ctx)
+	if err != nil {
+		return nil, err
+	}
+	veil, err := s.veil(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	for i := range cs {
+		veil(&cs[i].Event)
+	}
+	return cs, nil
+}
+
+// Events gives those of evs, raw events of the sinkhole, that whoever asks may
+// see, in place, as [System.Contacts] gives them.
+func (s *System) Events(ctx context.Context, evs []impound.Event) ([]impound.Event, error) {
+	x, err := s.Casework.Sight(ctx)
+	if err != nil {
+		return nil, err
+	}
+	evs = slices.DeleteFunc(evs, func(e impound.Event) bool { return !x.Order(e.Order) })
+	veil, err := s.veil(ctx, x)
+	if err == nil {
+		for i := range evs {
+			veil(&evs[i])
+		}
+	}
+	return evs, err
+}
+
+// veil gives what takes out of an event what tells of others: the sensor's own
+// number, and the name of a question that no order answers, unless a case that x
+// holds has it. What is asked for under no order is so shown, or not, whether a
+// sealed case has it or none. It changes nothing while there is no account.
+func (s *System) veil(ctx context.Context, x casework.Sight) (func(*impound.Event), error) {
 	guarded, err := s.Guarded(ctx)
 	if err != nil || !guarded {
-		return cs, err
+		return func(*impound.Event) {}, err
 	}
 	key, err := s.secretKey("contact-ids.key")
 	if err != nil {
 		return nil, err
 	}
-	for i := range cs {
+	return func(e *impound.Event) {
 		m := hmac.New(sha256.New, key)
-		fmt.Fprintf(m, "contact v1\n%s\n%d\n", cs[i].Sensor, cs[i].Seq)
-		cs[i].Seq = binary.BigEndian.Uint64(m.Sum(nil)) >> 11 // what JSON's readers keep exact
-	}
-	return cs, nil
+		fmt.Fprintf(m, "contact v1\n%s\n%d\n", e.Sensor, e.Seq)
+		e.Seq = binary.BigEndian.Uint64(m.Sum(nil)) >> 11 // what JSON's readers keep exact
+		if e.Order == "" && e.Name != "" {
+			if n, err := impound.ParseName(e.Name); err != nil || !x.Holds(n) {
+				e.Name, e.SNI, e.Zone = "", "", ""
+			}
+		}
+	}, nil
 }
 
 // Counts counts contacts by class.
@@ -513,7 +557,7 @@ var Needs = func() map[string]casework.Need {
 		}
 	}
 	roles := func(n string, rs ...impound.Role) { m[n] = casework.Need{Roles: rs} }
-	reads("Appendix", "RegistryMap", "WhomToAsk", "Risks", "Statement", "Deadlines", "Sealers", "ActorNames", "Addrs", "Alarms", "Artefact", "CaughtUp", "Checkpoint", "Claims", "Config", "Contacts", "Counts", "Desk", "Drift", "EnrolledSensors", "ExportCase",
+	reads("Appendix", "RegistryMap", "WhomToAsk", "Risks", "Statement", "Deadlines", "Sealers", "ActorNames", "Addrs", "Alarms", "Artefact", "CaughtUp", "Checkpoint", "Claims", "Config", "Contacts", "Counts", "Desk", "Drift", "Events", "EnrolledSensors", "ExportCase",
 		"Gaps", "GapsIn", "Guarded", "HubKey", "Identify", "KeyPath", "Lists", "Log", "LogPage", "Mandate", "Notifier", "PlanInfo", "Plans", "PolicyStatus", "ReadReport", "SeizureStatus", "Series", "ShareItems", "State", "Victims", "WatchStatus")
 	reads("LetterText", "Letters")
 	roles("AddFile", impound.RoleAnalyst, impound.RoleCounsel)

@@ -321,15 +321,34 @@ func (x Sight) Name(n impound.Name) bool {
 	}
 }
 
+// Holds says whether a case or an order that can be seen holds n, or a name above
+// it.
+func (x Sight) Holds(n impound.Name) bool {
+	names := x.kept().held
+	for ; !n.IsZero(); n = n.Parent() {
+		if names[n] {
+			return true
+		}
+	}
+	return false
+}
+
 // names says of each name that a case that can't be seen holds, whether no other
-// case holds it: true is hidden. It is asked for each line of a log, so it is
-// kept until the log grows.
-func (x Sight) names() map[impound.Name]bool {
+// case holds it: true is hidden.
+func (x Sight) names() map[impound.Name]bool { return x.kept().names }
+
+// kept gives what names are held by which side. It is asked for each line of a
+// log, so it is kept until the log grows.
+func (x Sight) kept() *keptSight {
+	who := x.id
+	if x.all {
+		who = "\x00" // the house
+	}
 	x.s.mu.Lock()
-	k := x.s.sights[x.id]
+	k := x.s.sights[who]
 	x.s.mu.Unlock()
 	if k != nil && k.next == x.view.next {
-		return k.names
+		return k
 	}
 	held := map[string][]impound.Name{}
 	for c, ns := range x.view.names {
@@ -340,17 +359,18 @@ func (x Sight) names() map[impound.Name]bool {
 			held[f.entry.Case] = append(slices.Clip(held[f.entry.Case]), d.names...)
 		}
 	}
-	names := map[impound.Name]bool{}
+	k = &keptSight{x.view.next, map[impound.Name]bool{}, map[impound.Name]bool{}}
 	for c := range x.hidden {
 		for _, n := range held[c] {
-			names[n] = true
+			k.names[n] = true
 		}
 	}
 	for c, ns := range held {
 		if !x.hidden[c] {
 			for _, n := range ns {
-				if names[n] {
-					names[n] = false
+				k.held[n] = true
+				if k.names[n] {
+					k.names[n] = false
 				}
 			}
 		}
@@ -360,13 +380,14 @@ func (x Sight) names() map[impound.Name]bool {
 	if x.s.sights == nil || len(x.s.sights) > 100 {
 		x.s.sights = map[string]*keptSight{}
 	}
-	x.s.sights[x.id] = &keptSight{x.view.next, names}
-	return names
+	x.s.sights[who] = k
+	return k
 }
 
 type keptSight struct {
 	next  int64
-	names map[impound.Name]bool
+	names map[impound.Name]bool // of hidden cases; true: of no other
+	held  map[impound.Name]bool // of cases that can be seen
 }
 
 // Entry says whether a line of the evidence log can be seen.
@@ -380,7 +401,85 @@ func (x Sight) Entry(e impound.Entry) bool {
 	if a := e.Artefact; a != nil && !x.Case(a.Case) {
 		return false
 	}
-	return e.Case != "" || x.Name(e.Name)
+	return e.Case != "" || x.Caseless(e.By, Mentioned(e)...)
+}
+
+// Caseless says whether what by wrote of names, without a case, can be seen: not
+// where only cases that can't be seen hold one of them; but what others than
+// their parties wrote can, as if no case held it. Else whoever guesses a name
+// could write something of it, and look whether that is shown.
+func (x Sight) Caseless(by string, names ...impound.Name) bool {
+	if x.all || len(x.hidden) == 0 {
+		return true
+	}
+	return x.outside(by) || !slices.ContainsFunc(names, func(n impound.Name) bool { return !x.Name(n) })
+}
+
+// outside says whether somebody is a person, and party to no case that x hides.
+func (x Sight) outside(id string) bool {
+	if _, ok := x.view.ring.Person(id); !ok {
+		return false
+	}
+	for c := range x.hidden {
+		if slices.Contains(x.view.seals[c].Parties, id) {
+			return false
+		}
+	}
+	return true
+}
+
+// narrow gives x's view with what x may know of names alone: not what parties to
+// cases that it hides decided of names that only those hold.
+func (x Sight) narrow(names []impound.Name) ledgerView {
+	v := x.view
+	if x.all || len(x.hidden) == 0 {
+		return v
+	}
+	copied := false
+	for _, n := range names {
+		if len(v.decisions[n])+len(v.overrides[n]) == 0 || x.Name(n) {
+			continue
+		}
+		if !copied {
+			copied = true
+			v.decisions, v.overrides = cloneMap(v.decisions), cloneMap(v.overrides)
+		}
+		v.decisions[n] = x.decisions(n)
+		v.overrides[n] = slices.DeleteFunc(slices.Clone(v.overrides[n]), func(o impound.Override) bool {
+			return slices.ContainsFunc(o.Signatures, func(s impound.Signature) bool { return !x.outside(s.Person) })
+		})
+	}
+	return v
+}
+
+// decisions gives what was decided of n, as far as x may know of it.
+func (x Sight) decisions(n impound.Name) []Decision {
+	return slices.DeleteFunc(slices.Clone(x.view.decisions[n]), func(d Decision) bool { return !x.Caseless(d.Signature.Person, n) })
+}
+
+// Mentioned gives the names that an entry is of: its own, or, where it has
+// neither that nor a case, those in its text: a registry's message, say.
+func Mentioned(e impound.Entry) []impound.Name {
+	switch {
+	case !e.Name.IsZero():
+		return []impound.Name{e.Name}
+	case e.Case != "":
+		return nil
+	}
+	var out []impound.Name
+	for _, v := range e.Detail {
+		for word := range strings.FieldsFuncSeq(v, func(r rune) bool {
+			return r < 0x80 && r != '.' && r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+		}) {
+			if word = strings.Trim(word, ".-"); !strings.Contains(word, ".") {
+				continue
+			}
+			if n, err := impound.ParseName(word); err == nil {
+				out = append(out, n)
+			}
+		}
+	}
+	return out
 }
 
 // candidate gives c as it is seen: one that went into a case that can't be seen

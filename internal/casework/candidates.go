@@ -194,7 +194,7 @@ func (s *Service) Candidate(ctx context.Context, n impound.Name) (impound.Candid
 func getCandidate(tx store.Tx, x Sight, n impound.Name) (impound.Candidate, int64, error) {
 	c, rev, err := store.Get[impound.Candidate](tx, kindCandidate, n.String())
 	if impound.KindOf(err) == impound.KindNotFound {
-		return c, 0, impound.Errorf(impound.KindNotFound, "%s is no candidate", n.Defanged()).WithCure("impound watch candidates lists them; impound case add takes any name")
+		return c, 0, impound.Errorf(impound.KindNotFound, "%s is no candidate", n.Defanged()).WithCure("impound watch list shows them; impound case add takes any name")
 	}
 	return x.candidate(c), rev, err
 }

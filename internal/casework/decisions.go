@@ -210,10 +210,7 @@ func (s *Service) Decisions(ctx context.Context, n impound.Name) ([]Decision, er
 	if err != nil {
 		return nil, err
 	}
-	if !s.sightFor(view, ctx).Name(n) {
-		return nil, nil
-	}
-	return slices.Clone(view.decisions[n]), nil
+	return s.sightFor(view, ctx).decisions(n), nil
 }
 
 // DecisionsOf gives what was decided of each of names that somebody decided
@@ -226,8 +223,11 @@ func (s *Service) DecisionsOf(ctx context.Context, names []impound.Name) (map[im
 	x := s.sightFor(view, ctx)
 	out := map[impound.Name][]Decision{}
 	for _, n := range names {
-		if ds := view.decisions[n]; len(ds) > 0 && x.Name(n) {
-			out[n] = slices.Clone(ds)
+		if len(view.decisions[n]) == 0 {
+			continue
+		}
+		if ds := x.decisions(n); len(ds) > 0 {
+			out[n] = ds
 		}
 	}
 	return out, nil

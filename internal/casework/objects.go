@@ -288,10 +288,10 @@ func (s *Service) Consented(ctx context.Context, names []impound.Name) (map[impo
 	if err != nil {
 		return nil, err
 	}
-	x := s.sightFor(view, ctx)
+	view = s.sightFor(view, ctx).narrow(names)
 	out := map[impound.Name]string{}
 	for _, n := range names {
-		if d, ok := view.last(n, WhatConsent); ok && x.Name(n) {
+		if d, ok := view.last(n, WhatConsent); ok {
 			out[n] = fmt.Sprintf("%s on %s: %s", d.Signature.Person, d.At.Format(time.DateOnly), d.Why)
 		}
 	}

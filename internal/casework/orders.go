@@ -133,7 +133,7 @@ func (s *Service) check(ctx context.Context, view ledgerView, x Sight, filename 
 	} else if err != nil {
 		return rep, doc, err
 	}
-	if err := s.runGates(ctx, view, &rep, c, from, until, claims); err != nil {
+	if err := s.runGates(ctx, x.narrow(namesOf(o)), &rep, c, from, until, claims); err != nil {
 		return rep, doc, err
 	}
 	rep.Missing = missing(doc)
@@ -215,6 +215,15 @@ func (s *Service) runGates(ctx context.Context, view ledgerView, rep *OrderRepor
 		}
 	}
 	return nil
+}
+
+func namesOf(o *impound.Order) []impound.Name {
+	ons := o.Names()
+	out := make([]impound.Name, len(ons))
+	for i, on := range ons {
+		out[i] = on.Name
+	}
+	return out
 }
 
 // orderOf gives o with the one name alone, so that a gate finds it at once in an

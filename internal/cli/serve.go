@@ -145,6 +145,56 @@ func (e *env) binary() string {
 	return "impound"
 }
 
+// events prints what the spool holds behind the event with the number after, as
+// far as seen lets it through. Of a house with accounts, after is a number as seen
+// shows them, which need not grow.
+func (e *env) events(ctx context.Context, after uint64, veiled, follow bool, seen func(context.Context, []impound.Event) ([]impound.Event, error)) error {
+	r, err := spool.OpenReader(filepath.Join(e.stateDir(), "spool"))
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	pos, begun := after, true
+	if veiled {
+		pos, begun = 0, after == 0
+	}
+	for {
+		evs, err := r.Read(pos, 1000)
+		if err != nil {
+			return err
+		}
+		n := len(evs)
+		if n > 0 {
+			pos = evs[n-1].Seq
+		}
+		if evs, err = seen(ctx, evs); err != nil {
+			return err
+		}
+		for _, ev := range evs {
+			if !begun {
+				begun = ev.Seq == after
+				continue
+			}
+			if err := jsonLine(e.Out, ev); err != nil {
+				return err
+			}
+		}
+		switch {
+		case n > 0:
+			continue
+		case !begun:
+			return impound.Errorf(impound.KindNotFound, "no event here has the number %d", after).At("--after").WithCure("give the seq of an event that was shown, or leave --after out")
+		case !follow:
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
 func (e *env) sinkholeCmd() *cobra.Command {
 	status := verb("status", "which names are answered, under which order, until when", "  impound sinkhole status\n  impound sinkhole status --json", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
 		if cfg, err := app.LoadConfig(e.stateDir(), e.configPath()); err == nil && cfg.Role == app.RoleSensor {
@@ -175,34 +225,17 @@ func (e *env) sinkholeCmd() *cobra.Command {
 	var follow bool
 	var after uint64
 	events := verb("events", "what the sensor recorded, raw, as JSON lines", "  impound sinkhole events\n  impound sinkhole events --follow | jq .name", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
-		r, err := spool.OpenReader(filepath.Join(e.stateDir(), "spool"))
-		if err != nil {
-			return err
+		// A sensor apart from its hub has no cases, and so nothing to keep from anybody.
+		if _, err := os.Stat(filepath.Join(e.stateDir(), "impound.db")); err != nil {
+			return e.events(c.Context(), after, false, follow, func(_ context.Context, evs []impound.Event) ([]impound.Event, error) { return evs, nil })
 		}
-		defer r.Close()
-		for {
-			evs, err := r.Read(after, 1000)
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			guarded, err := s.Guarded(ctx)
 			if err != nil {
 				return err
 			}
-			for _, ev := range evs {
-				after = ev.Seq
-				if err := jsonLine(e.Out, ev); err != nil {
-					return err
-				}
-			}
-			if len(evs) > 0 {
-				continue
-			}
-			if !follow {
-				return nil
-			}
-			select {
-			case <-c.Context().Done():
-				return nil
-			case <-time.After(200 * time.Millisecond):
-			}
-		}
+			return e.events(ctx, after, guarded, follow, s.Events)
+		})
 	})
 	events.Flags().BoolVarP(&follow, "follow", "f", false, "go on until Ctrl-C")
 	events.Flags().Uint64Var(&after, "after", 0, "only those behind this number")

@@ -30,7 +30,7 @@ type PlanInfo struct {
 // NoPlan is the answer for a plan that isn't there, for whoever must give it of
 // one that somebody may not know of.
 func NoPlan(planID string) error {
-	return impound.Errorf(impound.KindNotFound, "there is no plan %s", planID).WithCure("list them with: impound seize status ORDER")
+	return impound.Errorf(impound.KindNotFound, "there is no plan %s", planID).WithCure("list them with: impound seize list")
 }
 
 func (e *Engine) load(ctx context.Context, planID string) (record, error) {
