@@ -208,6 +208,18 @@ func (m *Mandate) Acts(n Name) (Acts, bool) {
 	return a.clone(), ok
 }
 
+// Payer gives who pays when registrations are about to end: as the order says, or
+// one that it supplements; "" when none of them does. It says nothing of
+// [ActRenew]: what is ordered is paid by whoever does it.
+func (m *Mandate) Payer() string {
+	for ; m != nil && m.order != nil; m = m.parent {
+		if c := m.order.Custody; c != nil && c.RenewalBy != "" {
+			return c.RenewalBy
+		}
+	}
+	return ""
+}
+
 // Permit gives the permission to do act to n, or an [Error] of KindRefused that
 // says which of name, act and date is not covered.
 func (m *Mandate) Permit(act Act, n Name, now time.Time) (Permit, error) {

@@ -1,6 +1,7 @@
 package impound
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"net/mail"
@@ -23,6 +24,7 @@ const (
 	ActHold        Act = "hold"        // take the name out of its zone; excludes nameservers and sinkhole
 	ActRemoveDS    Act = "remove-ds"   // remove every DS record at the parent
 	ActRegistrant  Act = "registrant"  // change the registrant
+	ActRenew       Act = "renew"       // pay for the registration to go on, when it is about to end
 	ActSinkhole    Act = "sinkhole"    // answer for the name and below
 
 	// How an order lets go of a name: no name's own acts, but the order's
@@ -193,7 +195,10 @@ type Acts struct {
 	Hold        bool     `json:"hold,omitempty" yaml:"hold,omitempty"`
 	RemoveDS    bool     `json:"remove_ds,omitempty" yaml:"remove_ds,omitempty"`
 	Registrant  string   `json:"registrant,omitempty" yaml:"registrant,omitempty"`
-	Sinkhole    bool     `json:"sinkhole,omitempty" yaml:"sinkhole,omitempty"`
+	// Renew has the registration renewed, a year at a time, when it is about to
+	// end before the order does: at our own account, and so at our cost.
+	Renew    bool `json:"renew,omitempty" yaml:"renew,omitempty"`
+	Sinkhole bool `json:"sinkhole,omitempty" yaml:"sinkhole,omitempty"`
 }
 
 // Allows says whether a holds the act.
@@ -209,6 +214,8 @@ func (a Acts) Allows(act Act) bool {
 		return a.RemoveDS
 	case ActRegistrant:
 		return a.Registrant != ""
+	case ActRenew:
+		return a.Renew
 	case ActSinkhole:
 		return a.Sinkhole
 	}
@@ -218,7 +225,7 @@ func (a Acts) Allows(act Act) bool {
 // List gives the acts that a holds, in execution order.
 func (a Acts) List() []Act {
 	var out []Act
-	for _, act := range []Act{ActNameservers, ActHold, ActRemoveDS, ActRegistrant, ActLock, ActSinkhole} {
+	for _, act := range []Act{ActNameservers, ActHold, ActRemoveDS, ActRegistrant, ActRenew, ActLock, ActSinkhole} {
 		if a.Allows(act) {
 			out = append(out, act)
 		}
@@ -389,8 +396,8 @@ func (o *Order) Validate() Problems {
 		if c.TransferID < 0 || c.TransferID > 0 && c.TransferTo == "" {
 			bad("custody.transfer_to", "name the registrar, with its IANA id", "a transfer to nobody")
 		}
-		if c.NoRelease && c.RenewalBy == "" {
-			bad("custody.renewal_by", "say who pays for renewals", "names are never to come free, and nobody renews them")
+		if c.NoRelease && c.RenewalBy == "" && !o.renewsAll() {
+			bad("custody.renewal_by", "say who pays for renewals, or order renew: true", "names are never to come free, and nobody renews them")
 		}
 	}
 	if r := o.Release; r != nil {
@@ -527,6 +534,16 @@ func (on OrderName) validate(at string, o *Order, bad func(where, cure, format s
 // roid is RFC 5730's roidType: up to 80 characters, a hyphen, the repository.
 var roid = regexp.MustCompile(`^[\p{L}\p{N}_]{1,80}-[\p{L}\p{N}_]{1,8}$`)
 
+// renewsAll says whether every name of the order is to be renewed.
+func (o *Order) renewsAll() bool {
+	for _, on := range o.Names() {
+		if a := cmp.Or(on.Acts, &o.Acts); !a.Renew {
+			return false
+		}
+	}
+	return true
+}
+
 func isHash(s string) bool {
 	h, ok := strings.CutPrefix(s, "sha256:")
 	b, err := hex.DecodeString(h)
@@ -554,6 +571,8 @@ func (o *Order) validateActs(at string, a Acts, bad func(where, cure, format str
 		switch {
 		case !known:
 			bad(fmt.Sprintf("%s.lock[%d]", at, k), "use client/server + Delete/Transfer/Update/Renew + Prohibited", "%q is no status that locks a name", s)
+		case a.Renew && strings.HasSuffix(s, "RenewProhibited"):
+			bad(fmt.Sprintf("%s.lock[%d]", at, k), "choose one of the two", "the order contradicts itself: it has the name renewed, and locks it against renewal (%s)", s)
 		case only && o.Recipient.Role == "registrar":
 			bad(fmt.Sprintf("%s.lock[%d]", at, k), "use the client status, or serve the order on the registry", "%s can be set by a registry only, and the order is served on a registrar", s)
 		}

@@ -168,7 +168,7 @@ func Open(ctx context.Context, opt Options) (s *System, err error) {
 			return s, err
 		}
 	}
-	if s.Casework, err = casework.New(casework.Config{Store: s.Store, Evidence: s.Evidence, Now: s.now, Gates: s.lists, Facts: s.gateFacts, Registry: s.registryOf, Passive: s.knownFacts, Capacity: s.fleet, Taken: s.taken, Neighbours: neighbours, Log: s.log, Tool: "impound " + opt.Version, SeesArtefact: s.seesArtefact}); err != nil {
+	if s.Casework, err = casework.New(casework.Config{Store: s.Store, Evidence: s.Evidence, Now: s.now, Gates: s.lists, Facts: s.gateFacts, Registry: s.registryOf, Passive: s.knownFacts, Capacity: s.fleet, Taken: s.taken, Neighbours: neighbours, Log: s.log, Tool: "impound " + opt.Version, SeesArtefact: s.seesArtefact, RenewalBy: s.cfg.RenewalBy}); err != nil {
 		return s, err
 	}
 	if s.regs, err = s.registryMap(); err != nil {
@@ -386,8 +386,8 @@ func (s *System) openSeizure(ctx context.Context) error {
 			}
 			return "", impound.Errorf(impound.KindNotFound, "no registry of the configuration runs .%s", suffix).WithCure("add it under registries: in " + ConfigFile)
 		},
-		Unlisted: unlisted,
-		Now:      s.now, Log: s.log, Progress: s.opt.Progress, Pending: s.opt.Patience, Settle: settleTime,
+		Unlisted: unlisted, RenewalBy: s.cfg.RenewalBy,
+		Now: s.now, Log: s.log, Progress: s.opt.Progress, Pending: s.opt.Patience, Settle: settleTime,
 		HostAddrs: map[impound.Name][]netip.Addr{},
 	}
 	if s.opt.Patience > 0 {

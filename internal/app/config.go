@@ -52,6 +52,10 @@ type Config struct {
 	// that the orders name them with: "registrant: DCU" in an order is the contact
 	// DCU here. One that isn't here is left to people.
 	Registrants map[string]seizure.Contact `yaml:"registrants,omitempty" json:"registrants,omitempty"`
+	// RenewalBy is who pays when the registration of a name is about to end before
+	// its order does, where the order names nobody: "this unit, account 4711 at
+	// NIC XY". Without it such an order is refused, since the name would come free.
+	RenewalBy string `yaml:"renewal_by,omitempty" json:"renewal_by,omitempty"`
 	// Zones are those in our own custody, in which orders are carried out by
 	// changing delegations.
 	Zones []ZoneConfig `yaml:"zones,omitempty" json:"zones,omitempty"`

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -255,8 +256,9 @@ func (s *System) judge(ctx context.Context, m *impound.Mandate, x seizure.NameSt
 	if len(x.Lost) > 0 {
 		out = append(out, Alarm{Name: x.Name, Kind: AlarmStatus, Text: x.Name.Defanged() + " has lost " + strings.Join(x.Lost, ", ") + ", which order " + m.ID() + " has set", Cure: "see who took it off, then plan again", Cmd: mend})
 	}
-	expires := x.Expires
+	expires, held := x.Expires, seizure.RegistryView{}
 	if v, err := s.Seizure.Look(ctx, x.Name); err == nil {
+		held = v
 		if expires.IsZero() {
 			expires = v.Expires
 		}
@@ -275,7 +277,15 @@ func (s *System) judge(ctx context.Context, m *impound.Mandate, x seizure.NameSt
 		if !expires.After(now) {
 			word = "ended"
 		}
-		out = append(out, Alarm{Name: x.Name, Kind: AlarmExpiry, Text: fmt.Sprintf("the registration of %s %s on %s", x.Name.Defanged(), word, expires.UTC().Format(time.DateOnly)), Cure: "have the registrar renew it: else it comes free, and anybody may take it and its visitors", Cmd: "impound registry show " + x.Name.TLD()})
+		a := Alarm{Name: x.Name, Kind: AlarmExpiry, Text: fmt.Sprintf("the registration of %s %s on %s", x.Name.Defanged(), word, expires.UTC().Format(time.DateOnly)), Cure: "have the registrar renew it: else it comes free, and anybody may take it and its visitors", Cmd: "impound registry show " + x.Name.TLD()}
+		payer := cmp.Or(m.Payer(), s.cfg.RenewalBy)
+		switch _, until := m.Window(); {
+		case held.Exists && s.Seizure.Renewable(m, held, k.Provider) && expires.Before(until):
+			a.Cure, a.Cmd = "renew it: the order says so, and the plan holds it; else it comes free, and anybody may take it and its visitors", mend
+		case payer != "":
+			a.Cure = "have " + payer + " renew it, who is to pay: else it comes free, and anybody may take it and its visitors"
+		}
+		out = append(out, a)
 	}
 	return out
 }

@@ -242,6 +242,8 @@ func actWords(a impound.Acts) []string {
 			out = append(out, "remove DS")
 		case impound.ActRegistrant:
 			out = append(out, "registrant to "+a.Registrant)
+		case impound.ActRenew:
+			out = append(out, "renew when it is about to end")
 		default:
 			out = append(out, string(act))
 		}

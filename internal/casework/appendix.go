@@ -227,7 +227,7 @@ var appendixHead = []string{
 	"issued", "from", "until", "sealed_until", "execute_at", "at_end", "capture", "retention_days", "signers",
 	"drawn_roid", "drawn_registrar", "drawn_registrar_iana", "drawn_created", "drawn_expires", "affiant", "harm", "confidence", "provider_asked", "monitor_decision",
 	"confirm_by", "instrument", "gag", "cost", "transfer_to", "transfer_iana", "renewal_by", "no_release", "escrow", "contest", "contest_days", "notice_to_others", "bond", "deadlines",
-	"shown_reason", "subdomains", "mx", "ttl", "glue", "ds", "sequence", "block_create", "variants",
+	"shown_reason", "subdomains", "mx", "ttl", "glue", "ds", "sequence", "block_create", "variants", "act_renew",
 }
 
 // CSV writes the appendix as one table, a name a row, with the order's own facts
@@ -289,7 +289,7 @@ func (a Appendix) CSV(w io.Writer) error {
 			dr := n.Drawn
 			row = append(row, dr.ROID, dr.Registrar, count(dr.RegistrarID), stamp(dr.Created), stamp(dr.Expires), dr.Affiant, dr.Harm, dr.Confidence, stamp(dr.Asked), dr.Decision)
 			row = append(row, more...)
-			row = append(row, joined(dr.Variants))
+			row = append(row, joined(dr.Variants), strconv.FormatBool(n.Acts.Renew))
 			for i := range row {
 				row[i] = cell(row[i])
 			}
@@ -417,6 +417,9 @@ func actsInWords(a impound.Acts) []string {
 	}
 	if a.Registrant != "" {
 		out = append(out, "registrant "+a.Registrant)
+	}
+	if a.Renew {
+		out = append(out, "renew the registration when it is about to end")
 	}
 	if len(a.Lock) > 0 {
 		out = append(out, "set "+strings.Join(a.Lock, ", "))

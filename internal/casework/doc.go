@@ -109,8 +109,10 @@ type Config struct {
 	// Neighbours tells from the evidence that a case holds on a name who else its
 	// servers' certificates name; nil, or nil from it: the evidence says nothing.
 	Neighbours func(n impound.Name, evidence []impound.Artefact, read func(hash string) ([]byte, error)) *gate.CertTenants
-	Log        *slog.Logger // nil: discarded
-	Tool       string       // named in artefacts; "" is "impound"
+	// RenewalBy is who pays renewals of names whose order names nobody; "" is nobody.
+	RenewalBy string
+	Log       *slog.Logger // nil: discarded
+	Tool      string       // named in artefacts; "" is "impound"
 	// SeesArtefact says KindNotFound, in the log's own words, of an artefact that
 	// x may not see; nil: every artefact that is there may be attached.
 	SeesArtefact func(ctx context.Context, x Sight, hash string) error

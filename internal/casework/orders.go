@@ -2,6 +2,7 @@ package casework
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -127,6 +128,9 @@ func (s *Service) check(ctx context.Context, view ledgerView, x Sight, filename 
 			}
 		}
 	}
+	if !rep.Filed { // what is filed counts as it is; the plan says it again
+		rep.Problems = append(rep.Problems, s.unpaid(view, x, doc, until)...)
+	}
 	c, claims, err := s.caseFor(ctx, x, o)
 	if impound.KindOf(err) == impound.KindNotFound {
 		rep.Problems = append(rep.Problems, located(err, doc.Where("case")))
@@ -138,6 +142,41 @@ func (s *Service) check(ctx context.Context, view ledgerView, x Sight, filename 
 	}
 	rep.Missing = missing(doc)
 	return rep, doc, nil
+}
+
+// unpaid refuses names whose registrations, as the order itself says, end before
+// the order does, and of which nobody is said to pay the renewal: they would come
+// free while the order runs.
+func (s *Service) unpaid(view ledgerView, x Sight, doc *orderdoc.Document, until time.Time) impound.Problems {
+	o := doc.Order
+	if s.cfg.RenewalBy != "" || o.Custody != nil && o.Custody.RenewalBy != "" {
+		return nil
+	}
+	if o.Parent != nil {
+		if parent, err := s.seen(view, x, o.Parent.ID); err == nil && parent.Payer() != "" {
+			return nil
+		}
+	}
+	var first *impound.Error
+	n := 0
+	for i, a := range o.Appendices {
+		for j, on := range a.Names {
+			if on.Expires.IsZero() || !on.Expires.Before(until) || cmp.Or(on.Acts, &o.Acts).Renew {
+				continue
+			}
+			if n++; first == nil {
+				first = impound.Errorf(impound.KindInvalid, "the registration of %s ends on %s, before the order does, and the order names nobody who pays the renewal: it would come free", on.Name.Defanged(), on.Expires.UTC().Format(time.DateOnly)).
+					At(doc.Where(fmt.Sprintf("appendices[%d].names[%d].expires", i, j))).WithCure("say who pays (custody: renewal_by), order it (acts: renew: true), or set renewal_by: in the configuration")
+			}
+		}
+	}
+	switch {
+	case n == 0:
+		return nil
+	case n > 1: // said once: there may be thousands
+		first.Msg += fmt.Sprintf("; so would %d more", n-1)
+	}
+	return impound.Problems{first}
 }
 
 // located puts a place on err.

@@ -576,6 +576,9 @@ func paperActs(a impound.Acts) [][]document.Run {
 	if a.Registrant != "" {
 		say("Set the registrant to "+a.Registrant, "")
 	}
+	if a.Renew {
+		say("Renew the registration, a year at a time, when it is about to end.", "")
+	}
 	if len(a.Lock) > 0 {
 		say("Then set the statuses", strings.Join(a.Lock, ", "))
 	}

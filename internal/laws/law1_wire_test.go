@@ -158,7 +158,7 @@ func TestLaw1Doors(t *testing.T) {
 	}
 	var zero *impound.Mandate
 	for _, m := range []*impound.Mandate{zero, {}} {
-		for _, act := range []impound.Act{impound.ActLock, impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActRegistrant, impound.ActSinkhole, impound.ActRelease, impound.ActDelete} {
+		for _, act := range []impound.Act{impound.ActLock, impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActRegistrant, impound.ActRenew, impound.ActSinkhole, impound.ActRelease, impound.ActDelete} {
 			if _, err := m.Permit(act, live, time.Now()); impound.KindOf(err) != impound.KindRefused {
 				t.Errorf("a mandate of nothing permits %s: %v", act, err)
 			}

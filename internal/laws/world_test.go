@@ -107,7 +107,7 @@ func newWorld(t testing.TB, change ...func(*testregistry.Config)) *world {
 	}
 	a, f := w.reg.Addrs(), w.reg.Files()
 	w.cfg = app.Config{
-		Web: "127.0.0.1:0",
+		Web: "127.0.0.1:0", RenewalBy: "the unit",
 		Sinkhole: app.SinkholeConfig{
 			Sensor: "laws-1", Listen: []string{"dns://127.0.0.1:0", "http://127.0.0.1:0", "https://127.0.0.1:0", "smtp://127.0.0.1:0", "tcp://127.0.0.1:0", "udp://127.0.0.1:0", "dns+tls://127.0.0.1:0"},
 			Answer: []netip.Addr{netip.MustParseAddr("127.53.0.53")}, NS: sinkNS, Hostmaster: impound.MustName("hostmaster.unit.example"), Contact: "The unit, +1 555 0100",
@@ -222,6 +222,8 @@ type terms struct {
 	rights      *impound.Rights
 	release     *impound.ReleaseTerms
 	registrant  string
+	renew       bool
+	expires     time.Time // of every name, as the order was drawn up
 }
 
 // draft writes an order document that nobody has signed yet.
@@ -233,7 +235,7 @@ func (w *world) draft(t testing.TB, s *app.System, o terms) string {
 	}
 	app := impound.Appendix{ID: "A", Count: len(o.names)}
 	for _, n := range o.names {
-		app.Names = append(app.Names, impound.OrderName{Name: n, Exhibit: "1"})
+		app.Names = append(app.Names, impound.OrderName{Name: n, Exhibit: "1", Expires: o.expires})
 	}
 	doc, err := s.Casework.DraftOrder(t.Context(), caseID, impound.Order{
 		ID: o.id, Kind: impound.KindWarrant,
@@ -242,7 +244,7 @@ func (w *world) draft(t testing.TB, s *app.System, o terms) string {
 		Parties:   impound.Parties{Requesting: "The unit", Technical: "desk@unit.example"},
 		Recipient: impound.Recipient{Name: "Practice Registry", Role: "registry"},
 		Acts: impound.Acts{
-			Nameservers: sinkNS, RemoveDS: true, Sinkhole: true, Registrant: o.registrant,
+			Nameservers: sinkNS, RemoveDS: true, Sinkhole: true, Registrant: o.registrant, Renew: o.renew,
 			Lock: []string{"serverDeleteProhibited", "serverTransferProhibited", "serverUpdateProhibited"},
 		},
 		Deadlines: o.deadlines, Rights: o.rights, Release: o.release,

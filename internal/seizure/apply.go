@@ -290,7 +290,7 @@ func (e *Engine) applyName(ctx context.Context, j job, np NamePlan, hostErr map[
 	if why != "" {
 		// What was done needs no leave any more, as long as it stands.
 		if e.didAll(&j, np) {
-			if v, err := j.conn.Info(ctx, np.Name); err == nil && np.reached(acts, v.State()) {
+			if v, err := j.conn.Info(ctx, np.Name); err == nil && np.reached(acts, v.State()) && np.renewed(v) {
 				r.Outcome, r.Msg = Done, "done earlier; now "+why
 				return r
 			}
@@ -337,7 +337,10 @@ func (e *Engine) applyName(ctx context.Context, j job, np NamePlan, hostErr map[
 			*mark = v.Updated.UTC().Format(time.RFC3339Nano)
 			switch {
 			case v.Pending():
-				return sightPending, "the registry says pendingUpdate", nil
+				return sightPending, "the registry says that a change is pending", nil
+			case s.Change.Renew != nil:
+				saw, words := lookRenewed(v, before, s.Change.Renew)
+				return saw, words, nil
 			case st.Equal(after), (st.ID == before.ID || !st.Exists) && np.reached(acts, st):
 				return sightDone, "it is as the step leaves it", nil
 			case st.Equal(before):

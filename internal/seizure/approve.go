@@ -220,6 +220,9 @@ func (e *Engine) prove(ctx context.Context, r record, at time.Time) (*impound.Ma
 				return nil, "", foreign(np.Name)
 			}
 		}
+		if r := np.Renew; r != nil && (!acts.Renew || p.undoes() || np.Singly || r.Years != 1) {
+			return nil, "", foreign(np.Name)
+		}
 		want, _, _ := np.plan(acts)
 		if !same(want, np.Steps) {
 			return nil, "", foreign(np.Name)

@@ -277,7 +277,7 @@ func (e *Engine) lookAsked(ctx context.Context, j *job, np NamePlan, gated bool)
 		return r, false
 	case err != nil:
 		return fail(Failed, fmt.Errorf("couldn't look at it: %w", err))
-	case np.reached(acts, s):
+	case np.reached(acts, s) && np.renewed(v):
 		words := "found done: it is as " + j.p.wanted()
 		if asked.ID != "" {
 			words = "asked, then seen: it is as " + j.p.wanted()
@@ -301,6 +301,8 @@ func (e *Engine) lookAsked(ctx context.Context, j *job, np NamePlan, gated bool)
 		return r, false
 	case v.Pending():
 		return fail(Stale, impound.Errorf(impound.KindConflict, "somebody else's change of it is pending at the registry").WithCure("wait for it, then plan again"))
+	case np.Renew != nil && v.endsOn() != np.Renew.Ends:
+		return fail(Stale, impound.Errorf(impound.KindConflict, "it is no longer as the plan says: its registration ends %s, and did %s", v.endsOn(), np.Renew.Ends).WithCure(j.p.again()))
 	case !s.Equal(np.Former):
 		return fail(Stale, impound.Errorf(impound.KindConflict, "it is no longer as the plan says: %s", s.diff(np.Former)).WithCure(j.p.again()))
 	}

@@ -87,7 +87,7 @@ func AskCapabilities(kind, role string, ready bool) Capabilities {
 	if role == "host" {
 		return c
 	}
-	c.Acts = []impound.Act{impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActLock, impound.ActDelete}
+	c.Acts = []impound.Act{impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActRenew, impound.ActLock, impound.ActDelete}
 	c.Holds = []string{"clientHold"}
 	if role == "registry" {
 		c.Holds = append(c.Holds, "serverHold")
@@ -116,6 +116,11 @@ func (c Capabilities) Asked(ch Change) error {
 		return impound.Errorf(impound.KindRefused, "%s is not asked of a host: %s", ch.Name.Defanged(), hostActs).WithCure("have its registry or registrar do what the order says")
 	case len(not) > 0 || !ch.CreateHost.IsZero() || ch.CreateContact != nil:
 		return impound.Errorf(impound.KindRefused, "a %s is not asked for this by %s: %s", c.Role, c.Kind, strings.Join(ch.Lines(), "; "))
+	}
+	if r := ch.Renew; r != nil {
+		if err := r.check(ch.Name); err != nil {
+			return err
+		}
 	}
 	for _, s := range ch.AddStatus {
 		if !slices.Contains(c.Locks, s) && !slices.Contains(c.Holds, s) {

@@ -2,6 +2,7 @@ package seizure
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -131,19 +132,26 @@ type State struct {
 }
 
 // State cuts v down. Statuses that a registry sets by itself as a consequence
-// (ok, linked, inactive) and pendingUpdate, which passes, are left out.
+// (ok, linked, inactive) and those that pass by themselves (pendingUpdate,
+// pendingRenew, the grace periods of RFC 3915 after something was paid) are left
+// out.
 func (v RegistryView) State() State {
 	s := State{Exists: v.Exists, ID: v.ID, NS: sortNames(v.NS), DS: sorted(v.DS), Sponsor: v.Sponsor, Registrant: v.Registrant}
 	for _, x := range sorted(v.Status) {
-		if x != "ok" && x != "linked" && x != "inactive" && x != "pendingUpdate" {
+		if !slices.Contains(passing, x) {
 			s.Status = append(s.Status, x)
 		}
 	}
 	return s
 }
 
+// passing are statuses that nobody sets, or that end by themselves.
+var passing = []string{"ok", "linked", "inactive", "pendingUpdate", "pendingRenew", "addPeriod", "autoRenewPeriod", "renewPeriod", "transferPeriod"}
+
 // Pending says that the registry has not finished an earlier change.
-func (v RegistryView) Pending() bool { return slices.Contains(v.Status, "pendingUpdate") }
+func (v RegistryView) Pending() bool {
+	return slices.Contains(v.Status, "pendingUpdate") || slices.Contains(v.Status, "pendingRenew")
+}
 
 // Equal compares two states.
 func (s State) Equal(o State) bool {
@@ -215,6 +223,7 @@ type Change struct {
 	CreateContact *Contact `json:"create_contact,omitempty"` // for Name to be given to
 	Registrant    string   `json:"registrant,omitempty"`     // id of the contact that the name goes to
 	Delete        bool     `json:"delete,omitempty"`         // the registration; alone
+	Renew         *Renewal `json:"renew,omitempty"`          // the registration; alone, but for those who are asked
 	// Release says that the order lets the name go: what the change does, the
 	// return clause allows, and not the acts of the order.
 	Release bool `json:"release,omitempty"`
@@ -238,6 +247,9 @@ func (c Change) Acts() []impound.Act {
 		if c.RemAllDS { // nothing that is let go needs it
 			acts = append(acts, impound.ActRemoveDS)
 		}
+		if c.Renew != nil {
+			acts = append(acts, impound.ActRenew)
+		}
 		return acts
 	}
 	if len(c.AddNS)+len(c.RemNS) > 0 {
@@ -259,6 +271,9 @@ func (c Change) Acts() []impound.Act {
 	}
 	if c.Registrant != "" {
 		acts = append(acts, impound.ActRegistrant)
+	}
+	if c.Renew != nil {
+		acts = append(acts, impound.ActRenew)
 	}
 	if lock {
 		acts = append(acts, impound.ActLock)
@@ -307,6 +322,9 @@ func (c Change) Lines() []string {
 	}
 	if c.Delete {
 		return []string{"- the registration"}
+	}
+	if r := c.Renew; r != nil {
+		out = append(out, fmt.Sprintf("~ renewed for %d year from %s, when it ends", r.Years, r.Ends))
 	}
 	for _, n := range c.AddNS {
 		out = append(out, "+ ns "+n.Defanged())

@@ -44,6 +44,9 @@ func TestContradictionsInTheOrder(t *testing.T) {
 		"never to come free, and nobody pays": {func(o *impound.Order) {
 			o.Custody = &impound.Custody{NoRelease: true}
 		}, "nobody renews them", actor, "registry", ""},
+		"renewed and locked against it": {func(o *impound.Order) {
+			o.Acts.Renew, o.Acts.Lock = true, []string{"serverRenewProhibited"}
+		}, "locks it against renewal", actor, "registry", ""},
 		"sinkhole without name servers": {func(o *impound.Order) { o.Acts.Nameservers = nil }, "nobody would ever reach it", actor, "registry", ""},
 	} {
 		o := testOrder([]impound.Name{evil}, t0)
@@ -93,10 +96,14 @@ func TestContradictionsWithTheRegistry(t *testing.T) {
 	}
 	s.Names = []impound.Name{home}
 	keys, priv := people()
+	pays, renews, arranged := "", false, ""
 	plan := func(names []impound.Name, lock []string, vs ...impound.GateVerdict) *seizure.Plan {
 		t.Helper()
 		o := testOrder(names, s.From)
-		o.Acts.Lock = lock
+		o.Acts.Lock, o.Acts.Renew = lock, renews
+		if pays != "" {
+			o.Custody = &impound.Custody{RenewalBy: pays}
+		}
 		for _, id := range []string{"anna", "bert"} {
 			o.Signatures = append(o.Signatures, impound.Sign(priv[id], impound.SignOrder, o.Hash(), id, s.From))
 		}
@@ -124,7 +131,7 @@ func TestContradictionsWithTheRegistry(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, err := seizure.New(seizure.Config{Store: st, Evidence: log, Keys: keys, Observe: obs, Connectors: map[string]seizure.Connector{"practice": conn},
+		e, err := seizure.New(seizure.Config{RenewalBy: arranged, Store: st, Evidence: log, Keys: keys, Observe: obs, Connectors: map[string]seizure.Connector{"practice": conn},
 			Mandate: func(context.Context, string) (*impound.Mandate, error) { return m, nil },
 			Gates: func(context.Context, *impound.Mandate, impound.Name) ([]impound.GateVerdict, error) {
 				return append([]impound.GateVerdict{{Gate: "G1", Outcome: impound.GatePass}}, vs...), nil
@@ -149,10 +156,26 @@ func TestContradictionsWithTheRegistry(t *testing.T) {
 	if p.Names[0].Blocked != "" || !strings.Contains(strings.Join(p.Names[0].Warnings, "\n"), "names outside this plan use") {
 		t.Errorf("overridden:\n%s", p)
 	}
+	// A registration that ends before the order, and nobody is said to pay.
+	said := func(what, blocked, warned string) {
+		t.Helper()
+		p := plan([]impound.Name{soon}, lock)
+		if np := p.Names[0]; (np.Blocked == "") != (blocked == "") || !strings.Contains(np.Blocked, blocked) || (len(np.Steps) > 0) != (blocked == "") || !strings.Contains(strings.Join(np.Warnings, "\n"), warned) {
+			t.Errorf("%s:\n%s", what, p)
+		}
+	}
+	said("nobody pays", "nobody is named who pays the renewal: say it in the order (custody: renewal_by)", "")
+	arranged = "the unit"
+	said("the configuration says who", "", "is paid by the unit")
+	pays = "the plaintiff"
+	said("the order says who, and wins", "", "is paid by the plaintiff")
+	pays, arranged, renews = "", "", true
+	said("the order has it renewed", "", "it is renewed under the order")
+	if p := plan([]impound.Name{soon}, lock); len(p.Names[0].Steps) != 2 || p.Names[0].Steps[0].Change.Renew == nil || !slices.Equal(p.Names[0].Steps[0].Acts, []impound.Act{impound.ActRenew}) {
+		t.Errorf("renewed first, and by a step of its own:\n%s", p)
+	}
+	renews, pays = false, "the plaintiff"
 	if p := plan([]impound.Name{soon}, []string{"serverRenewProhibited"}); !strings.Contains(p.Names[0].Blocked, "nobody could pay to keep it") {
 		t.Errorf("a lock against the renewal that keeps it:\n%s", p)
-	}
-	if p := plan([]impound.Name{soon}, lock); p.Names[0].Blocked != "" || !strings.Contains(strings.Join(p.Names[0].Warnings, "\n"), "somebody must pay the renewal") {
-		t.Errorf("a registration that ends before the order:\n%s", p)
 	}
 }

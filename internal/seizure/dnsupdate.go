@@ -408,6 +408,8 @@ func zoneChange(zone impound.Name, c Change) error {
 	switch {
 	case c.Delete:
 		return refuse("a zone has no registrations: %s can't be deleted", c.Name.Defanged())
+	case c.Renew != nil:
+		return refuse("a zone has no registrations: %s can't be renewed", c.Name.Defanged())
 	case c.Registrant != "" || c.CreateContact != nil:
 		return refuse("a zone has no registrants: %s can be given to nobody", c.Name.Defanged())
 	case len(c.AddStatus)+len(c.RemStatus) > 0:

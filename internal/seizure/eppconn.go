@@ -54,7 +54,7 @@ func (e *EPP) Provider() string { return e.provider }
 
 // Capabilities says what the account can do.
 func (e *EPP) Capabilities() Capabilities {
-	c := Capabilities{Kind: "epp", Role: e.role, Acts: []impound.Act{impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActRegistrant, impound.ActLock, impound.ActDelete},
+	c := Capabilities{Kind: "epp", Role: e.role, Acts: []impound.Act{impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActRegistrant, impound.ActRenew, impound.ActLock, impound.ActDelete},
 		Holds: []string{"clientHold"}, Hosts: true, Looks: true, Whole: true, Guards: true, Poll: true, Ready: true}
 	if e.role == "registry" {
 		c.Holds = append(c.Holds, "serverHold")
@@ -185,6 +185,11 @@ func (e *EPP) Do(ctx context.Context, permits []impound.Permit, ch Change) (Answ
 		switch x := ch.CreateContact; {
 		case ch.Delete:
 			r, err = c.DeleteDomain(ctx, permit(impound.ActDelete), ch.Name, ch.ClTRID)
+			return err
+		case ch.Renew != nil && len(ch.Acts()) > 1:
+			return impound.Errorf(impound.KindInvalid, "%s: EPP renews by a command of its own, and nothing else goes with it", ch.Name.Defanged())
+		case ch.Renew != nil:
+			r, err = c.RenewDomain(ctx, permit(impound.ActRenew), epp.DomainRenew{Name: ch.Name, Ends: ch.Renew.Ends, Years: ch.Renew.Years, ClTRID: ch.ClTRID})
 			return err
 		case x != nil:
 			r, err = c.CreateContact(ctx, permit(impound.ActRegistrant), epp.ContactCreate{ID: x.ID(), Name: x.Name, Org: x.Org, Street: x.Street, City: x.City, State: x.State, Postal: x.Postal,

@@ -257,7 +257,8 @@ func newModel(t *testing.T, r *rapid.T) *model {
 	w.prov = m.regs[0]
 	for i, x := range w.names {
 		p := m.regs[i%len(m.regs)]
-		p.names[x] = &seizure.RegistryView{Name: x, Exists: true, ID: fmt.Sprint("D", i), NS: ns("ns1.actor.test"), DS: rapid.SampledFrom([][]string{nil, {"1 13 2 AA"}}).Draw(r, "ds"), Status: rapid.SampledFrom([][]string{{"ok"}, {"clientUpdateProhibited"}, {"serverUpdateProhibited"}}).Draw(r, "status")}
+		p.names[x] = &seizure.RegistryView{Name: x, Exists: true, ID: fmt.Sprint("D", i), NS: ns("ns1.actor.test"), DS: rapid.SampledFrom([][]string{nil, {"1 13 2 AA"}}).Draw(r, "ds"), Status: rapid.SampledFrom([][]string{{"ok"}, {"clientUpdateProhibited"}, {"serverUpdateProhibited"}}).Draw(r, "status"),
+			Expires: t0.AddDate(0, 0, rapid.SampledFrom([]int{20, 700}).Draw(r, "days until it ends"))}
 	}
 	m.first = map[impound.Name]seizure.RegistryView{}
 	for _, x := range w.names {
@@ -268,6 +269,9 @@ func newModel(t *testing.T, r *rapid.T) *model {
 	m.o = w.order()
 	if rapid.Bool().Draw(r, "hold instead") {
 		m.o.Acts = impound.Acts{Hold: true, Lock: []string{"serverTransferProhibited"}}
+	}
+	if m.o.Acts.Renew = rapid.Bool().Draw(r, "renew"); !m.o.Acts.Renew {
+		m.o.Custody = &impound.Custody{RenewalBy: "somebody else"}
 	}
 	w.authorize(m.o)
 	return m
@@ -320,6 +324,15 @@ func (m *model) before(p *provider) func(c seizure.Change) error {
 			return m.broke("a status is lifted, and the order allows no act on locks")
 		}
 		count("acts asked of a registry")
+		if x := c.Renew; x != nil {
+			count("renewals asked of a registry")
+			if !m.o.Acts.Renew {
+				return m.broke("%s is renewed, and the order does not say so", c.Name)
+			}
+			if v := p.names[c.Name]; v.Expires.Format(time.DateOnly) != x.Ends {
+				return impound.Errorf(impound.KindConflict, "2306: it ends on another day")
+			}
+		}
 		// A registry does not add what is there: somebody else did in between.
 		if v := p.names[c.Name]; c.CreateHost.IsZero() && (len(without(c.AddNS, v.NS)) < len(c.AddNS) || len(without(c.AddStatus, v.Status)) < len(c.AddStatus)) {
 			return impound.Errorf(impound.KindConflict, "2306: it is there already")
@@ -467,7 +480,7 @@ func (m *model) together(id string, wait time.Duration) {
 
 func (m *model) touch(r *rapid.T) func() {
 	x := rapid.SampledFrom(m.names).Draw(r, "name")
-	what := rapid.IntRange(0, 5).Draw(r, "what")
+	what := rapid.IntRange(0, 6).Draw(r, "what")
 	return func() {
 		p := m.at(x)
 		p.mu.Lock()
@@ -483,6 +496,10 @@ func (m *model) touch(r *rapid.T) func() {
 			v.DS = []string{"2 13 2 BB"}
 		case 3:
 			v.ID += "x"
+		case 4: // it renews itself, as many registries do
+			if v.Expires.Before(t0.AddDate(0, 6, 0)) {
+				v.Expires = v.Expires.AddDate(1, 0, 0)
+			}
 		default: // undoes whatever was done
 			was := m.first[x]
 			v.NS, v.DS, v.Status, v.ID = slices.Clone(was.NS), slices.Clone(was.DS), slices.Clone(was.Status), was.ID
@@ -640,6 +657,15 @@ func TestModel(t *testing.T) {
 					if done[step]++; done[step] > 1 {
 						r.Fatalf("a step on %s took effect twice: %s", c.Name, c.ClTRID)
 					}
+				}
+			}
+		}
+		old := check
+		check = func() {
+			old()
+			for x, was := range m.first {
+				if v := m.at(x).names[x]; v.Expires.After(was.Expires.AddDate(1, 0, 0)) {
+					r.Fatalf("%s was renewed twice: it ended %s, and ends %s", x, was.Expires, v.Expires)
 				}
 			}
 		}

@@ -1,6 +1,7 @@
 package seizure
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -76,6 +77,17 @@ func (l *LibDNS) HostsUsed(ctx context.Context, v RegistryView) ([]impound.Name,
 func (e *Engine) contradicts(ctx context.Context, conn Connector, m *impound.Mandate, acts impound.Acts, np *NamePlan, v RegistryView) string {
 	_, until := m.Window()
 	if ends := v.Expires; !ends.IsZero() && ends.Before(until) {
+		day, can := ends.UTC().Format(time.DateOnly), slices.Contains(conn.Capabilities().Acts, impound.ActRenew)
+		switch payer := cmp.Or(m.Payer(), e.cfg.RenewalBy); {
+		case payer != "":
+			np.Warnings = append(np.Warnings, "its registration ends "+day+", before the order does: the renewal is paid by "+payer)
+		case acts.Renew && can:
+			np.Warnings = append(np.Warnings, "its registration ends "+day+", before the order does: it is renewed under the order, once that is near")
+		case acts.Renew:
+			return fmt.Sprintf("its registration ends %s, before the order does, and provider %s can't be told to renew it: say in the order who pays (custody: renewal_by), or set renewal_by: in the configuration; else it would come free", day, conn.Provider())
+		default:
+			return fmt.Sprintf("its registration ends %s, before the order does, and nobody is named who pays the renewal: say it in the order (custody: renewal_by), order it (acts: renew), or set renewal_by: in the configuration; else it would come free", day)
+		}
 		for _, l := range acts.Lock {
 			if strings.HasSuffix(l, "RenewProhibited") {
 				return fmt.Sprintf("its registration ends %s, before the order does, and the order locks it against renewal (%s): nobody could pay to keep it, and it would come free", ends.UTC().Format(time.DateOnly), l)

@@ -61,10 +61,11 @@ type NamePlan struct {
 	Restore    *State `json:"restore,omitempty"`
 	FormerPlan string `json:"former_plan,omitempty"`
 
-	Registrant string `json:"registrant,omitempty"` // id of the contact that the order gives the name to; "" where that is done by hand
-	Release    string `json:"release,omitempty"`    // how the name is let go
-	Despite    string `json:"despite,omitempty"`    // why, in spite of what speaks against it
-	Whom       string `json:"whom,omitempty"`       // whom to ask, where no connector can do it
+	Registrant string   `json:"registrant,omitempty"` // id of the contact that the order gives the name to; "" where that is done by hand
+	Renew      *Renewal `json:"renew,omitempty"`      // its registration is to go on
+	Release    string   `json:"release,omitempty"`    // how the name is let go
+	Despite    string   `json:"despite,omitempty"`    // why, in spite of what speaks against it
+	Whom       string   `json:"whom,omitempty"`       // whom to ask, where no connector can do it
 
 	used []impound.Name // hosts under it that other names use, while the plan is made
 }
@@ -503,13 +504,16 @@ func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, np NamePlan, s
 		}
 	}
 	for _, act := range need {
-		if act != impound.ActSinkhole && act != impound.ActRegistrant && !slices.Contains(conn.Capabilities().Acts, act) {
+		if act != impound.ActSinkhole && act != impound.ActRegistrant && act != impound.ActRenew && !slices.Contains(conn.Capabilities().Acts, act) {
 			np.Blocked = fmt.Sprintf("provider %s can't do %s", conn.Provider(), act)
 			if np.Role == "host" {
 				np.Blocked = fmt.Sprintf("provider %s is a host and is not asked: %s", conn.Provider(), hostActs)
 			}
 			return np, nil
 		}
+	}
+	if _, until := m.Window(); np.Restore == nil && slices.Contains(conn.Capabilities().Acts, impound.ActRenew) {
+		np.Renew = renewal(acts, v, until, e.now())
 	}
 	np.Steps, np.Blocked, np.Warnings = np.plan(acts)
 	if len(np.Steps) > 0 && np.Via != "" {
@@ -535,9 +539,6 @@ func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, np NamePlan, s
 		}
 		if len(v.Hosts) > 0 {
 			np.Warnings = append(np.Warnings, "hosts under it that other names may use: "+strings.Join(defang(v.Hosts), ", "))
-		}
-		if _, until := m.Window(); !v.Expires.IsZero() && v.Expires.Before(until) {
-			np.Warnings = append(np.Warnings, "its registration ends "+v.Expires.UTC().Format(time.DateOnly)+", before the order does: somebody must pay the renewal")
 		}
 	}
 	return np, nil

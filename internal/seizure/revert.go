@@ -250,7 +250,7 @@ func (np NamePlan) plan(acts impound.Acts) (steps []Step, blocked string, warnin
 		}
 	}
 	if np.Singly && np.Via == "" {
-		return singly(steps), blocked, warnings
+		return singly(steps), blocked, warnings // none of those can renew
 	}
 	if np.Via != "" && len(steps) > 1 {
 		// Whoever is asked lifts a lock for the change and puts it back as part
@@ -260,6 +260,9 @@ func (np NamePlan) plan(acts impound.Acts) (steps []Step, blocked string, warnin
 			c.RemStatus = nil
 		}
 		steps = []Step{{Acts: c.Acts(), Change: c, Lines: c.Lines()}}
+	}
+	if blocked == "" && np.Restore == nil {
+		steps, blocked = np.renewFirst(steps)
 	}
 	return steps, blocked, warnings
 }

@@ -88,6 +88,9 @@ type Config struct {
 	// warn keeps the name, unless the plan says in spite of what it is done;
 	// nil keeps every name.
 	Risks func(ctx context.Context, m *impound.Mandate, n impound.Name, how string) ([]impound.GateVerdict, error)
+	// RenewalBy is who pays renewals where an order names nobody; "" is nobody, and
+	// a name that would come free under its order is then not taken.
+	RenewalBy string
 	// Whom says whom to ask for what the connectors can't do; nil: nobody knows.
 	Whom func(n impound.Name) string
 

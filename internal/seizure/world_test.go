@@ -205,7 +205,7 @@ type provider struct {
 func (p *provider) Provider() string { return p.id }
 func (p *provider) Close() error     { return nil }
 func (p *provider) Capabilities() seizure.Capabilities {
-	return seizure.Capabilities{Kind: "test", Role: "registry", Acts: []impound.Act{impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActRegistrant, impound.ActLock, impound.ActDelete}}
+	return seizure.Capabilities{Kind: "test", Role: "registry", Acts: []impound.Act{impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActRegistrant, impound.ActRenew, impound.ActLock, impound.ActDelete}}
 }
 
 func (p *provider) Contact(_ context.Context, id string) (seizure.Contact, bool, error) {
@@ -266,6 +266,9 @@ func (p *provider) Do(_ context.Context, permits []impound.Permit, c seizure.Cha
 			v.NS, v.Status = nil, append(v.Status, "pendingDelete")
 			p.touch(v)
 			return
+		}
+		if c.Renew != nil {
+			v.Expires = v.Expires.AddDate(c.Renew.Years, 0, 0)
 		}
 		if c.Registrant != "" {
 			v.Registrant = c.Registrant

@@ -182,6 +182,8 @@ func (r *Registry) redemption() time.Duration {
 // grace gives the grace-period status of d (RFC 3915), "" for none.
 func (r *Registry) grace(d *Domain) string {
 	switch {
+	case d.Deleted.IsZero() && !d.Renewed.IsZero() && r.cfg.Now().Sub(d.Renewed) < renewGrace:
+		return "renewPeriod"
 	case d.Deleted.IsZero():
 		return ""
 	case r.cfg.Now().Sub(d.Deleted) < r.redemption()*30/35:

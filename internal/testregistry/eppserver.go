@@ -28,6 +28,7 @@ var words = map[int]string{
 	2000: "Unknown command", 2001: "Command syntax error", 2002: "Command use error", 2003: "Required parameter missing",
 	2004: "Parameter value range error", 2005: "Parameter value syntax error",
 	2100: "Unimplemented protocol version", 2101: "Unimplemented command", 2102: "Unimplemented option", 2103: "Unimplemented extension",
+	2105: "Object is not eligible for renewal",
 	2200: "Authentication error", 2201: "Authorization error",
 	2302: "Object exists", 2303: "Object does not exist", 2304: "Object status prohibits operation", 2305: "Object association prohibits operation",
 	2306: "Parameter value policy error", 2307: "Unimplemented object service", 2308: "Data management policy violation",
@@ -373,6 +374,8 @@ func (s *session) command(cmd *epp.Node, clTRID, svTRID string) (a answer, hangU
 		read, do = false, func() (answer, *fault) { return s.createHost(obj, clTRID, svTRID) }
 	case epp.NSDomain + " delete":
 		read, do = false, func() (answer, *fault) { return s.deleteDomain(obj, clTRID, svTRID) }
+	case epp.NSDomain + " renew":
+		read, do = false, func() (answer, *fault) { return s.renewDomain(obj, clTRID, svTRID) }
 	case epp.NSContact + " info":
 		do = func() (answer, *fault) { return s.infoContact(obj) }
 	case epp.NSContact + " create":
@@ -694,6 +697,7 @@ type update struct {
 	RemAllDS   bool           `json:"rem_all_ds,omitempty"`
 	RemDS      []DS           `json:"rem_ds,omitempty"`
 	AddDS      []DS           `json:"add_ds,omitempty"`
+	Renew      int            `json:"renew,omitempty"` // for so many years, by a command of its own
 }
 
 // clientStatuses may be set by a registrar, serverStatuses by the registry.
@@ -867,6 +871,10 @@ func (r *Registry) change(d *Domain, u update) (changes []string, f *fault) {
 		}
 		d.Registrant = u.Registrant
 		changes = append(changes, "registrant "+u.Registrant)
+	}
+	if u.Renew > 0 {
+		d.Expiry = d.Expiry.AddDate(u.Renew, 0, 0)
+		changes = append(changes, "expiry "+stamp(d.Expiry))
 	}
 	if u.RemAllDS {
 		d.DS = nil // RFC 5910 5.2.5: no error when there are none

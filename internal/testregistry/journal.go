@@ -285,11 +285,16 @@ func (r *Registry) settle() {
 		d := old.clone()
 		d.Pending = nil
 		op := &Op{Client: p.Client, ClTRID: p.ClTRID, SvTRID: p.SvTRID, Command: "domain:update", Name: n.String(), Code: 1000}
+		if p.Update.Renew > 0 {
+			op.Command = "domain:renew"
+		}
 		ok := !p.Deny
 		if ok {
 			changes, fault := r.change(&d, p.Update)
 			if ok = fault == nil; ok {
-				d.Updated, d.UpdatedBy, op.Changes = now, p.Client, changes
+				if d.Updated, d.UpdatedBy, op.Changes = now, p.Client, changes; p.Update.Renew > 0 {
+					d.Renewed = now
+				}
 			} else {
 				d = old.clone()
 				d.Pending = nil

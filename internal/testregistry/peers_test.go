@@ -162,6 +162,34 @@ func TestEveryFrameFitsTheSchemas(t *testing.T) {
 	_, err = c.UpdateDomain(ctx, gives, epp.DomainUpdate{Name: gone, Registrant: "custodian-1"})
 	want(0, err)
 	info(gone, 0)
+	// A renewal, once: the second names a day that is no longer the last one.
+	giving.Registrant, giving.Renew = "", true
+	renews := permits(t, mandateWith(t, nil, giving, gone), gone, impound.ActRenew)
+	ends := func() string {
+		i, err := c.InfoDomain(ctx, gone)
+		want(0, err)
+		return i.Expiry.Format(time.DateOnly)
+	}
+	last := ends()
+	renew := epp.DomainRenew{Name: gone, Ends: last, Years: 1, ClTRID: "renew-0001"}
+	_, err = c.RenewDomain(ctx, renews[0], renew)
+	want(0, err)
+	for _, ends := range []string{last, "1999-12-31"} {
+		renew.Ends, renew.ClTRID = ends, "renew-0002"
+		_, err = c.RenewDomain(ctx, renews[0], renew)
+		want(2306, err)
+	}
+	if now := ends(); now[5:] != last[5:] || now[:4] <= last[:4] {
+		t.Errorf("renewed from %s, it ends %s", last, now)
+	}
+	info(gone, 0) // with the grace period of a renewal
+	renew.Ends, renew.Years = ends(), 9
+	_, err = c.RenewDomain(ctx, renews[0], renew)
+	want(2105, err)
+	_, err = c.RenewDomain(ctx, gives[1], renew)
+	if impound.KindOf(err) != impound.KindRefused {
+		t.Errorf("renewed with a permit to delete: %v", err)
+	}
 	_, err = c.DeleteDomain(ctx, gives[1], gone, "delete-0001")
 	want(0, err)
 	info(gone, 0) // with its grace period
@@ -191,6 +219,20 @@ func TestEveryFrameFitsTheSchemas(t *testing.T) {
 		t.Fatalf("%+v", m)
 	}
 	want(0, c.Ack(ctx, m.ID))
+	renews = permits(t, mandateWith(t, nil, giving, bad), bad, impound.ActRenew)
+	i, err := c.InfoDomain(ctx, bad)
+	want(0, err)
+	was := i.Expiry
+	if _, err = c.RenewDomain(ctx, renews[0], epp.DomainRenew{Name: bad, Ends: was.Format(time.DateOnly), Years: 2}); err != nil {
+		t.Fatal(err)
+	}
+	if i, err = c.InfoDomain(ctx, bad); err != nil || !i.Has("pendingRenew") || !i.Expiry.Equal(was) {
+		t.Errorf("put off: %v %+v", err, i)
+	}
+	at.add(time.Hour)
+	if i, err = c.InfoDomain(ctx, bad); err != nil || i.Has("pendingRenew") || !i.Expiry.Equal(was.AddDate(2, 0, 0)) {
+		t.Errorf("done in the end: %v %+v", err, i)
+	}
 	c.Close()
 
 	// What the server says to those who break the rules.
@@ -200,7 +242,7 @@ func TestEveryFrameFitsTheSchemas(t *testing.T) {
 
 	// Each command that a client has was sent, and each object that a server
 	// shows was shown.
-	for _, part := range []string{"<hello/>", "<login>", "<logout/>", "<poll op=\"req\"/>", "<poll op=\"ack\"", "<domain:check", "<host:check", "<domain:info", "<host:info", "<contact:info", "<host:create", "<contact:create", "<domain:update", "<secDNS:update", "<domain:chg>", "<domain:delete",
+	for _, part := range []string{"<hello/>", "<login>", "<logout/>", "<poll op=\"req\"/>", "<poll op=\"ack\"", "<domain:check", "<host:check", "<domain:info", "<host:info", "<contact:info", "<host:create", "<contact:create", "<domain:update", "<secDNS:update", "<domain:chg>", "<domain:delete", "<domain:renew", "<domain:renData",
 		"<greeting>", "<domain:infData", "<host:infData", "<contact:infData", "<domain:chkData", "<host:chkData", "<secDNS:infData", "<rgp:infData", "<msgQ ", "<domain:panData", "<trID>"} {
 		if !slices.ContainsFunc(kept.list, func(f string) bool { return strings.Contains(f, part) }) {
 			t.Errorf("no frame has %s", part)
@@ -267,7 +309,7 @@ var badFrames = map[string]string{
 }
 
 var badCodes = map[string]string{"status before ns": "2001", "rem before add": "2001", "status ok": "2306", "server status": "2306", "nothing": "2003", "foreign element": "2001", "unknown ext": "2103", "rgp not asked": "2103",
-	"contact": "2307", "renew": "2101", "unknown verb": "2000", "empty": "2000", "login again": "2002", "not XML": "2001", "entity": "2001", "other root": "2001", "id too short": "2001", "poll op": "2001", "ack of nothing": "2003",
+	"contact": "2307", "renew": "2306", "unknown verb": "2000", "empty": "2000", "login again": "2002", "not XML": "2001", "entity": "2001", "other root": "2001", "id too short": "2001", "poll op": "2001", "ack of nothing": "2003",
 	"bad name": "2005", "bad DS": "2005", "not all": "2001"}
 
 // exchange logs in, sends one frame, and gives what comes back.

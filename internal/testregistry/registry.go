@@ -86,6 +86,7 @@ type Domain struct {
 	A          netip.Addr                    `json:"a,omitzero"`         // where the actor's zone points; ActorAddr when zero
 	ActorNS    []impound.Name                `json:"actor_ns,omitempty"` // the name servers at registration
 	Pending    *pending                      `json:"pending,omitempty"`
+	Renewed    time.Time                     `json:"renewed,omitzero"`
 	Deleted    time.Time                     `json:"deleted,omitzero"` // since then out of the zone, and for Config.Redemption until it comes free
 }
 
@@ -557,7 +558,11 @@ func (d *Domain) AllStatuses() []string {
 	if len(d.NS) == 0 {
 		out = append(out, "inactive")
 	}
-	if d.Pending != nil {
+	switch {
+	case d.Pending == nil:
+	case d.Pending.Update.Renew > 0:
+		out = append(out, "pendingRenew")
+	default:
 		out = append(out, "pendingUpdate")
 	}
 	if !d.Deleted.IsZero() {

@@ -113,7 +113,7 @@ func Draft(c impound.Case, o impound.Order) []byte {
 		p("# What is ordered for each name that has no acts of its own.\nacts:\n")
 		acts(p, "  ", o.Acts)
 	} else {
-		p("acts:   # REQUIRED: what is ordered for each name: lock, nameservers with remove_ds, sinkhole; or hold\n")
+		p("acts:   # REQUIRED: what is ordered for each name: lock, nameservers with remove_ds, sinkhole; or hold; renew\n")
 	}
 	if r := o.Release; r != nil {
 		p("# The return clause: how names may be let go.\nrelease:\n  how: [%s]\n", strings.Join(r.How, ", "))
@@ -346,6 +346,9 @@ func acts(p func(string, ...any), in string, a impound.Acts) {
 	}
 	if a.Registrant != "" {
 		p("%sregistrant: %s\n", in, scalar(a.Registrant))
+	}
+	if a.Renew {
+		p("%srenew: true\n", in)
 	}
 	if len(a.Lock) > 0 {
 		p("%slock:\n", in)

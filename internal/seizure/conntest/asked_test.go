@@ -37,6 +37,7 @@ type outside struct{ path string }
 type shown struct {
 	Status, NS, DS []string
 	Gone           bool
+	Ends           time.Time
 }
 
 func (o outside) read() map[string]shown {
@@ -84,7 +85,7 @@ func (o outside) RDAP(_ context.Context, n impound.Name) observe.RDAPView {
 	if !ok || s.Gone {
 		return observe.RDAPView{Name: n}
 	}
-	return observe.RDAPView{Name: n, Exists: true, Handle: "D-" + n.String(), RegistrarIANA: "9999", Status: s.Status, NS: s.NS, DS: s.DS}
+	return observe.RDAPView{Name: n, Exists: true, Handle: "D-" + n.String(), RegistrarIANA: "9999", Status: s.Status, NS: s.NS, DS: s.DS, Expires: s.Ends}
 }
 
 // fulfil does what was asked for, as the one that was asked would.
@@ -102,6 +103,9 @@ func (o outside) fulfil(t testing.TB, c seizure.Change) {
 	s.Status = append(less(s.Status, c.RemStatus), c.AddStatus...)
 	if c.RemAllDS {
 		s.DS = nil
+	}
+	if c.Renew != nil {
+		s.Ends = s.Ends.AddDate(c.Renew.Years, 0, 0)
 	}
 	s.Gone = c.Delete
 	m[c.Name.String()] = s
@@ -290,7 +294,7 @@ func askedStage(t testing.TB, kind, role string) *conntest.Stage {
 	world := outside{filepath.Join(t.TempDir(), "world.json")}
 	all := map[string]shown{}
 	for i, n := range s.Names {
-		all[n.String()] = shown{NS: texts(former), DS: []string{fmt.Sprintf("%d 13 2 %064X", 1000+i, i+1)}}
+		all[n.String()] = shown{Ends: time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC), NS: texts(former), DS: []string{fmt.Sprintf("%d 13 2 %064X", 1000+i, i+1)}}
 	}
 	world.write(t, all)
 	s.Fulfil = world.fulfil

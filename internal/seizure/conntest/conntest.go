@@ -151,7 +151,8 @@ func mandates(names, sink []impound.Name, role string, locks []string) (redirect
 	if redirect, err = prove("SUITE-1", impound.Acts{Nameservers: sink, RemoveDS: true, Lock: locks, Registrant: "the custodian"}); err != nil {
 		return nil, nil, err
 	}
-	hold, err = prove("SUITE-2", impound.Acts{Hold: true, Lock: locks})
+	kept := slices.DeleteFunc(slices.Clone(locks), func(s string) bool { return strings.HasSuffix(s, "RenewProhibited") })
+	hold, err = prove("SUITE-2", impound.Acts{Hold: true, Renew: true, Lock: kept})
 	return redirect, hold, err
 }
 
@@ -171,7 +172,7 @@ func allLocks(role string) []string {
 func permitsFor(redirect, hold *impound.Mandate, c seizure.Change, at time.Time) (out []impound.Permit, err error) {
 	for _, act := range c.Acts() {
 		m := redirect
-		if act == impound.ActHold {
+		if act == impound.ActHold || act == impound.ActRenew {
 			m = hold
 		}
 		p, err := m.Permit(act, c.Name, at)
@@ -445,6 +446,26 @@ func (s *suite) anyChange(t testing.TB, n impound.Name) seizure.Change {
 	return seizure.Change{}
 }
 
+// renewal gives the renewal of n for a year, from when it ends now.
+func (s *suite) renewal(t testing.TB, n impound.Name) seizure.Change {
+	t.Helper()
+	v, err := s.Second.Info(t.Context(), n)
+	if err != nil || v.Expires.IsZero() {
+		t.Fatalf("when %s ends, nothing says: %v", n, err)
+	}
+	return seizure.Change{Name: n, Renew: &seizure.Renewal{Ends: v.Expires.UTC().Format(time.DateOnly), Years: 1}}
+}
+
+// mustNotAct tells of a change that makes no sense: refused, and nothing done.
+func (s *suite) mustNotAct(t testing.TB, what string, c seizure.Change) {
+	t.Helper()
+	did := s.Did()
+	c.ClTRID = s.id()
+	if _, err := s.Conn.Do(t.Context(), s.permits(t, c), c); err == nil || errors.Is(err, seizure.ErrUnknownOutcome) || s.Did() != did {
+		t.Errorf("%s: %v was taken, or may have been: %v", what, c.Lines(), err)
+	}
+}
+
 // hasNoSecret looks for the stage's secrets in frames.
 func (s *suite) hasNoSecret(t testing.TB, frames []seizure.Frame) {
 	t.Helper()
@@ -664,6 +685,26 @@ func level2(t *testing.T, s *suite) {
 			s.claim("act " + string(impound.ActRegistrant))
 		})
 	}
+	if s.can(impound.ActRenew) {
+		t.Run("renewal", func(t *testing.T) {
+			n := s.name(t)
+			c := s.renewal(t, n)
+			s.mustDo(t, c)
+			want, _ := time.Parse(time.DateOnly, c.Renew.Ends)
+			v, err := s.Conn.Info(t.Context(), n)
+			if got := v.Expires.UTC().Truncate(24 * time.Hour); err != nil || !got.Equal(want.AddDate(1, 0, 0)) {
+				t.Errorf("renewed from %s for a year, it ends %s: %v", c.Renew.Ends, got, err)
+			}
+			if !s.caps.Asks {
+				// It names the day from which, so nobody pays twice.
+				s.mustNot(t, s.Conn, "the same once more", c)
+				s.mustNot(t, s.Second, "the same by another", c)
+			}
+			s.mustNotAct(t, "for no year", seizure.Change{Name: n, Renew: &seizure.Renewal{Ends: c.Renew.Ends}})
+			s.mustNotAct(t, "from no day", seizure.Change{Name: n, Renew: &seizure.Renewal{Ends: "soon", Years: 1}})
+			s.claim("act " + string(impound.ActRenew))
+		})
+	}
 	if s.can(impound.ActNameservers) && s.can(impound.ActLock) && (s.caps.Whole || s.caps.Asks) {
 		t.Run("letting go", func(t *testing.T) {
 			n := s.name(t)
@@ -827,6 +868,23 @@ func level3(t *testing.T, s *suite) {
 			}
 		})
 	}
+	if s.can(impound.ActRenew) && !s.caps.Asks {
+		t.Run("a renewal lost after the act", func(t *testing.T) {
+			n := s.name(t)
+			c := s.renewal(t, n)
+			look(t, s.Conn, n)
+			did := s.Did()
+			s.Break(t, AfterAct)
+			c.ClTRID = s.id()
+			if _, err := s.Conn.Do(t.Context(), s.permits(t, c), c); !errors.Is(err, seizure.ErrUnknownOutcome) {
+				t.Errorf("want an unknown outcome, got %v", err)
+			}
+			if now := s.renewal(t, n); now.Renew.Ends <= c.Renew.Ends || s.Did() != did+1 {
+				t.Errorf("looking does not show what was done: it ends %s, and did %s; %d changes", now.Renew.Ends, c.Renew.Ends, s.Did()-did)
+			}
+			s.mustNot(t, s.Conn, "the same once more", c)
+		})
+	}
 	if s.caps.Whole {
 		s.claim("whole")
 		if s.caps.Singly {
@@ -939,6 +997,9 @@ func level4(t *testing.T, s *suite) {
 			s.mustNot(t, s.Conn, "a registrant", seizure.Change{Name: n, Registrant: "custodian-1"})
 			s.mustNot(t, s.Conn, "a contact", seizure.Change{Name: n, CreateContact: &seizure.Contact{Name: "Desk", City: "Town", Country: "NL", Email: "desk@custodian.example"}})
 		}
+		if !s.can(impound.ActRenew) {
+			s.mustNot(t, s.Conn, "a renewal", seizure.Change{Name: n, Renew: &seizure.Renewal{Ends: "2027-11-21", Years: 1}})
+		}
 		if !s.can(impound.ActDelete) {
 			s.mustNot(t, s.Conn, "a deletion", seizure.Change{Name: n, Delete: true, Release: true})
 		}
@@ -1002,6 +1063,19 @@ func level4(t *testing.T, s *suite) {
 			}
 			s.claim("guards")
 		})
+	}
+	for _, lock := range []string{"clientRenewProhibited", "serverRenewProhibited"} {
+		if slices.Contains(s.caps.Locks, lock) && s.can(impound.ActRenew) && !s.caps.Asks {
+			t.Run("under "+lock, func(t *testing.T) {
+				n := s.name(t)
+				s.mustDo(t, seizure.Change{Name: n, AddStatus: []string{lock}})
+				if err := s.mustNot(t, s.Conn, "a renewal under "+lock, s.renewal(t, n)); impound.KindOf(err) != impound.KindConflict {
+					t.Errorf("want a conflict, got %v", err)
+				}
+				s.mustDo(t, seizure.Change{Name: n, RemStatus: []string{lock}})
+				s.mustDo(t, s.renewal(t, n))
+			})
+		}
 	}
 	for _, lock := range []string{"clientUpdateProhibited", "serverUpdateProhibited"} {
 		if slices.Contains(s.caps.Locks, lock) && s.can(impound.ActNameservers) && !s.caps.Asks {

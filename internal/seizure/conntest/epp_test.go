@@ -48,7 +48,7 @@ func eppStage(t testing.TB, role string) *conntest.Stage {
 	s.Did = func() int {
 		k := 0
 		for _, op := range r.History() {
-			if op.Client == client && op.Code == 1000 && (op.Command == "domain:update" || op.Command == "host:create" || op.Command == "contact:create" || op.Command == "domain:delete") {
+			if op.Client == client && op.Code == 1000 && (op.Command == "domain:update" || op.Command == "host:create" || op.Command == "contact:create" || op.Command == "domain:delete" || op.Command == "domain:renew") {
 				k++
 			}
 		}

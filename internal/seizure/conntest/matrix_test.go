@@ -33,6 +33,7 @@ var rows = []struct {
 	{"delegate to other name servers", "Acts", act(impound.ActNameservers)},
 	{"remove the DS", "", act(impound.ActRemoveDS)},
 	{"give to another registrant", "", act(impound.ActRegistrant)},
+	{"renew the registration", "", act(impound.ActRenew)},
 	{"delete, where the order lets go", "", act(impound.ActDelete)},
 	{"hold", "Holds", func(c seizure.Capabilities) string { return list(c.Holds) }},
 	{"lock", "Locks", func(c seizure.Capabilities) string { return list(c.Locks) }},

@@ -12,6 +12,7 @@ import (
 	"mime/quotedprintable"
 	"net/mail"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,6 +54,8 @@ type WantedName struct {
 	RemoveStatus      []string `json:"remove_status,omitempty"`
 	RemoveAllDS       bool     `json:"remove_all_ds,omitempty"`
 	Delete            bool     `json:"delete,omitempty"`
+	RenewYears        int      `json:"renew_years,omitempty"`
+	RenewFrom         string   `json:"renew_from,omitempty"` // when the registration ends as it is: a renewal that was made already is not asked for
 }
 
 func wanted(r seizure.Request, p Papers) Wanted {
@@ -62,7 +65,11 @@ func wanted(r seizure.Request, p Papers) Wanted {
 		Docket: o.Authority.Docket, CallBack: o.Authority.CallBack, From: o.From.UTC(), Until: o.Until.UTC(), ConfirmBy: o.ConfirmBy, Undo: r.Revert, Release: r.Release,
 	}
 	for _, c := range r.Changes {
-		w.Names = append(w.Names, WantedName{Domain: c.Name.String(), AddNameservers: texts(c.AddNS), RemoveNameservers: texts(c.RemNS), AddStatus: c.AddStatus, RemoveStatus: c.RemStatus, RemoveAllDS: c.RemAllDS, Delete: c.Delete})
+		var r seizure.Renewal
+		if c.Renew != nil {
+			r = *c.Renew
+		}
+		w.Names = append(w.Names, WantedName{RenewYears: r.Years, RenewFrom: r.Ends, Domain: c.Name.String(), AddNameservers: texts(c.AddNS), RemoveNameservers: texts(c.RemNS), AddStatus: c.AddStatus, RemoveStatus: c.RemStatus, RemoveAllDS: c.RemAllDS, Delete: c.Delete})
 	}
 	return w
 }
@@ -75,15 +82,22 @@ func texts(in []impound.Name) []string {
 	return out
 }
 
+func years(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
 // csvOf gives the same as request.csv, a row a name.
 func (w Wanted) csvOf() []byte {
 	var b bytes.Buffer
 	c := csv.NewWriter(&b)
 	c.UseCRLF = true
-	_ = c.Write([]string{"domain", "add_nameservers", "remove_nameservers", "add_status", "remove_status", "remove_all_ds", "delete"})
+	_ = c.Write([]string{"domain", "add_nameservers", "remove_nameservers", "add_status", "remove_status", "remove_all_ds", "delete", "renew_years", "renew_from"})
 	for _, n := range w.Names {
 		yes := map[bool]string{true: "yes", false: "no"}
-		_ = c.Write([]string{n.Domain, strings.Join(n.AddNameservers, " "), strings.Join(n.RemoveNameservers, " "), strings.Join(n.AddStatus, " "), strings.Join(n.RemoveStatus, " "), yes[n.RemoveAllDS], yes[n.Delete]})
+		_ = c.Write([]string{n.Domain, strings.Join(n.AddNameservers, " "), strings.Join(n.RemoveNameservers, " "), strings.Join(n.AddStatus, " "), strings.Join(n.RemoveStatus, " "), yes[n.RemoveAllDS], yes[n.Delete], years(n.RenewYears), n.RenewFrom})
 	}
 	c.Flush()
 	return b.Bytes()
@@ -350,6 +364,9 @@ func asked(c seizure.Change) []string {
 	}
 	if c.Delete {
 		out = append(out, "delete the registration")
+	}
+	if r := c.Renew; r != nil {
+		out = append(out, fmt.Sprintf("renew the registration for %d year: it ends on %s (where it was renewed since, nothing is asked)", r.Years, r.Ends))
 	}
 	if len(c.AddNS) > 0 {
 		out = append(out, "delegate it to these name servers: "+dots(c.AddNS))
