@@ -470,7 +470,7 @@ func TestDraftRoundTrip(t *testing.T) {
 func TestDraftHoldsEveryField(t *testing.T) {
 	day := func(n int) time.Time { return time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC).AddDate(0, 0, n) }
 	acts := impound.Acts{Lock: []string{"serverDeleteProhibited"}, Nameservers: []impound.Name{impound.MustName("ns1.sinkhole.example"), impound.MustName("ns2.sinkhole.example")},
-		RemoveDS: true, Registrant: "C-9", Sinkhole: true}
+		RemoveDS: true, Registrant: "C-9", Renew: true, Sinkhole: true}
 	o := &impound.Order{
 		Format: impound.OrderFormat, ID: "O-1", Case: "C-1", Kind: impound.KindInjunction, Parent: &impound.ParentRef{ID: "O-0", Hash: "sha256:x", Clause: "7"},
 		Authority: impound.Authority{Court: "a court", Agreement: "an agreement", Docket: "1:26-cv-1", Judge: "J", Jurisdiction: "here", CallBack: "+1 555 0100",
