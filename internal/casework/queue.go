@@ -137,10 +137,11 @@ type book struct {
 	tx      store.Tx
 	now     time.Time
 	lessons map[string]*lesson
+	rows    map[string]*held // that were read, nil for those that are not there
 }
 
 func newBook(tx store.Tx, now time.Time) *book {
-	return &book{tx: tx, now: now, lessons: map[string]*lesson{}}
+	return &book{tx: tx, now: now, lessons: map[string]*lesson{}, rows: map[string]*held{}}
 }
 
 // held is a row with its place in the store.
@@ -183,6 +184,7 @@ func (b *book) put(h *held) error {
 		h.rev = 0
 	}
 	h.docID = id
+	b.rows[rowKey(h.Name, h.Scope)] = h
 	var err error
 	h.rev, err = store.Put(b.tx, kindRow, id, h.rev, h.Row, h.index())
 	return err

@@ -535,7 +535,7 @@ func (x *tx) Delete(kind, id string, rev int64) error {
 		}
 		return e
 	}
-	if _, err := x.t.ExecContext(x.ctx, "DELETE FROM docs WHERE kind=? AND id=?", kind, id); err != nil {
+	if err := x.exec("DELETE FROM docs WHERE kind=? AND id=?", kind, id); err != nil {
 		return x.fault("write", err)
 	}
 	x.touch(kind)
@@ -572,7 +572,11 @@ func (x *tx) List(q store.Query) ([]store.Doc, error) {
 		stmt += " LIMIT ?"
 		args = append(args, q.Limit)
 	}
-	rows, err := x.t.QueryContext(x.ctx, stmt, args...)
+	prepared, err := x.stmt(stmt) // one like it may run for every document of a change
+	if err != nil {
+		return nil, x.fault("read", err)
+	}
+	rows, err := prepared.QueryContext(x.ctx, args...)
 	if err != nil {
 		return nil, x.fault("read", err)
 	}
