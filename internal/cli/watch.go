@@ -141,50 +141,7 @@ func (e *env) watchCmd() *cobra.Command {
 	screen.Flags().StringVar(&zone, "zone", "", "the file is a zone file, of this zone; it may be packed with gzip")
 	screen.Flags().BoolVar(&keep, "keep", false, "keep the candidates for triage")
 
-	var status string
-	list := verb("list", "candidates, highest score first", "  impound watch list\n  impound watch list --status dismissed --json", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
-		return e.with(c, func(ctx context.Context, s *app.System) error {
-			cands, err := s.Casework.Candidates(ctx, casework.CandidateFilter{Status: status})
-			if err != nil {
-				return err
-			}
-			if e.asJSON {
-				return e.json(cands)
-			}
-			var rows [][]string
-			for _, c := range cands {
-				rows = append(rows, []string{c.Name.Defanged(), fmt.Sprintf("%.2f", c.Score), c.Brand, c.Status, c.Case, utc(c.Seen), speaking(c.Reasons)})
-			}
-			e.table([]string{"name", "score", "brand", "status", "case", "seen", "why"}, rows)
-			return nil
-		})
-	})
-	list.Flags().StringVar(&status, "status", casework.CandidateOpen, "open, promoted or dismissed; empty for all")
-
-	var caseID, why string
-	promote := verb("promote NAME...", "put candidates into a case", "  impound watch promote outlook-verify[.]net --case APT35 --as ada", cobra.MinimumNArgs(1), func(c *cobra.Command, args []string) error {
-		return e.with(c, func(ctx context.Context, s *app.System) error {
-			me, err := e.me(s)
-			if err != nil {
-				return err
-			}
-			return eachName(args, func(n impound.Name) error { return s.Casework.Promote(ctx, me.ID, n, caseID) })
-		})
-	})
-	promote.Flags().StringVar(&caseID, "case", "", "the case")
-	_ = promote.MarkFlagRequired("case")
-	dismiss := verb("dismiss NAME...", "close candidates with a reason", `  impound watch dismiss shop-outlook[.]net --why "a furniture shop" --as ada`, cobra.MinimumNArgs(1), func(c *cobra.Command, args []string) error {
-		return e.with(c, func(ctx context.Context, s *app.System) error {
-			me, err := e.me(s)
-			if err != nil {
-				return err
-			}
-			return eachName(args, func(n impound.Name) error { return s.Casework.Dismiss(ctx, me.ID, n, why) })
-		})
-	})
-	dismiss.Flags().StringVar(&why, "why", "", "the reason")
-	_ = dismiss.MarkFlagRequired("why")
-	return group("watch", "find an actor's names in streams", "  impound watch screen names.txt --keep\n  impound watch run\n  impound watch status\n  impound watch list\n  impound watch promote NAME --case APT35", screen, e.watchRunCmd(), e.watchStatusCmd(), e.watchReleaseCmd(), list, promote, dismiss)
+	return group("watch", "find an actor's names in streams", "  impound watch screen names.txt --keep\n  impound watch run\n  impound watch status\n  impound watch list\n  impound watch promote NAME --case APT35", append([]*cobra.Command{screen, e.watchRunCmd(), e.watchStatusCmd(), e.watchReleaseCmd()}, e.triageCmds()...)...)
 }
 
 // eachName goes on behind a name that fails; some failed is KindPartial.
