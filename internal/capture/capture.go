@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -44,6 +45,9 @@ type Config struct {
 	// SecondProxy is another way out, to see whether the answer depends on the
 	// source.
 	SecondProxy string
+	// Source is the address of ours that connections leave from; zero: the system
+	// chooses. Servers of the other family can't be reached then.
+	Source netip.Addr
 	// WHOIS is the first server asked, "" for IANA's.
 	WHOIS string
 	// Referrer is sent by one look, "" for a web search's.
@@ -96,12 +100,12 @@ func New(cfg Config) (*Capturer, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.main = &egress{obs: cfg.Observe, via: via, loopback: cfg.AllowLoopback, timeout: cfg.Bounds.Time}
+	c.main = &egress{obs: cfg.Observe, via: via, from: cfg.Source, loopback: cfg.AllowLoopback, timeout: cfg.Bounds.Time}
 	if via, err = parseProxy(cfg.SecondProxy, "second_proxy"); err != nil {
 		return nil, err
 	}
 	if via != nil {
-		c.second = &egress{obs: cfg.Observe, via: via, loopback: cfg.AllowLoopback, timeout: cfg.Bounds.Time}
+		c.second = &egress{obs: cfg.Observe, via: via, from: cfg.Source, loopback: cfg.AllowLoopback, timeout: cfg.Bounds.Time}
 	}
 	return c, nil
 }

@@ -36,8 +36,17 @@ var errInside = errors.New("its address is a loopback, private or otherwise spec
 type egress struct {
 	obs      *observe.Observer
 	via      *url.URL // nil: directly
-	loopback bool     // tests and practice
+	from     netip.Addr
+	loopback bool // tests and practice
 	timeout  time.Duration
+}
+
+// local is the address that connections leave from, nil where the system chooses.
+func (g *egress) local() net.Addr {
+	if !g.from.IsValid() {
+		return nil
+	}
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(g.from, 0))
 }
 
 func (g *egress) allowed(a netip.Addr) bool {
@@ -84,7 +93,7 @@ func (g *egress) dial(ctx context.Context, host string, port uint16) (net.Conn, 
 // A route is our own configuration: it is followed directly, and may be local.
 func (g *egress) connect(ctx context.Context, ap netip.AddrPort, route bool) (net.Conn, error) {
 	if g.via == nil || route {
-		d := net.Dialer{Timeout: g.timeout, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+		d := net.Dialer{Timeout: g.timeout, LocalAddr: g.local(), ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 			got, err := netip.ParseAddrPort(address)
 			if err != nil {
 				return err
@@ -98,7 +107,7 @@ func (g *egress) connect(ctx context.Context, ap netip.AddrPort, route bool) (ne
 	}
 	// The proxy was configured by us, so its own address may be any. It is
 	// given an address, never a name: what it connects to was judged here.
-	direct := &net.Dialer{Timeout: g.timeout}
+	direct := &net.Dialer{Timeout: g.timeout, LocalAddr: g.local()}
 	switch g.via.Scheme {
 	case "socks5":
 		var auth *proxy.Auth

@@ -44,6 +44,9 @@ func newWARC(software, filename string, now func() time.Time) *warcFile {
 // exchange adds a request, its response if there is one, and a metadata record
 // about both.
 func (w *warcFile) exchange(x *exchange) {
+	if w == nil { // a glance keeps no octets
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	uri := []warcField{{"WARC-Target-URI", x.URL}, {"WARC-Warcinfo-ID", w.info}}

@@ -518,13 +518,18 @@ func (c *Observer) ask(ctx context.Context, addr, qname string, qtype uint16, re
 // or waited for, and a plan of thousands of names asks tens of thousands of times.
 func (c *Observer) dial(ctx context.Context, network, to string) (*dns.Conn, error) {
 	if at, err := netip.ParseAddrPort(to); err == nil && network == "udp" {
-		u, err := net.DialUDP(network, nil, net.UDPAddrFromAddrPort(at))
+		from, _ := c.from(network).(*net.UDPAddr)
+		u, err := net.DialUDP(network, from, net.UDPAddrFromAddrPort(at))
 		if err != nil {
 			return nil, err
 		}
 		return &dns.Conn{Conn: u}, nil
 	}
-	return (&dns.Client{Net: network, Timeout: c.cfg.Timeout, UDPSize: 1232}).DialContext(ctx, to)
+	cl := &dns.Client{Net: network, Timeout: c.cfg.Timeout, UDPSize: 1232}
+	if from := c.from(network); from != nil {
+		cl.Dialer = &net.Dialer{Timeout: c.cfg.Timeout, LocalAddr: from}
+	}
+	return cl.DialContext(ctx, to)
 }
 
 // exchange is one query and its answer. Datagrams with another id are passed

@@ -260,7 +260,7 @@ var errPrivate = errors.New("its address is a loopback, private or otherwise spe
 // for the trusted host:port. at is told the address reached.
 func (c *Observer) httpClient(trusted string, at *string) *http.Client {
 	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
-		d := net.Dialer{Timeout: c.cfg.Timeout}
+		d := net.Dialer{Timeout: c.cfg.Timeout, LocalAddr: c.from("tcp")}
 		reach := func(to, said string) (net.Conn, error) {
 			if at != nil {
 				*at = said

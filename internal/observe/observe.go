@@ -14,6 +14,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -55,6 +56,9 @@ type Config struct {
 	// "ip:port". It is how practice runs on one machine, and the only way to
 	// make an HTTP look reach a loopback or private address.
 	Routes map[string]string
+	// Source is the address of ours that questions leave from; zero: the system
+	// chooses. Servers of the other family can't be reached then.
+	Source netip.Addr
 	// Timeout bounds one exchange; 0 is 5 s.
 	Timeout time.Duration
 	// UserAgent is sent with RDAP and with the first HTTP look.
@@ -191,6 +195,17 @@ func zoneFor[V any](m map[string]V, n impound.Name) (string, V, bool) {
 	}
 	var zero V
 	return "", zero, false
+}
+
+// from is the address that connections leave from, nil where the system chooses.
+func (c *Observer) from(network string) net.Addr {
+	switch {
+	case !c.cfg.Source.IsValid():
+		return nil
+	case network == "udp":
+		return net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.cfg.Source, 0))
+	}
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.cfg.Source, 0))
 }
 
 // addrPort reads "ip" or "ip:port" and gives "ip:port", port 53 by default.
