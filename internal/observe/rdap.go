@@ -368,3 +368,17 @@ func vcard(raw json.RawMessage, property string) string {
 	}
 	return ""
 }
+
+// RDAPHost gives the host that is asked for name's registration, "" where none is
+// configured: for whoever spaces the questions to it.
+func (c *Observer) RDAPHost(name impound.Name) string {
+	_, base, ok := zoneFor(c.cfg.RDAP, name)
+	if !ok {
+		return ""
+	}
+	u, err := url.Parse(base)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
