@@ -250,6 +250,10 @@ type Candidate struct {
 	// Scope is the sealed case whose names alone taught what to look for: the
 	// candidate is for its parties. Empty: for everybody.
 	Scope string `json:"scope,omitempty"`
+	// Observed is when it was looked at from outside; Score and Reasons then hold
+	// what was seen too, and NameScore is what the name alone gave.
+	Observed  time.Time `json:"observed,omitzero"`
+	NameScore float64   `json:"name_score,omitempty"`
 }
 
 // Outcome is a gate's answer. Unknown is not pass.

@@ -46,6 +46,7 @@ var Needs = map[string]Need{
 	"MoveState":       {Roles: []impound.Role{analyst}},
 	"SaveCandidates":  {Roles: []impound.Role{analyst, operator}, Unnamed: true},
 	"QueueCandidates": {Roles: []impound.Role{analyst, operator}, Unnamed: true},
+	"RankSeen":        {Roles: []impound.Role{analyst, operator}, Unnamed: true},
 	"Promote":         {Roles: []impound.Role{analyst}},
 	"Dismiss":         {Roles: []impound.Role{analyst}},
 	"Triage":          {Roles: []impound.Role{analyst}},

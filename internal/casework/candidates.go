@@ -98,9 +98,11 @@ func saveCandidates(tx store.Tx, cands []impound.Candidate, now time.Time) (adde
 				seen = in.Seen
 			}
 			actors := union(old.Actors, c.Actors)
-			if c.Score <= old.Score {
+			if c.Score <= nameScore(old) {
 				put = !seen.Equal(old.Seen) || len(actors) > len(old.Actors)
 				c = old
+			} else {
+				c = again(c, old)
 			}
 			c.Seen, c.Status, c.Case, c.Actors = seen, old.Status, old.Case, actors
 		}

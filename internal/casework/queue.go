@@ -224,7 +224,7 @@ func (b *book) sight(in, c impound.Candidate, fresh bool) error {
 				top = o
 			}
 		}
-		if top.Name == r.Hosts[0].Name && (r.Top != top.Name || r.Score != r.Hosts[0].Score || len(r.Reasons) != len(top.Reasons)) {
+		if top.Name == r.Hosts[0].Name && (r.Top != top.Name || r.Score != r.Hosts[0].Score || !slices.Equal(r.Reasons, top.Reasons)) {
 			r.Top, r.Score, r.Brand, r.Reasons, changed = top.Name, r.Hosts[0].Score, top.Brand, top.Reasons, true
 		}
 	}
