@@ -35,9 +35,9 @@ func (s *Service) RankSeen(ctx context.Context, tx store.Tx, n impound.Name, at 
 			return impound.Errorf(impound.KindInternal, "%q is no reason that rests on an observation", r.Code)
 		}
 	}
-	was := c
+	was, name := c, nameScore(c)
 	c.Observed = at.UTC()
-	c = observed(c, nameScore(c), seen)
+	c = observed(c, name, seen)
 	if c.Score == was.Score && c.Observed.Equal(was.Observed) && slices.Equal(c.Reasons, was.Reasons) {
 		return nil
 	}
