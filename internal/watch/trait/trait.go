@@ -37,7 +37,8 @@ const (
 	Server    Kind = "server" // the header
 	Gate      Kind = "gating"
 	Tracker   Kind = "tracker"
-	Leads     Kind = "leads" // where a visitor is sent off to
+	Leads     Kind = "leads"  // where a visitor is sent off to
+	Domain    Kind = "domain" // what of the name was registered
 )
 
 // Trait is one thing that was observed of a name.
@@ -74,6 +75,7 @@ type Rule struct {
 // beside names was at hand. Where enough candidates were observed, their own
 // shares are taken instead.
 var Rules = []Rule{
+	{Domain, "registered domain", true, 200, 1e-6, 0, 2},
 	{Cert, "certificate", true, 12, 1e-6, 1, 3},
 	{Addr, "address", true, 25, 1e-5, 0.8, 2},
 	{Icon, "icon", true, 25, 1e-3, 0.8, 1.5},
