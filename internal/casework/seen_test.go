@@ -27,6 +27,11 @@ func TestRankSeen(t *testing.T) {
 		d.ok(d.db.Update(ctx, func(tx store.Tx) error { return d.RankSeen(ctx, tx, n, at, rs) }))
 		c, err := d.Candidate(ctx, n)
 		d.ok(err)
+		q, err := d.Queue(ctx, casework.QueueFilter{Name: n})
+		d.ok(err)
+		if len(q.Rows) != 1 || q.Rows[0].Score != c.Score || !reflect.DeepEqual(q.Rows[0].Reasons, c.Reasons) {
+			t.Errorf("its row has %+v, not %+v", q.Rows, c)
+		}
 		return c
 	}
 	d.ok(d.db.Update(ctx, func(tx store.Tx) error { return d.RankSeen(ctx, tx, n, t0, nil) })) // no candidate: nothing
