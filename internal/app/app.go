@@ -73,7 +73,7 @@ type System struct {
 		free []caselessLine
 	}
 	facts  map[impound.Name]cachedFacts
-	silent map[string]int // names of a TLD in a row that RDAP gave nothing of, however often it was asked
+	silent map[string]int // names of a TLD in a row that RDAP, or the parent, gave nothing of, however often it was asked
 
 	gateRuns gateRuns
 	sight    sights
@@ -448,25 +448,38 @@ type cachedFacts struct {
 // factsAge is for how long an observation made for the gates is used again.
 const factsAge = time.Minute
 
-// goneAfter is after how many such names in a row a TLD's RDAP is taken to be gone,
-// or never to have been there: an order of 10,000 names would wait for minutes.
+// goneAfter is after how many such names in a row a TLD's RDAP or parent zone is
+// taken to be gone, or never to have been there: an order of 10,000 names would
+// wait for minutes.
 const goneAfter = 8
 
-// rdapAnswers says whether it is worth asking again for names of tld, and notes
-// that it answered, or, with gaveUp, that it didn't.
-func (s *System) rdapAnswers(tld string, answered bool, gaveUp ...bool) bool {
+// answers says whether it is worth asking who ("RDAP of .example") again, and notes
+// that it answered, or, with gaveUp, that it didn't, however often it was asked.
+func (s *System) answers(who string, answered, gaveUp bool) bool {
 	s.factsMu.Lock()
 	defer s.factsMu.Unlock()
 	switch {
 	case answered:
-		delete(s.silent, tld)
-	case len(gaveUp) > 0 && gaveUp[0]:
+		delete(s.silent, who)
+	case gaveUp:
 		if s.silent == nil {
 			s.silent = map[string]int{}
 		}
-		s.silent[tld]++
+		s.silent[who]++
 	}
-	return s.silent[tld] < goneAfter
+	return s.silent[who] < goneAfter
+}
+
+// lookFor is lookWell where whoever is asked has answered for other names of n's
+// TLD; else it is look.
+func lookFor[T any](ctx context.Context, s *System, what, server string, n impound.Name, do func(context.Context) (T, string)) (T, string) {
+	who := what + " of ." + n.TLD()
+	v, why, asked := look(ctx, &s.sight, server, n, do)
+	if asked && s.answers(who, why == "", false) && why != "" {
+		v, why = lookWell(ctx, &s.sight, server, n, do)
+		s.answers(who, why == "", why != "" && ctx.Err() == nil)
+	}
+	return v, why
 }
 
 // gateFacts looks at a name for its gates. Where nobody can be asked, the facts
@@ -498,19 +511,13 @@ func (s *System) gateFacts(ctx context.Context, n impound.Name) (casework.Facts,
 	var p observe.View
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		ask := func(ctx context.Context) (observe.RDAPView, string) {
+		r, f.CreatedWhy = lookFor(ctx, s, "RDAP", s.rdapOf(n), n, func(ctx context.Context) (observe.RDAPView, string) {
 			v := s.Observe.RDAP(ctx, n)
 			return v, v.Err
-		}
-		var asked bool
-		r, f.CreatedWhy, asked = look(ctx, &s.sight, s.rdapOf(n), n, ask)
-		if asked && s.rdapAnswers(n.TLD(), f.CreatedWhy == "") && f.CreatedWhy != "" {
-			r, f.CreatedWhy = lookWell(ctx, &s.sight, s.rdapOf(n), n, ask)
-			s.rdapAnswers(n.TLD(), f.CreatedWhy == "", f.CreatedWhy != "")
-		}
+		})
 	})
 	wg.Go(func() {
-		p, f.NSWhy = lookWell(ctx, &s.sight, s.parentOf(n), n, func(ctx context.Context) (observe.View, string) {
+		p, f.NSWhy = lookFor(ctx, s, "parent", s.parentOf(n), n, func(ctx context.Context) (observe.View, string) {
 			v := s.Observe.Parent(ctx, n)
 			return v, v.Err
 		})

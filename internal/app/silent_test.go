@@ -1,21 +1,37 @@
 package app
 
-import "testing"
+import (
+	"context"
+	"testing"
+	"testing/synctest"
 
-// A TLD whose RDAP gives nothing is not asked again and again for each name; as
-// soon as it answers, it is.
-func TestRDAPThatIsGone(t *testing.T) {
+	"github.com/impound/impound"
+)
+
+// A TLD whose RDAP or parent zone gives nothing is not asked again and again for
+// each name; as soon as it answers, it is.
+func TestWhoeverIsGone(t *testing.T) { synctest.Test(t, whoeverIsGone) }
+
+func whoeverIsGone(t *testing.T) {
 	s := &System{}
+	asked, why := 0, "no route"
+	ask := func(n string) int {
+		asked = 0
+		lookFor(t.Context(), s, "parent", "parent zone at a", impound.MustName(n), func(context.Context) (int, string) { asked++; return 0, why })
+		return asked
+	}
 	for i := range goneAfter {
-		if !s.rdapAnswers("example", false) {
+		if ask("outlook-verify.example") < 2 {
 			t.Fatalf("given up after %d names", i)
 		}
-		s.rdapAnswers("example", false, true)
 	}
-	if s.rdapAnswers("example", false) || !s.rdapAnswers("test", false) {
+	if ask("outlook-verify.example") != 1 || ask("outlook-verify.test") < 2 {
 		t.Error("it is asked again, or another is not")
 	}
-	if !s.rdapAnswers("example", true) || !s.rdapAnswers("example", false) {
+	why = ""
+	ask("outlook-verify.example")
+	why = "no route"
+	if ask("outlook-verify.example") < 2 {
 		t.Error("it answered, and is not asked again")
 	}
 }
