@@ -310,11 +310,11 @@ func (e *env) triageCmds() []*cobra.Command {
 		}
 		return casework.Ruling{Do: casework.DoDismiss, Reason: reason, Why: why}, nil
 	})
-	dismiss.Example += "\n\n  # what a reason teaches (impound watch reopen undoes it, impound watch lessons shows it):"
+	dismiss.Long += "\n\n  # what a reason teaches (impound watch reopen undoes it, impound watch lessons shows it):"
 	for _, r := range casework.DismissReasons {
-		dismiss.Example += fmt.Sprintf("\n  #   %-9s %s: %s", r.Code, r.Text, r.Does)
+		dismiss.Long += fmt.Sprintf("\n  #   %-9s %s: %s", r.Code, r.Text, r.Does)
 	}
-	dismiss.Example += "\n  # What was dismissed opens again, and says why, when something is found that was not known."
+	dismiss.Long += "\n  # What was dismissed opens again, and says why, when something is found that was not known."
 	dismiss.Flags().StringVar(&reason, "reason", "", strings.Join(codes, ", ")+" (default other)")
 	dismiss.Flags().StringVar(&why, "why", "", "the reason in words; needed with other")
 

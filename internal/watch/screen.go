@@ -27,6 +27,17 @@ type Profile interface {
 	Score(name string) (float64, []impound.Reason)
 }
 
+// A QuickProfile gives the score alone, for names as streams have them.
+type QuickProfile interface {
+	Quick(name []byte) float64
+}
+
+// A ScopedProfile was learnt from a sealed case: what it finds is for the
+// parties to the seal, [impound.Candidate].Scope.
+type ScopedProfile interface {
+	Scope() string
+}
+
 // Options of [Screen].
 type Options struct {
 	Matcher   *match.Matcher // nil: brands are not looked for
@@ -36,7 +47,14 @@ type Options struct {
 	Threshold float64          // least score of a candidate; 0 means DefaultThreshold, below 0 none
 	// Progress, if set, is called about every 10,000 lines and at the end.
 	Progress func(Stats)
+	// Budget, in a stream without end (package live), is the share of all names
+	// that may be taken for what imitates brands; 0: the threshold alone says.
+	// Habits is the same for each profile; 0 means [DefaultHabits].
+	Budget, Habits float64
 }
+
+// DefaultHabits is the share of a stream that one actor's habits may flag.
+const DefaultHabits = 0.001
 
 // DefaultThreshold keeps what the score holds to be more than a coincidence.
 const DefaultThreshold = 0.1
@@ -179,6 +197,7 @@ func Judge(name impound.Name, opt Options) (impound.Candidate, bool) {
 			continue
 		}
 		c.Score = max(c.Score, s)
+		c.Actors = append(c.Actors, p.Actor())
 		c.Reasons = append(c.Reasons, reasons...)
 	}
 	return c, c.Score > 0

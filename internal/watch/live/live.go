@@ -153,6 +153,10 @@ func New(cfg Config) (*Runner, error) {
 	return &Runner{cfg: cfg, screen: sc, states: map[string]State{}}, nil
 }
 
+// SetProfiles sets whose habits are looked for from now on, while sources are
+// read.
+func (r *Runner) SetProfiles(ps []watch.Profile) { r.screen.profiles(ps) }
+
 // States gives how the running sources go, by id.
 func (r *Runner) States() []State {
 	r.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"hash/maphash"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/impound/impound"
@@ -42,9 +43,61 @@ func (f *Findings) event(e Event) {
 
 // screener judges names fast: most are ordinary, and cost one look.
 type screener struct {
-	opt   watch.Options
-	least float64
-	seed  maphash.Seed
+	opt    watch.Options
+	least  float64
+	seed   maphash.Seed
+	brands *watch.Share // nil: no budget
+	habits atomic.Pointer[[]habit]
+}
+
+// habit is an actor's profile with the share of the stream that it may flag.
+type habit struct {
+	watch.Profile
+	scope string
+	quick func(name []byte) float64
+	share *watch.Share
+}
+
+// leastHabit is the least score at which habits flag a name, and firstHabit the
+// least before the stream is known.
+const (
+	leastHabit = 0.02
+	firstHabit = 0.5
+)
+
+// profiles sets whose habits are looked for from now on. What was learnt of how
+// the stream scores by one stays.
+func (s *screener) profiles(ps []watch.Profile) {
+	var was []habit
+	if p := s.habits.Load(); p != nil {
+		was = *p
+	}
+	share := s.opt.Habits
+	if share == 0 {
+		share = watch.DefaultHabits
+	}
+	out := make([]habit, 0, len(ps))
+	for _, p := range ps {
+		h := habit{Profile: p}
+		if x, ok := p.(watch.ScopedProfile); ok {
+			h.scope = x.Scope()
+		}
+		if x, ok := p.(watch.QuickProfile); ok {
+			h.quick = x.Quick
+		} else {
+			h.quick = func(n []byte) float64 { x, _ := p.Score(string(n)); return x }
+		}
+		for _, o := range was {
+			if o.Actor() == p.Actor() && o.scope == h.scope {
+				h.share = o.share
+			}
+		}
+		if h.share == nil {
+			h.share = watch.NewShare(share, leastHabit, firstHabit)
+		}
+		out = append(out, h)
+	}
+	s.habits.Store(&out)
 }
 
 func newScreener(opt watch.Options) (*screener, error) {
@@ -55,6 +108,10 @@ func newScreener(opt watch.Options) (*screener, error) {
 	if s.least == 0 {
 		s.least = watch.DefaultThreshold
 	}
+	if opt.Budget > 0 {
+		s.brands = watch.NewShare(opt.Budget, s.least, s.least)
+	}
+	s.profiles(opt.Profiles)
 	return s, nil
 }
 
@@ -118,24 +175,26 @@ func canonical(buf, raw []byte) (name []byte, plain bool) {
 func (s *screener) name(f *Findings, buf, raw []byte, source string, at int64) {
 	f.Names++
 	n, plain := canonical(buf, raw)
+	var fits []habit
+	brand := false
 	if plain {
-		score := 0.0
 		if s.opt.Matcher != nil {
-			score, _ = s.opt.Matcher.Score(n)
-		}
-		if score < s.least && len(s.opt.Profiles) > 0 {
-			for _, p := range s.opt.Profiles {
-				if x, _ := p.Score(string(n)); x > score {
-					score = x
-				}
+			score, _ := s.opt.Matcher.Score(n)
+			brand = score >= s.least
+			if s.brands != nil {
+				brand = s.brands.Pass(score)
 			}
 		}
-		if score < s.least && !isALabel(n) {
-			return
+		for _, h := range *s.habits.Load() {
+			if h.share.Pass(h.quick(n)) {
+				fits = append(fits, h)
+			}
 		}
-		if score < s.least { // an A-label that decodes to nothing is worth a word
-			if _, err := impound.ParseName(string(n)); err != nil {
-				s.bad(f, raw, err, at)
+		if !brand && len(fits) == 0 {
+			if isALabel(n) { // one that decodes to nothing is worth a word
+				if _, err := impound.ParseName(string(n)); err != nil {
+					s.bad(f, raw, err, at)
+				}
 			}
 			return
 		}
@@ -149,13 +208,44 @@ func (s *screener) name(f *Findings, buf, raw []byte, source string, at int64) {
 		s.bad(f, raw, err, at)
 		return
 	}
+	if !plain { // a spelling that was read all the same
+		canon := []byte(name.String())
+		if s.opt.Matcher != nil {
+			score, _ := s.opt.Matcher.Score(canon)
+			brand = score >= s.least && (s.brands == nil || s.brands.Pass(score))
+		}
+		for _, h := range *s.habits.Load() {
+			if h.share.Pass(h.quick(canon)) {
+				fits = append(fits, h)
+			}
+		}
+	}
+	s.found(f, name, source, brand, fits)
+}
+
+// found makes candidates of a name: one for everybody, and one for each sealed
+// case whose habits it fits.
+func (s *screener) found(f *Findings, name impound.Name, source string, brand bool, fits []habit) {
 	opt := s.opt
-	opt.Source = source
-	c, ok := watch.Judge(name, opt)
-	if !ok || c.Score < s.least {
+	opt.Source, opt.Profiles = source, nil
+	for _, h := range fits {
+		if h.scope == "" {
+			opt.Profiles = append(opt.Profiles, h.Profile)
+			continue
+		}
+		own := s.opt
+		own.Source, own.Profiles = source, []watch.Profile{h.Profile}
+		if c, ok := watch.Judge(name, own); ok {
+			c.Scope = h.scope
+			f.Candidates = append(f.Candidates, c)
+		}
+	}
+	if !brand && len(opt.Profiles) == 0 {
 		return
 	}
-	f.Candidates = append(f.Candidates, c)
+	if c, ok := watch.Judge(name, opt); ok {
+		f.Candidates = append(f.Candidates, c)
+	}
 }
 
 func isALabel(n []byte) bool { return bytes.Contains(n, []byte("xn--")) }
@@ -207,11 +297,16 @@ func uniqueFrom(cs []impound.Candidate, first int) []impound.Candidate {
 	if len(cs)-first < 2 {
 		return cs
 	}
-	seen := make(map[impound.Name]struct{}, len(cs)-first)
+	type key struct {
+		name  impound.Name
+		scope string
+	}
+	seen := make(map[key]struct{}, len(cs)-first)
 	out := cs[:first]
 	for _, c := range cs[first:] {
-		if _, ok := seen[c.Name]; !ok {
-			seen[c.Name] = struct{}{}
+		k := key{c.Name, c.Scope}
+		if _, ok := seen[k]; !ok {
+			seen[k] = struct{}{}
 			out = append(out, c)
 		}
 	}
