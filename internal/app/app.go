@@ -85,6 +85,8 @@ type System struct {
 	passive  passive
 	cases    sync.Map // order id -> case id
 
+	watching watchRun // of this process
+
 	servingMu sync.Mutex
 	serving   *serving
 }

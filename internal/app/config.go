@@ -130,6 +130,13 @@ type WatchConfig struct {
 	// Rate is how many requests a second one server gets at most. Default 10;
 	// below 0 no limit, for a mirror of your own.
 	Rate float64 `yaml:"rate,omitempty" json:"rate,omitempty"`
+	// Budget is the share of all names that may go into the queue for a brand, and
+	// the same for each actor's habits: "0.1%". Default: brands by threshold alone,
+	// and 0.1% for each actor.
+	Budget string `yaml:"budget,omitempty" json:"budget,omitempty"`
+	// Serve is "off" where a serving process is not to read the sources, but
+	// impound watch run alone. Default: it reads them.
+	Serve string `yaml:"serve,omitempty" json:"serve,omitempty"`
 	// Sources are what is read, each from where it was left.
 	Sources []WatchSource `yaml:"sources,omitempty" json:"sources,omitempty"`
 }

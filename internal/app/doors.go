@@ -567,6 +567,7 @@ var Needs = func() map[string]casework.Need {
 	roles("Capture", impound.RoleAnalyst, impound.RoleOperator)
 	roles("CaptureFull", impound.RoleAnalyst, impound.RoleOperator)
 	roles("DismissClaim", impound.RoleCounsel)
+	roles("DraftSupplement", impound.RoleAnalyst)
 	roles("EnrolSensor", impound.RoleAdmin)
 	roles("FileAnswer", impound.RoleAnalyst, impound.RoleCounsel, impound.RoleOperator)
 	m["Follow"] = casework.Need{Roles: []impound.Role{impound.RoleOperator}, System: true}

@@ -105,13 +105,17 @@ func (s *System) Start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if v.sink == nil && v.web == nil && v.hubSrv == nil && v.contest == nil {
+	watches := len(s.cfg.Watch.Sources) > 0 && s.cfg.Watch.Serve != "off" && s.cfg.Role != RoleSensor
+	if v.sink == nil && v.web == nil && v.hubSrv == nil && v.contest == nil && !watches {
 		return impound.Errorf(impound.KindInvalid, "the configuration names nothing to serve").WithCure("fill in web:, hub: listen: or sinkhole: listen: in " + ConfigFile + "; impound config init writes a first one")
 	}
 	s.serving = v
 	if _, err := s.Evidence.Append(ctx, impound.Entry{Type: impound.EntrySystem, By: "system", What: "serve.start", Detail: map[string]string{"text": "this process began to serve", "version": s.opt.Version}}); err != nil {
 		s.serving = nil
 		return fmt.Errorf("couldn't record the start: %w", err)
+	}
+	if watches {
+		v.wg.Go(func() { s.watchLoop(ctx) })
 	}
 	if every, err := s.cfg.custodyEvery(); err == nil && every > 0 {
 		v.wg.Go(func() { s.custodyLoop(ctx, every) })

@@ -35,7 +35,10 @@ type SupplementMade struct {
 // for each name that was looked at.
 func (s *System) DraftSupplement(ctx context.Context, by string, ask SupplementAsk, done func(impound.Name, []Captured)) (SupplementMade, error) {
 	var out SupplementMade
-	var err error
+	err := s.may(ctx, "DraftSupplement", by)
+	if err != nil {
+		return out, err
+	}
 	if out.Parent, out.Clause, ask.ID, err = s.supplementTerms(ctx, ask); err != nil {
 		return out, err
 	}

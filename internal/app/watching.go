@@ -37,6 +37,12 @@ func (c *Config) checkWatch() impound.Problems {
 	if w.Threshold < 0 || w.Threshold >= 1 {
 		bad("watch.threshold", "write a number such as 0.5", "%g is no score from 0 to 1", w.Threshold)
 	}
+	if _, err := w.budget(); err != nil {
+		bad("watch.budget", "write a share such as 0.1%", "%q is no share of the names", w.Budget)
+	}
+	if w.Serve != "" && w.Serve != "off" && w.Serve != "on" {
+		bad("watch.serve", "write off, or leave it out", "%q is neither on nor off", w.Serve)
+	}
 	names := map[string]bool{}
 	for i, s := range w.Sources {
 		at := fmt.Sprintf("watch.sources[%d]", i)
@@ -204,6 +210,11 @@ type WatchOptions struct {
 	// Show, if set, is called every Every with how the sources go, and at the end.
 	Show  func([]live.State)
 	Every time.Duration
+	// Budget is the share of all names that may be taken for what imitates brands,
+	// and of each actor's habits; 0: as the configuration says.
+	Budget float64
+
+	run *watchRun // told of the runner
 }
 
 // Watch reads the sources of the configuration, and puts what it finds into the
@@ -222,13 +233,27 @@ func (s *System) Watch(ctx context.Context, opt WatchOptions) error {
 	if err := os.MkdirAll(s.path("watch"), 0o700); err != nil {
 		return impound.Errorf(impound.KindUnavailable, "couldn't make the watch folder: %w", err)
 	}
+	budget := opt.Budget
+	if budget == 0 {
+		budget, _ = s.cfg.Watch.budget()
+	}
 	r, err := live.New(live.Config{
-		Store: s.Store, Watch: watch.Options{Matcher: m, Threshold: s.cfg.Watch.Threshold}, Save: s.Casework.QueueCandidates, Alarm: s.watchAlarm,
+		Store: s.Store, Watch: watch.Options{Matcher: m, Threshold: s.cfg.Watch.Threshold, Budget: budget, Habits: budget}, Save: s.Casework.QueueCandidates, Alarm: s.watchAlarm,
 		Poll: span(s.cfg.Watch.Poll), Once: opt.Once, Now: s.now, Log: s.log,
 	})
 	if err != nil {
 		return err
 	}
+	// The habits before the first name; then again whenever a case changes.
+	word, err := s.setProfiles(ctx, r, opt.run, "")
+	if err != nil {
+		return err
+	}
+	opt.run.begin(r, s.now())
+	defer opt.run.end()
+	upkeep, stopUpkeep := context.WithCancel(ctx)
+	defer stopUpkeep()
+	go s.watchUpkeep(upkeep, r, opt.run, word)
 	if opt.Show != nil {
 		done := make(chan struct{})
 		ended := make(chan struct{})
@@ -347,9 +372,17 @@ func (s *System) watchAlarms(ctx context.Context) ([]Alarm, error) {
 	return out, nil
 }
 
-// Sources gives how the watch's sources go.
+// Sources gives how the watch's sources go: as it is this second, where this
+// process reads them.
 func (d desk) Sources(ctx context.Context) ([]web.SourceView, error) {
 	all, err := d.s.WatchStatus(ctx, 0)
+	now := d.s.watching.states()
+	for i := range all {
+		if st, ok := now[all[i].ID]; ok {
+			st.Cursor = nil
+			all[i].State, all[i].Lag = st, st.Lag()
+		}
+	}
 	out := make([]web.SourceView, 0, len(all))
 	for _, w := range all {
 		v := web.SourceView{ID: w.ID, Kind: w.Kind, Where: w.Where, Position: w.Position, Verified: w.Verified, Lag: w.Lag, Rate: w.Rate, Names: w.Names, Hits: w.Hits, Unreadable: w.BadNames + w.Unreadable, Errors: w.Errors, Read: w.LastOK, Held: w.Held}

@@ -19,8 +19,10 @@ import (
 func (e *env) watchRunCmd() *cobra.Command {
 	var once bool
 	var long time.Duration
+	var budget string
 	c := verb("run [-]", "read the configured sources for as long as it is let; what is found goes to triage", `  impound watch run                  # until Ctrl-C; goes on where it was left
   impound watch run --once           # read every source to its end, then end
+  impound watch run --budget 0.05%   # queue one name in 2,000 at most, for brands and for each actor
   zcat new.gz | impound watch run -  # and standard input`, cobra.MaximumNArgs(1), func(c *cobra.Command, args []string) error {
 		opt := app.WatchOptions{Once: once, Every: 10 * time.Second}
 		if len(args) == 1 {
@@ -28,6 +30,13 @@ func (e *env) watchRunCmd() *cobra.Command {
 				return usageError{fmt.Errorf("%q: sources stand in the configuration; only - can be given here", args[0])}
 			}
 			opt.Stdin = e.In
+		}
+		if budget != "" {
+			share, err := parseShare(budget)
+			if err != nil {
+				return usageError{err}
+			}
+			opt.Budget = share
 		}
 		return e.with(c, func(ctx context.Context, s *app.System) error {
 			f, tty := e.Err.(*os.File)
@@ -73,6 +82,7 @@ func (e *env) watchRunCmd() *cobra.Command {
 		})
 	})
 	c.Flags().BoolVar(&once, "once", false, "end when every source was read to its end")
+	c.Flags().StringVar(&budget, "budget", "", "the share of all names that may be queued for brands, and for each actor's habits: 0.1%, or 0.001")
 	c.Flags().DurationVar(&long, "for", 0, "end after this time, such as 8h")
 	return c
 }
