@@ -140,7 +140,7 @@ func TestWaysToSeeASealedCase(t *testing.T) {
 	for _, who := range [][]string{{"--as", "eve"}, nil} {
 		for _, cmd := range [][]string{
 			{"case", "list"}, {"case", "list", "--json"}, {"order", "list"}, {"seize", "list"}, {"evidence", "list"}, {"evidence", "list", "--json"}, {"evidence", "list", "--what", "case."},
-			{"evidence", "list", "--name", quietName}, {"contacts", "list", "--json"}, {"contacts", "count"}, {"contacts", "victims"}, {"notify", "list"}, {"watch", "candidates"}, {"share", "export", "--format", "json", "--clearance", "red"},
+			{"evidence", "list", "--name", quietName}, {"contacts", "list", "--json"}, {"contacts", "count"}, {"contacts", "victims"}, {"notify", "list"}, {"watch", "list"}, {"share", "export", "--format", "json", "--clearance", "red"},
 			{"share", "export", "--format", "stix", "--clearance", "red"}, {"share", "export", "--format", "rpz", "--clearance", "red"}, {"share", "export", "--format", "csv", "--clearance", "red"}, {"share", "export", "--format", "list", "--clearance", "red"},
 		} {
 			out, errs, _ := d.run(append(append([]string{}, cmd...), who...)...)
