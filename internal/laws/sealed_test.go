@@ -2,9 +2,12 @@ package laws
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -43,6 +46,10 @@ var (
 	quietClaim  = impound.MustName("quiet-claim.net")         // somebody contests it by the public form
 	shared      = impound.MustName("shared-verify.net")
 	claimed     = impound.MustName("claimed-verify.net") // of the open order; quietOther has it for APT42
+	redName     = impound.MustName("red-verify.net")     // of the open order, marked TLP:RED since
+	lentName    = impound.MustName("lent-verify.net")    // so with an originator who was not asked
+	papName     = impound.MustName("pap-verify.net")     // so with PAP:RED
+	keptNames   = []impound.Name{redName, lentName, papName}
 	ghostOf     = func(n impound.Name) impound.Name {
 		return impound.MustName(strings.Replace(n.String(), "quiet", "ghost", 1))
 	}
@@ -65,18 +72,25 @@ var quietNames = []impound.Name{quietName, quietLetter, quietStill, quietFound, 
 
 func newSealedWorld(t *testing.T) *sealedWorld {
 	t.Helper()
+	return newSealedWorldLogging(t, nil)
+}
+
+func newSealedWorldLogging(t *testing.T, log *slog.Logger) *sealedWorld {
+	t.Helper()
 	w := &sealedWorld{world: newWorld(t, func(c *testregistry.Config) { c.TLDs = append(c.TLDs, "org") }), parties: []string{"ada", "ben", "carla", "dora", "nora", "olaf"}}
+	w.log = log
 	id, err := age.GenerateX25519Identity()
 	must(t, err)
 	a := w.reg.Addrs()
 	w.cfg.Asked = []app.AskedConfig{{Provider: "nic-org", Name: "Practice Org Registry", TLDs: []string{"org"}, Role: "registry", Via: "manual", Owner: "olaf", How: "the portal", RDAP: "http://" + a.RDAP.String() + "/", Parents: []string{a.DNS.String()}}}
 	w.cfg.Personal.SealTo = []string{id.Recipient().String()}
 	w.cfg.Sinkhole.SealTo = []string{id.Recipient().String()}
+	w.cfg.Networks = w.text(t, "prefix,asn,name,country,abuse,sector,kind\n127.10.0.0/16,64500,Example University,NL,abuse@university.example,education,access\n")
 	w.cfg.Contest = app.ContestConfig{Listen: "127.0.0.1:0", Organisation: "The unit"}
 	w.writeConfig(t)
 	created := time.Now().UTC().AddDate(0, 0, -20).Truncate(time.Second)
 	var ds []testregistry.Domain
-	for _, n := range append(slices.Clone(quietNames), shared, claimed) {
+	for _, n := range slices.Concat(quietNames, keptNames, []impound.Name{shared, claimed}) {
 		for _, n := range slices.Compact([]impound.Name{n, ghostOf(n)}) {
 			ds = append(ds, testregistry.Domain{Name: n, Registrar: "CHEAP-NAMES", Created: created, Expiry: created.AddDate(1, 0, 0), NS: []impound.Name{impound.MustName("ns1.bulk-host.example"), impound.MustName("ns2.bulk-host.example")}})
 		}
@@ -95,7 +109,7 @@ func newSealedWorld(t *testing.T) *sealedWorld {
 	// What watch finds is there before the case.
 	found := w.text(t, quietFound.String()+"\n"+ghostOf(quietFound).String()+"\n")
 	w.did(t, "watch", "screen", found, "--threshold", "0", "--keep", "--as", "ada")
-	w.did(t, "case", "add", caseID, w.text(t, shared.String()+"\n"+claimed.String()+"\n"), "--as", "ada")
+	w.did(t, "case", "add", caseID, w.text(t, fmt.Sprintf("%s\n%s\n%s\n%s\n%s\n", shared, claimed, redName, lentName, papName)), "--as", "ada")
 	for _, k := range []struct {
 		id, actor string
 		names     []impound.Name
@@ -129,7 +143,7 @@ func newSealedWorld(t *testing.T) *sealedWorld {
 	// Orders of both, in force and applied.
 	s := w.open(t)
 	from, until := time.Now().Add(-time.Minute), time.Now().Add(48*time.Hour)
-	w.file(t, s, terms{id: openOrder, names: []impound.Name{live, claimed}, from: from, until: until})
+	w.file(t, s, terms{id: openOrder, names: append([]impound.Name{live, claimed}, keptNames...), from: from, until: until})
 	w.fileFor(t, s, quietCase, terms{id: quietOrder, names: []impound.Name{quietName, quietLetter}, from: from, until: until, capture: impound.CaptureLure,
 		deadlines: []impound.Deadline{{What: "quiet hearing", Due: until.UTC().Truncate(time.Second), Who: "counsel"}}})
 	must(t, s.Close())
@@ -163,17 +177,26 @@ func newSealedWorld(t *testing.T) *sealedWorld {
 	w.srv = w.serve(t)
 	ask(t, w.srv, quietStill) // in no order: it is refused, and recorded as such
 	visit(t, browser(w.srv.Addrs()["http"][0]), quietStill)
-	for _, n := range []impound.Name{live, quietName} {
+	for _, n := range append([]impound.Name{live, quietName}, keptNames...) {
 		if got := ask(t, w.srv, n); got != dns.RcodeSuccess {
 			t.Fatalf("the sinkhole doesn't answer for %s: %s", n, dns.RcodeToString[got])
 		}
-		visit(t, browser(w.srv.Addrs()["http"][0]), n)
+		victim(t, w.srv.Addrs()["http"][0], n)
 	}
-	p, err := http.PostForm("http://"+w.srv.Addrs()["contest"][0]+"/contest", url.Values{"name": {quietClaim.String()}, "who": {"Quiet Owner"}, "contact": {"quiet@owner.example"}, "why": {"mine, quietly"}})
+	w.did(t, "case", "mark", caseID, redName.String(), "--tlp", "red", "--as", "ada")
+	w.did(t, "case", "mark", caseID, lentName.String(), "--originator", "Example Bank", "--as", "ada")
+	w.did(t, "case", "mark", caseID, papName.String(), "--pap", "red", "--as", "ada")
+	p, err := http.PostForm("http://"+w.srv.Addrs()["contest"][0]+"/contest", url.Values{"name": {quietClaim.String()}, "who": {"Quiet " + personal[7]}, "contact": {personal[8] + "@owner.example"}, "why": {"mine, quietly, " + personal[9]}})
 	must(t, err)
 	p.Body.Close()
 	var claims []app.ClaimRow
 	must(t, json.Unmarshal([]byte(w.did(t, "contest", "list", "--json", "--as", "ada")), &claims))
+	for id, n := range map[string]impound.Name{caseID: live, quietCase: quietName} {
+		lure := "From: Somebody <" + personal[3] + "@sender.example>\r\nTo: <" + personal[4] + "@victim.example>\r\nSubject: " + personal[5] + "\r\nDate: Mon, 02 Nov 2026 10:00:00 +0000\r\nMessage-ID: <a@sender.example>\r\nContent-Type: text/plain\r\n\r\n" + personal[6] + ": look at http://" + n.String() + "/?u=" + personal[4] + "\r\n"
+		path := filepath.Join(t.TempDir(), "lure.eml")
+		must(t, os.WriteFile(path, []byte(lure), 0o600))
+		w.did(t, "evidence", "add", path, "--case", id, "--name", n.String(), "--as", "ada")
+	}
 	if len(claims) != 1 {
 		t.Fatalf("%d claims came in", len(claims))
 	}
@@ -185,6 +208,31 @@ func newSealedWorld(t *testing.T) *sealedWorld {
 	must(t, err)
 	return w
 }
+
+// victim visits a name as a person does who was sent a lure: from a network that
+// somebody is responsible for, with a token in the path.
+func victim(t testing.TB, addr string, n impound.Name) {
+	t.Helper()
+	c := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{LocalAddr: &net.TCPAddr{IP: victimOf(n)}}).DialContext(ctx, "tcp", addr)
+	}}}
+	q, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+n.String()+"/login/"+personal[0]+"@victim.example/"+personal[1]+"?id="+personal[2], nil)
+	must(t, err)
+	q.Header.Set("User-Agent", "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36")
+	q.Header.Set("Accept-Language", "nl")
+	q.Header.Set("Accept", "text/html")
+	p, err := c.Do(q)
+	must(t, err)
+	p.Body.Close()
+	c.CloseIdleConnections()
+}
+
+// victimOf is the address that n's victim has.
+func victimOf(n impound.Name) net.IP { return net.IPv4(127, 10, byte(len(n.String())), n.String()[0]) }
+
+// personal are marks that stand where personal data does: a mailbox in a path, a
+// lure's token, one in a query, and what a mail and a claim hold.
+var personal = []string{"xqmailboxzj", "xqT0ken7Lure9Q2wzj", "xqqueryzj", "xqsenderzj", "xqaddresseezj", "xqsubjectzj", "xqbodyzj", "xqwritername", "xqwriterdesk", "xqwriterwhy"}
 
 // fileFor files an order of another case than the world's.
 func (w *world) fileFor(t testing.TB, s *app.System, id string, o terms) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -68,6 +69,7 @@ type world struct {
 	reg   *testregistry.Registry
 	cfg   app.Config
 	clock *clock
+	log   *slog.Logger // of systems that are opened in this process; nil: nobody's
 }
 
 func newWorld(t testing.TB, change ...func(*testregistry.Config)) *world {
@@ -163,7 +165,7 @@ func (w *world) writeConfig(t testing.TB) {
 
 func (w *world) open(t testing.TB) *app.System {
 	t.Helper()
-	s, err := app.Open(t.Context(), app.Options{State: w.state, Config: w.cfg, Version: "test", Now: w.clock.now, Patience: 2 * time.Second})
+	s, err := app.Open(t.Context(), app.Options{State: w.state, Config: w.cfg, Version: "test", Now: w.clock.now, Patience: 2 * time.Second, Log: w.log})
 	must(t, err)
 	t.Cleanup(func() { s.Close() })
 	return s

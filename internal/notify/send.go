@@ -17,6 +17,7 @@ import (
 	"net/textproto"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/impound/impound"
@@ -86,6 +87,12 @@ func (s *Service) Send(ctx context.Context, by, id string, relay Relay, again bo
 	}
 	if !f.Case.TLP.Within(impound.TLPAmberStrict) {
 		return refuse("have the case's owner mark it amber+strict or below first", "case %s is marked TLP:RED by now", p.Case)
+	}
+	for _, d := range f.Case.Domains {
+		m := d.Marking.In(f.Case.Marking())
+		if slices.Contains(p.Names, d.Name.Defanged()) && (!m.TLP.Within(impound.TLPAmberStrict) || !m.PAP.Within(impound.PAPAmber)) {
+			return refuse("prepare the case again, which leaves it out", "%s is marked TLP:RED or PAP:RED by now", d.Name.Defanged())
+		}
 	}
 	now := s.opt.Now().UTC()
 	for _, o := range f.Orders {

@@ -216,9 +216,9 @@ func (c *Classifier) sourceSigns(w Window) []sign {
 	quick := quickest(w.Events)
 	switch {
 	case quick >= manyNames:
-		s = append(s, sign{impound.ClassScanner, "scanner-many-names", fmt.Sprintf("came to %d seized names within %d minutes", quick, int(quickly.Minutes())), 0.75, true})
+		s = append(s, sign{impound.ClassScanner, "scanner-many-names", fmt.Sprintf("came to many seized names within %d minutes", int(quickly.Minutes())), 0.75, true})
 	case quick >= someNames:
-		s = append(s, sign{impound.ClassScanner, "scanner-some-names", fmt.Sprintf("came to %d seized names within %d minutes", quick, int(quickly.Minutes())), 0.4, false})
+		s = append(s, sign{impound.ClassScanner, "scanner-some-names", fmt.Sprintf("came to several seized names within %d minutes", int(quickly.Minutes())), 0.4, false})
 	}
 	if notice && len(names) >= manyNames && quick < manyNames && last.Sub(first) > slowly {
 		s = append(s, sign{impound.ClassResearcher, "researcher-survey", fmt.Sprintf("read the notice pages of %d names, slowly", len(names)), 0.55, true})
