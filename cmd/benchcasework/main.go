@@ -25,6 +25,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime/pprof"
 	"slices"
 	"strings"
@@ -44,7 +45,9 @@ func main() {
 	entries := flag.Int("entries", 1_000_000, "entries of the evidence log")
 	domains := flag.Int("domains", 10_000, "names of the case")
 	bin := flag.String("impound", "bin/impound", "the program to measure")
+	queue := flag.Int("candidates", 100_000, "names in watch's queue")
 	rounds := flag.Int("rounds", 3, "how often each is measured; the median counts")
+	only := flag.String("only", "", "measure what this regular expression finds alone")
 	prof := flag.String("cpuprofile", "", "write a CPU profile of making the state")
 	flag.Parse()
 	if *prof != "" {
@@ -58,7 +61,11 @@ func main() {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	if err := run(context.Background(), *state, *fill, *entries, *domains, *bin, *rounds); err != nil {
+	re, err := regexp.Compile(*only)
+	if err == nil {
+		err = run(context.Background(), *state, *fill, *entries, *domains, *queue, *bin, *rounds, re)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "benchcasework:", err)
 		os.Exit(1)
 	}
@@ -69,7 +76,7 @@ const caseID, orderID = "BIG-2026", "O-BIG-1"
 // bar is what a page or a command may take.
 const bar = 200 * time.Millisecond
 
-func run(ctx context.Context, state string, fill bool, entries, domains int, bin string, rounds int) error {
+func run(ctx context.Context, state string, fill bool, entries, domains, queue int, bin string, rounds int, only *regexp.Regexp) error {
 	if state == "" {
 		dir, err := os.MkdirTemp("", "benchcasework-")
 		if err != nil {
@@ -83,10 +90,41 @@ func run(ctx context.Context, state string, fill bool, entries, domains int, bin
 			return err
 		}
 	}
+	if err := fillQueue(ctx, state, queue); err != nil {
+		return err
+	}
 	if fill {
 		return nil
 	}
-	return measure(ctx, state, bin, rounds, domains, entries)
+	m := measuring{state: state, bin: bin, rounds: rounds, count: map[string]int{"names": domains, "entries": entries, "candidates": queue}, only: only}
+	return m.run(ctx)
+}
+
+// fillQueue puts candidates into watch's queue until there are n.
+func fillQueue(ctx context.Context, state string, n int) error {
+	mark := filepath.Join(state, "candidates.txt")
+	if b, err := os.ReadFile(mark); err == nil && string(b) == fmt.Sprint(n) {
+		return nil
+	}
+	s, err := app.Open(ctx, app.Options{State: state, Config: app.Config{}, Version: "bench"})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	now := time.Now().UTC().Truncate(time.Second)
+	cands := make([]impound.Candidate, n)
+	for i := range cands {
+		cands[i] = impound.Candidate{Name: candidateOf(i), Source: "list", Seen: now, Score: float64(i%100) / 100, Brand: "brand", Reasons: []impound.Reason{
+			{Code: "brand-exact", Text: "contains a brand, as a word of its own", Weight: 0.5}, {Code: "word", Text: "contains the word login", Weight: 0.2}, {Code: "new", Text: "first seen today", Weight: 0.01}}, Status: "open"}
+	}
+	if _, err := s.Casework.SaveCandidates(impound.AsSystem(ctx), cands); err != nil {
+		return err
+	}
+	return os.WriteFile(mark, fmt.Append(nil, n), 0o600)
+}
+
+func candidateOf(i int) impound.Name {
+	return impound.MustName(fmt.Sprintf("candidate-%05d.example", i))
 }
 
 func nameOf(i int) impound.Name {
@@ -138,11 +176,9 @@ func makeState(ctx context.Context, state, bin string, entries, domains int) err
 	if err := s.Casework.OpenCase(ctx, "ada", impound.Case{ID: caseID, Title: "A large case", Actor: "APT35", TLP: impound.TLPAmber}); err != nil {
 		return err
 	}
-	cands := make([]impound.Candidate, domains)
 	var names bytes.Buffer
 	for i := range domains {
 		fmt.Fprintf(&names, "%s, %s\n", nameOf(i), now.AddDate(0, 0, -30).Format(time.DateOnly))
-		cands[i] = impound.Candidate{Name: impound.MustName(fmt.Sprintf("candidate-%05d.example", i)), Source: "list", Seen: now, Score: float64(i%100) / 100, Reasons: []impound.Reason{{Code: "brand-exact", Text: "contains a brand"}}, Status: "open"}
 	}
 	list := filepath.Join(state, "names.txt")
 	if err := os.WriteFile(list, names.Bytes(), 0o600); err != nil {
@@ -155,9 +191,6 @@ func makeState(ctx context.Context, state, bin string, entries, domains int) err
 		return err
 	}
 	if err := timed("impound case add: 10,000 names into a case", "case", "add", caseID, list, "--as", "ada"); err != nil {
-		return err
-	}
-	if _, err := s.Casework.SaveCandidates(impound.AsSystem(ctx), cands); err != nil {
 		return err
 	}
 	for i := range 100 {
@@ -269,16 +302,28 @@ func process(ctx context.Context, bin, state string, args []string) (took time.D
 }
 
 // reads are the commands that read, but for those that take all names at once.
-// NAME and PLAN stand for one of each.
+// NAME, PLAN and the like stand for one of each.
 var reads = []string{
-	"version", "config show", "people list", "account list", "actor list", "lists show",
-	"case list", "case show " + caseID, "case decisions NAME", "case task list " + caseID, "case party list " + caseID,
-	"watch list", "watch list --status open",
-	"order list", "order show " + orderID, "order show " + orderID + " --json", "order deadlines",
-	"evidence list", "evidence list --limit 50 --offset 500000", "evidence list --case " + caseID, "evidence list --order " + orderID, "evidence list --what order.", "evidence list --name NAME", "evidence checkpoint", "evidence show ARTEFACT",
-	"seize list", "seize list " + orderID, "seize show PLAN", "seize status " + orderID,
-	"contacts list", "contacts count", "contacts gaps", "contacts victims",
-	"sinkhole status", "sensor list", "contest list",
+	"version", "config show", "config check", "config reference", "people list", "account list", "token list", "actor list", "actor list APT35", "lists show",
+	"registry list", "registry list verisign", "registry show NAME",
+	"case list", "case list --json", "case show " + caseID, "case show " + caseID + " --json", "case decisions NAME", "case task list " + caseID, "case party list " + caseID,
+	"watch list", "watch list --status open", "watch list --status dismissed", "watch list --status=", "watch list --json", "watch status", "watch status --events 20",
+	"order list", "order list --json", "order show " + orderID, "order show " + orderID + " --json", "order deadlines", "order deadlines " + orderID, "order deadlines --json",
+	"evidence list", "evidence list --limit 50 --offset 500000", "evidence list --case " + caseID, "evidence list --order " + orderID, "evidence list --what order.", "evidence list --name NAME",
+	"evidence list --json", "evidence list --json --case " + caseID, "evidence list --what case. --json", "evidence checkpoint", "evidence show ARTEFACT",
+	"seize list", "seize list " + orderID, "seize list --json", "seize show PLAN", "seize show PLAN --json", "seize status " + orderID, "seize letters", "seize letters " + orderID,
+	"contacts list", "contacts list --case " + caseID, "contacts list --name NAME", "contacts count", "contacts gaps", "contacts victims",
+	"notify list", "notify list " + caseID, "sinkhole status", "sinkhole events", "sensor list", "contest list", "twist NAME --format list",
+}
+
+// writes are commands that change one thing. N stands for a number that is another
+// each time, FILE for a file of its own.
+var writes = []string{
+	"case add " + caseID + " FILE --as ada", "case edit " + caseID + " --summary N --as ada", "case mark " + caseID + " NAME --tlp amber --originator N --as ada",
+	"case seen " + caseID + " 2026-01-02 NAME --as ada", "case notice NAME --why N --as carla", "case asked NAME --why N --as ada", "case consent NAME --why N --as carla", "case attribute NAME --actor APT35 --why N --as ada",
+	"case contest NAME --why N --as ada", "case contest NAME --end --why N --as carla", "case task add " + caseID + " N --as ada", "case party add " + caseID + " N --kind victim --as ada",
+	"watch dismiss CANDIDATE --why N --as ada", "watch promote CANDIDATE --case " + caseID + " --as ada", "actor add A-N --as ada",
+	"evidence add FILE --case " + caseID + " --name NAME --as ada", "people add p-N --role analyst --as ada", "seize approve PLAN --as ben",
 }
 
 // bulk are the acts on all names, or all entries, at once.
@@ -288,74 +333,103 @@ var bulk = []struct {
 	{"impound order check: every gate on 10,000 names", "order check ORDER", "names"},
 	{"impound order gates: every gate again, against when it was filed", "order gates " + orderID, "names"},
 	{"impound order appendix: CSV of 10,000 names", "order appendix ORDER", "names"},
+	{"impound order diff: two documents of 10,000 names", "order diff ORDER " + orderID, "names"},
+	{"impound order affidavit: a declaration over 10,000 names", "order affidavit " + orderID, "names"},
 	{"impound order draft: a document over what is left of 10,000 names", "order draft " + caseID, "names"},
-	{"impound case show --json: a case with everything", "case show " + caseID + " --json", "names"},
+	{"impound case show --all --json: a case with everything", "case show " + caseID + " --all --json", "names"},
 	{"impound case intake: a report that names 10,000", "case intake NAMES", "names"},
 	{"impound share export: what partners may have of 10,000 names", "share export", "names"},
-	{"impound watch list --json: 10,000 candidates", "watch list --json", "names"},
+	{"impound watch list --all --json: the whole queue", "watch list --all --json", "candidates"},
 	{"impound evidence verify: every entry and artefact", "evidence verify", "entries"},
-	{"impound evidence list --json: the whole log", "evidence list --json", "entries"},
+	{"impound evidence list --all --json: the whole log", "evidence list --all --json", "entries"},
 }
 
+type export struct{ what, path, of string }
+
 // exports are the pages that give everything as a file.
-var exports = []struct{ what, path, of string }{
+var exports = []export{
 	{"GET names of a case as CSV", "/cases/" + caseID + "/names?format=csv", "names"},
 	{"GET names of a case as JSON", "/cases/" + caseID + "/names?format=json", "names"},
 	{"GET names of an order as CSV", "/orders/" + orderID + "?format=csv&table=names", "names"},
-	{"GET candidates as CSV", "/candidates?format=csv", "names"},
+	{"GET candidates as CSV", "/candidates?format=csv", "candidates"},
 	{"GET 10,000 lines of the log as CSV", "/log?format=csv", "entries"},
 	{"GET a case with everything from the API", "/api/v1/cases/" + caseID, "names"},
 	{"GET orders with all names from the API", "/api/v1/orders", "names"},
-	{"GET candidates from the API", "/api/v1/candidates", "names"},
+	{"GET candidates from the API", "/api/v1/candidates", "candidates"},
 }
 
-func measure(ctx context.Context, state, bin string, rounds, domains, entries int) error {
-	n := nameOf(77).String()
-	plan := ""
-	if b, err := os.ReadFile(filepath.Join(state, "plan.txt")); err == nil {
-		plan = string(b)
+// measuring is one run over a state.
+type measuring struct {
+	state, bin, plan string
+	rounds           int
+	count            map[string]int
+	only             *regexp.Regexp
+	out              []result
+	acts             []act
+}
+
+func (m *measuring) run(ctx context.Context) error {
+	if b, err := os.ReadFile(filepath.Join(m.state, "plan.txt")); err == nil {
+		m.plan = string(b)
 	}
-	hash := impound.HashBytes(fmt.Appendf(nil, "answer %d", 7))
-	fillIn := strings.NewReplacer("NAMES", filepath.Join(state, "names.txt"), "NAME", n, "PLAN", plan, "ARTEFACT", hash, "ORDER", filepath.Join(state, "order.yaml"))
-	var out []result
-	for _, c := range reads {
-		if strings.Contains(c, "PLAN") && plan == "" {
-			continue
-		}
-		r := result{what: "impound " + c}
-		var took []time.Duration
-		for range rounds {
-			d, octets, note := process(ctx, bin, state, strings.Fields(fillIn.Replace(c)))
-			took, r.octets, r.note = append(took, d), octets, note
-			if note != "" {
-				break
-			}
-		}
-		r.best, r.median = slices.Min(took), median(took)
-		out = append(out, r)
-	}
-	var acts []act
-	if b, err := os.ReadFile(filepath.Join(state, "acts.json")); err == nil {
-		if err := json.Unmarshal(b, &acts); err != nil {
+	if b, err := os.ReadFile(filepath.Join(m.state, "acts.json")); err == nil {
+		if err := json.Unmarshal(b, &m.acts); err != nil {
 			return err
 		}
 	}
-	count := map[string]int{"names": domains, "entries": entries}
-	pages, more, err := measurePages(ctx, state, bin, plan, rounds, count)
-	if err != nil {
+	hash := impound.HashBytes(fmt.Appendf(nil, "answer %d", 7))
+	always := strings.NewReplacer("NAMES", filepath.Join(m.state, "names.txt"), "NAME", nameOf(77).String(), "PLAN", m.plan, "ARTEFACT", hash, "ORDER", filepath.Join(m.state, "order.yaml"))
+	for _, c := range reads {
+		m.command(ctx, c, func() []string { return strings.Fields(always.Replace(c)) })
+	}
+	if err := m.pages(ctx); err != nil {
 		return err
 	}
-	out = append(out, pages...)
 	for _, b := range bulk {
-		took, _, note := process(ctx, bin, state, strings.Fields(fillIn.Replace(b.args)))
+		if !m.only.MatchString(b.what) {
+			continue
+		}
+		took, _, note := process(ctx, m.bin, m.state, strings.Fields(always.Replace(b.args)))
 		if note != "" {
 			b.what += " (" + note + ")"
 		}
-		acts = append(acts, act{b.what, took.Seconds(), count[b.of], b.of})
+		m.acts = append(m.acts, act{b.what, took.Seconds(), m.count[b.of], b.of})
 	}
-	acts = append(acts, more...)
-	report(out, acts)
+	file := filepath.Join(m.state, "one.txt")
+	defer os.Remove(file)
+	n := int(time.Now().Unix()) // names that no run before took
+	for _, c := range writes {
+		var err error
+		m.command(ctx, c, func() []string {
+			n++
+			err = cmp.Or(err, os.WriteFile(file, fmt.Appendf(nil, "added-%d.example\n", n), 0o600))
+			once := strings.NewReplacer("FILE", file, "PLAN", m.plan, "NAME", nameOf(77).String(), "CANDIDATE", candidateOf(n%m.count["candidates"]).String(), "N", fmt.Sprint(n))
+			return strings.Fields(once.Replace(c))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	report(m.out, m.acts)
 	return nil
+}
+
+// command measures a command; args are asked for anew each time.
+func (m *measuring) command(ctx context.Context, c string, args func() []string) {
+	if strings.Contains(c, "PLAN") && m.plan == "" || !m.only.MatchString("impound "+c) {
+		return
+	}
+	r := result{what: "impound " + c}
+	var took []time.Duration
+	for range m.rounds {
+		d, octets, note := process(ctx, m.bin, m.state, args())
+		took, r.octets, r.note = append(took, d), octets, note
+		if note != "" {
+			break
+		}
+	}
+	r.best, r.median = slices.Min(took), median(took)
+	m.out = append(m.out, r)
 }
 
 // report prints the slowest first; the bar is for the median.
@@ -423,24 +497,33 @@ func addresses(plan string) ([]string, error) {
 		}
 		out = append(out, p)
 	}
-	return append(out, "/intake", "/cases/"+caseID+"/names?offset=5000", "/orders/"+orderID+"?offset=9900", "/candidates?offset=5000", "/candidates?status=open",
+	return append(out, "/intake", "/login", "/cases/"+caseID+"/edit", "/cases/"+caseID+"/names?offset=5000", "/orders/"+orderID+"?offset=9900", "/candidates?offset=5000", "/candidates?status=open",
 		"/log?offset=500000", "/log?case="+caseID, "/log?case="+caseID+"&offset=500000", "/log?order="+orderID, "/log?name="+n, "/log?type=decision", "/log?type=artefact&case="+caseID,
 		"/api/v1/log?case="+caseID, "/api/v1/contacts?case="+caseID, "/healthz", "/readyz"), nil
 }
 
-// measurePages starts a server and asks for each page. The first answer after the
-// start is measured too, as a page of its own.
-func measurePages(ctx context.Context, state, bin, plan string, rounds int, count map[string]int) ([]result, []act, error) {
+// pages starts a server and asks for each page. Every page is asked for the first
+// time by somebody, which is measured too.
+func (m *measuring) pages(ctx context.Context) error {
+	paths, err := addresses(m.plan)
+	if err != nil {
+		return err
+	}
+	paths = slices.DeleteFunc(paths, func(p string) bool { return !m.only.MatchString("GET " + p) })
+	files := slices.DeleteFunc(slices.Clone(exports), func(e export) bool { return !m.only.MatchString(e.what) })
+	if len(paths)+len(files) == 0 {
+		return nil
+	}
 	start := time.Now()
-	cmd := exec.CommandContext(ctx, bin, "--state", state, "serve")
+	cmd := exec.CommandContext(ctx, m.bin, "--state", m.state, "serve")
 	r, w, err := os.Pipe()
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	defer r.Close()
 	cmd.Stdout, cmd.Stderr = w, w
 	if err := cmd.Start(); err != nil {
-		return nil, nil, err
+		return err
 	}
 	w.Close()
 	defer func() { _ = cmd.Process.Signal(os.Interrupt); _ = cmd.Wait() }()
@@ -460,10 +543,10 @@ func measurePages(ctx context.Context, state, bin, plan string, rounds int, coun
 	select {
 	case base = <-found:
 	case <-time.After(60 * time.Second):
-		return nil, nil, fmt.Errorf("the server didn't say where it listens")
+		return fmt.Errorf("the server didn't say where it listens")
 	}
 	listens := time.Since(start)
-	out := []result{{what: "impound serve, until it listens", best: listens, median: listens}}
+	m.out = append(m.out, result{what: "impound serve, until it listens", best: listens, median: listens})
 	get := func(p string) (time.Duration, int, string, error) {
 		start := time.Now()
 		resp, err := http.Get(base + p)
@@ -478,39 +561,34 @@ func measurePages(ctx context.Context, state, bin, plan string, rounds int, coun
 		}
 		return time.Since(start), len(b), note, err
 	}
-	paths, err := addresses(plan)
-	if err != nil {
-		return nil, nil, err
-	}
 	for i, p := range paths {
 		x := result{what: "GET " + p}
 		var took []time.Duration
-		for k := range rounds + 1 {
+		for k := range m.rounds + 1 {
 			d, octets, note, err := get(p)
 			if err != nil {
-				return out, nil, err
+				return err
 			}
 			x.octets, x.note = octets, note
 			if k > 0 {
 				took = append(took, d)
 			} else if d > bar/2 || i == 0 {
-				out = append(out, result{what: x.what + " (the first time)", best: d, median: d, octets: octets, note: note})
+				m.out = append(m.out, result{what: x.what + " (the first time)", best: d, median: d, octets: octets, note: note})
 			}
 		}
 		x.best, x.median = slices.Min(took), median(took)
-		out = append(out, x)
+		m.out = append(m.out, x)
 	}
-	var acts []act
-	for _, e := range exports {
+	for _, e := range files {
 		d, octets, note, err := get(e.path)
 		if err != nil {
-			return out, acts, err
+			return err
 		}
-		n := count[e.of]
+		n := m.count[e.of]
 		if e.of == "entries" {
 			n = min(n, 10_000)
 		}
-		acts = append(acts, act{fmt.Sprintf("%s, %.1f MB %s", e.what, float64(octets)/1e6, note), d.Seconds(), n, e.of})
+		m.acts = append(m.acts, act{fmt.Sprintf("%s, %.1f MB %s", e.what, float64(octets)/1e6, note), d.Seconds(), n, e.of})
 	}
-	return out, acts, nil
+	return nil
 }
