@@ -5,10 +5,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/mail"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // OrderFormat is the first line of every order document.
@@ -509,7 +509,7 @@ func (o *Order) Validate() Problems {
 
 // validate checks what the order says about one name.
 func (on OrderName) validate(at string, o *Order, bad func(where, cure, format string, args ...any)) {
-	if on.ROID != "" && !roid.MatchString(on.ROID) {
+	if on.ROID != "" && !isROID(on.ROID) {
 		bad(at+".roid", "copy the id that RDAP calls handle, such as D123456-LRMS", "%.100q is no repository object id", on.ROID)
 	}
 	if on.RegistrarID < 0 {
@@ -531,8 +531,22 @@ func (on OrderName) validate(at string, o *Order, bad func(where, cure, format s
 	}
 }
 
-// roid is RFC 5730's roidType: up to 80 characters, a hyphen, the repository.
-var roid = regexp.MustCompile(`^[\p{L}\p{N}_]{1,80}-[\p{L}\p{N}_]{1,8}$`)
+// isROID says whether s is RFC 5730's roidType: up to 80 characters, a hyphen, the
+// repository.
+func isROID(s string) bool {
+	id, repository, ok := strings.Cut(s, "-")
+	word := func(s string, most int) bool {
+		n := 0
+		for _, r := range s {
+			if r != '_' && !unicode.IsLetter(r) && !unicode.Is(unicode.N, r) {
+				return false
+			}
+			n++
+		}
+		return n > 0 && n <= most
+	}
+	return ok && word(id, 80) && word(repository, 8)
+}
 
 // renewsAll says whether every name of the order is to be renewed.
 func (o *Order) renewsAll() bool {

@@ -195,6 +195,8 @@ func (e *env) with(c *cobra.Command, fn func(ctx context.Context, s *app.System)
 	if e.Getenv("GOGC") == "" && e.Getenv("GOMEMLIMIT") == "" {
 		debug.SetGCPercent(400)
 		debug.SetMemoryLimit(1 << 30)
+		ballast := make([]byte, 32<<20) // never touched, so it is no memory; the first collection comes at five times as much
+		defer runtime.KeepAlive(ballast)
 	}
 	s, err := e.open(c.Context())
 	if err != nil {

@@ -16,7 +16,6 @@ import (
 	"net/netip"
 	"net/url"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -374,10 +373,10 @@ func registrable(s string) string {
 }
 
 var (
-	hopFrom = regexp.MustCompile(`(?i)^\s*from\s+(\[?[A-Za-z0-9._:-]{1,255}\]?)`)
-	hopAddr = regexp.MustCompile(`\[(?:IPv6:)?([0-9A-Fa-f:.]{3,45})\]|\((?:[^()\s]* )?([0-9]{1,3}(?:\.[0-9]{1,3}){3})\)`)
-	hopBy   = regexp.MustCompile(`(?i)\bby\s+([A-Za-z0-9._:-]{1,255})`)
-	hopWith = regexp.MustCompile(`(?i)\bwith\s+([A-Za-z0-9-]{1,40})`)
+	hopFrom = lazy(`(?i)^\s*from\s+(\[?[A-Za-z0-9._:-]{1,255}\]?)`)
+	hopAddr = lazy(`\[(?:IPv6:)?([0-9A-Fa-f:.]{3,45})\]|\((?:[^()\s]* )?([0-9]{1,3}(?:\.[0-9]{1,3}){3})\)`)
+	hopBy   = lazy(`(?i)\bby\s+([A-Za-z0-9._:-]{1,255})`)
+	hopWith = lazy(`(?i)\bwith\s+([A-Za-z0-9-]{1,40})`)
 )
 
 func hop(v string) Hop {
@@ -388,22 +387,22 @@ func hop(v string) Hop {
 		}
 		v = v[:i]
 	}
-	if m := hopFrom.FindStringSubmatch(v); m != nil {
+	if m := hopFrom().FindStringSubmatch(v); m != nil {
 		// A single label is somebody's computer, which may bear his name.
 		if h.Helo = host(m[1]); !strings.ContainsAny(h.Helo, ".:") {
 			h.Helo = ""
 		}
 	}
-	for _, m := range hopAddr.FindAllStringSubmatch(v, 4) {
+	for _, m := range hopAddr().FindAllStringSubmatch(v, 4) {
 		if ip, err := netip.ParseAddr(m[1] + m[2]); err == nil {
 			h.Addr = ip.String()
 			break
 		}
 	}
-	if m := hopBy.FindStringSubmatch(v); m != nil {
+	if m := hopBy().FindStringSubmatch(v); m != nil {
 		h.By = host(m[1])
 	}
-	if m := hopWith.FindStringSubmatch(v); m != nil {
+	if m := hopWith().FindStringSubmatch(v); m != nil {
 		h.With = m[1]
 	}
 	return h
@@ -421,14 +420,14 @@ func plainWord(s string) bool {
 	return true
 }
 
-var authItem = regexp.MustCompile(`(?i)^\s*(spf|dkim|dmarc|arc|compauth|iprev|auth|dkim-adsp|dkim-atps|sender-id)\s*=\s*([a-z]{1,20})\b`)
-var authDomain = regexp.MustCompile(`(?i)\b(?:header\.d|header\.i|header\.from|smtp\.mailfrom|smtp\.helo|policy\.iprev)\s*=\s*"?([^\s;"()]{1,320})`)
-var comments = regexp.MustCompile(`\([^()]{0,1000}\)`)
+var authItem = lazy(`(?i)^\s*(spf|dkim|dmarc|arc|compauth|iprev|auth|dkim-adsp|dkim-atps|sender-id)\s*=\s*([a-z]{1,20})\b`)
+var authDomain = lazy(`(?i)\b(?:header\.d|header\.i|header\.from|smtp\.mailfrom|smtp\.helo|policy\.iprev)\s*=\s*"?([^\s;"()]{1,320})`)
+var comments = lazy(`\([^()]{0,1000}\)`)
 
 // auth reads an Authentication-Results header; of addresses the domain is kept.
 func auth(v string) []Auth {
 	for range 3 {
-		v = comments.ReplaceAllString(v, " ")
+		v = comments().ReplaceAllString(v, " ")
 	}
 	var out []Auth
 	items := strings.Split(v, ";")
@@ -445,12 +444,12 @@ func auth(v string) []Auth {
 		}
 	}
 	for _, it := range items[:min(len(items), 40)] {
-		m := authItem.FindStringSubmatch(it)
+		m := authItem().FindStringSubmatch(it)
 		if m == nil {
 			continue
 		}
 		x := Auth{Server: server, Method: strings.ToLower(m[1]), Result: strings.ToLower(m[2])}
-		if d := authDomain.FindStringSubmatch(it); d != nil {
+		if d := authDomain().FindStringSubmatch(it); d != nil {
 			t := d[1]
 			if i := strings.LastIndexByte(t, '@'); i >= 0 {
 				t = t[i+1:]
@@ -567,10 +566,10 @@ func (b *base64Only) Read(p []byte) (int, error) {
 	}
 }
 
-var linkRule = regexp.MustCompile(`(?i)\bhttps?://[^\s"'<>\x00-\x1f]+`)
+var linkRule = lazy(`(?i)\bhttps?://[^\s"'<>\x00-\x1f]+`)
 
 func (a *analyser) plain(at int, b []byte, where string) {
-	for _, l := range linkRule.FindAll(b, maxLinks+1) {
+	for _, l := range linkRule().FindAll(b, maxLinks+1) {
 		a.link(at, strings.TrimRight(string(l), ").,;:!?]}"), where, "")
 	}
 }
@@ -583,7 +582,7 @@ func (a *analyser) html(at int, b []byte) {
 	done := func() {
 		if open != "" {
 			shows := ""
-			if m := shownHost.FindStringSubmatch(text.String()); m != nil {
+			if m := shownHost().FindStringSubmatch(text.String()); m != nil {
 				shows = host(strings.TrimPrefix(strings.ToLower(m[1]), "www."))
 				if n, err := impound.ParseName(shows); err != nil || n.IsPublicSuffix() {
 					shows = ""
@@ -639,7 +638,7 @@ func (a *analyser) html(at int, b []byte) {
 	}
 }
 
-var shownHost = regexp.MustCompile(`(?i)(?:https?://)?((?:[a-z0-9-]{1,63}\.){1,6}[a-z]{2,24})\b`)
+var shownHost = lazy(`(?i)(?:https?://)?((?:[a-z0-9-]{1,63}\.){1,6}[a-z]{2,24})\b`)
 
 // link keeps what may be kept of a link.
 func (a *analyser) link(at int, raw, where, shows string) {
@@ -700,7 +699,7 @@ func (l *Link) token(a *analyser, s string) {
 	}
 }
 
-var endingRule = regexp.MustCompile(`^\.[A-Za-z0-9]{1,12}$`)
+var endingRule = lazy(`^\.[A-Za-z0-9]{1,12}$`)
 
 func (a *analyser) file(at int, media, name string, b []byte) {
 	m := &a.out.Messages[at]
@@ -713,9 +712,9 @@ func (a *analyser) file(at int, media, name string, b []byte) {
 		f.Media = media
 	}
 	name = strings.TrimSpace(name)
-	if e := path.Ext(name); endingRule.MatchString(e) {
+	if e := path.Ext(name); endingRule().MatchString(e) {
 		f.Ending = strings.ToLower(e)
-		if second := path.Ext(strings.TrimSuffix(name, e)); endingRule.MatchString(second) && len(second) <= 5 && strings.ContainsFunc(second, func(r rune) bool { return r > '9' }) {
+		if second := path.Ext(strings.TrimSuffix(name, e)); endingRule().MatchString(second) && len(second) <= 5 && strings.ContainsFunc(second, func(r rune) bool { return r > '9' }) {
 			f.Notes = append(f.Notes, "two endings: "+strings.ToLower(second)+f.Ending)
 		}
 	}

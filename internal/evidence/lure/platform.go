@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Platform is a service that a mail was sent with, by the shape of its headers.
@@ -13,13 +14,19 @@ type Platform struct {
 	Why  string `json:"why"`
 }
 
+// lazy gives an expression that is compiled when it is first asked for: this
+// package is part of every command, and mails are read by few.
+func lazy(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
+
 // platformRule is one shape. Header is a name, or a name that ends in * for all
 // that begin so; Value, when not nil, must match what it holds. Relay matches
 // the name of a server that handed the mail over.
 type platformRule struct {
 	name   string
 	header string
-	value  *regexp.Regexp
+	value  func() *regexp.Regexp
 	relay  string
 }
 
@@ -27,7 +34,7 @@ type platformRule struct {
 // 2026-11.
 var platformRules = []platformRule{
 	{name: "Mailchimp", header: "x-mc-user"},
-	{name: "Mailchimp", header: "x-mailer", value: regexp.MustCompile(`(?i)mailchimp`)},
+	{name: "Mailchimp", header: "x-mailer", value: lazy(`(?i)mailchimp`)},
 	{name: "Mailchimp", relay: "mcsv.net"},
 	{name: "Mailchimp", relay: "rsgsv.net"},
 	{name: "Mailchimp", relay: "mcdlv.net"},
@@ -70,15 +77,15 @@ var platformRules = []platformRule{
 	{name: "Salesforce", header: "x-sfdc-*"},
 	{name: "Salesforce Marketing Cloud", relay: "exacttarget.com"},
 	{name: "Google Workspace or Gmail", header: "x-google-smtp-source"},
-	{name: "Google Forms", header: "x-mailer", value: regexp.MustCompile(`(?i)google forms`)},
+	{name: "Google Forms", header: "x-mailer", value: lazy(`(?i)google forms`)},
 	{name: "Microsoft 365", header: "x-ms-exchange-organization-authas"},
 	{name: "Microsoft 365", header: "x-ms-exchange-crosstenant-id"},
 	{name: "Proton Mail", relay: "protonmail.ch"},
 	{name: "Proton Mail", relay: "proton.me"},
 	{name: "GoPhish", header: "x-gophish-*"},
-	{name: "PHPMailer", header: "x-mailer", value: regexp.MustCompile(`(?i)phpmailer`)},
-	{name: "King Phisher", header: "x-mailer", value: regexp.MustCompile(`(?i)king phisher`)},
-	{name: "Microsoft Outlook Express (old)", header: "x-mailer", value: regexp.MustCompile(`(?i)outlook express`)},
+	{name: "PHPMailer", header: "x-mailer", value: lazy(`(?i)phpmailer`)},
+	{name: "King Phisher", header: "x-mailer", value: lazy(`(?i)king phisher`)},
+	{name: "Microsoft Outlook Express (old)", header: "x-mailer", value: lazy(`(?i)outlook express`)},
 }
 
 func platforms(h map[string][]string, m Message) []Platform {
@@ -114,7 +121,7 @@ func platforms(h map[string][]string, m Message) []Platform {
 			if k != r.header && !(strings.HasSuffix(r.header, "*") && strings.HasPrefix(k, r.header[:len(r.header)-1])) {
 				continue
 			}
-			if r.value == nil || slices.ContainsFunc(h[k], r.value.MatchString) {
+			if r.value == nil || slices.ContainsFunc(h[k], r.value().MatchString) {
 				add(r.name, "header "+r.header)
 			}
 		}

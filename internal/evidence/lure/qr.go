@@ -50,7 +50,7 @@ func (a *analyser) pictures(at, n int, b []byte, raw *pdfread.Image) {
 		where := fmt.Sprintf("QR code, attachment %d", n)
 		if strings.HasPrefix(strings.ToLower(text), "http://") || strings.HasPrefix(strings.ToLower(text), "https://") {
 			a.link(at, strings.ToLower(text[:8])+text[8:], where, "")
-		} else if m := linkRule.FindString(text); m != "" {
+		} else if m := linkRule().FindString(text); m != "" {
 			a.link(at, m, where, "")
 		} else {
 			a.problem("%s holds no link", where)
