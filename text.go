@@ -3,6 +3,10 @@ package impound
 import (
 	"bytes"
 	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -87,4 +91,31 @@ func rewrite(b []byte, instead func(*bytes.Buffer, rune)) []byte {
 	}
 	out.Write(b[from:])
 	return out.Bytes()
+}
+
+var hostLike = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)(?:[a-z0-9_](?:[a-z0-9_-]{0,62})\.)+(?:[a-z]{2,24}|xn--[a-z0-9-]{2,59})\.?`)
+})
+
+// Endings of files, which look like names but are none that anybody visits.
+var fileEndings = []string{"yaml", "yml", "json", "csv", "xml", "txt", "zip", "html", "pem", "warc", "parquet", "eml", "svg", "pdf", "db", "gz", "tar"}
+
+// DefangText defangs what looks like a host name or a web address inside free
+// text, so that no reader of a page, a print or a paste gets a link to it.
+func DefangText(s string) string {
+	if !strings.Contains(s, ".") && !strings.Contains(s, "://") {
+		return s
+	}
+	s = strings.ReplaceAll(s, "http://", "hxxp://")
+	s = strings.ReplaceAll(s, "https://", "hxxps://")
+	return hostLike().ReplaceAllStringFunc(s, func(h string) string {
+		if i := strings.LastIndexByte(h, '.'); slices.Contains(fileEndings, strings.ToLower(h[i+1:])) {
+			return h
+		}
+		bare, end := h, ""
+		if strings.HasSuffix(h, ".") { // the root's dot, or the end of a sentence
+			bare, end = h[:len(h)-1], "."
+		}
+		return strings.ReplaceAll(bare, ".", "[.]") + end
+	})
 }

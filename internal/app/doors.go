@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -31,71 +32,93 @@ import (
 // about it, so that it costs what a question about a missing case costs.
 const noSuch = "\x00"
 
-// Log gives the entries that fit f. As soon as accounts exist, Index counts what
-// was found: the log's own numbers would tell how much is not shown.
+// Log gives the entries that fit f. Index is the entry's line in the log; as soon as
+// accounts exist, in the log as far as it is shown to whoever asks: the log's own
+// numbers would tell how much is not.
 func (s *System) Log(ctx context.Context, f evidence.Filter) ([]evidence.Indexed, error) {
-	x, err := s.Casework.Sight(ctx)
+	var es []evidence.Indexed
+	err := s.LogEach(ctx, f, func(e evidence.Indexed) error {
+		es = append(es, e)
+		return nil
+	})
+	return es, err
+}
+
+// LogEach calls fn for the entries that Log gives, as they are read: a log can be
+// longer than what fits into memory. An error of fn ends it and is returned.
+func (s *System) LogEach(ctx context.Context, f evidence.Filter, fn func(evidence.Indexed) error) error {
+	x, number, _, err := s.numbers(ctx)
 	if err != nil {
-		return nil, err
-	}
-	guarded, err := s.Guarded(ctx)
-	if err != nil {
-		return nil, err
+		return err
 	}
 	if !x.Case(f.Case) || !x.Order(f.Order) {
 		f.Case = noSuch
 	}
-	limit := f.Limit
-	if len(x.Hidden()) > 0 {
-		f.Limit = 0
+	limit, n := f.Limit, 0
+	f.Limit = 0
+	enough := errors.New("enough")
+	err = s.Evidence.Each(ctx, f, func(e evidence.Indexed) error {
+		if !x.Entry(e.Entry) {
+			return nil
+		}
+		number(&e)
+		if err := fn(e); err != nil {
+			return err
+		}
+		if n++; n == limit {
+			return enough
+		}
+		return nil
+	})
+	if err == enough {
+		return nil
 	}
-	es, err := s.Evidence.Select(ctx, f)
+	return err
+}
+
+// numbers gives what whoever asks may see, how entries are shown to him, and the
+// lines that he may not see.
+func (s *System) numbers(ctx context.Context) (x casework.Sight, number func(*evidence.Indexed), but []int64, err error) {
+	if x, err = s.Casework.Sight(ctx); err != nil {
+		return x, nil, nil, err
+	}
+	guarded, err := s.Guarded(ctx)
 	if err != nil {
-		return nil, err
+		return x, nil, nil, err
 	}
-	es = slices.DeleteFunc(es, func(e evidence.Indexed) bool { return !x.Entry(e.Entry) })
-	if limit > 0 && len(es) > limit {
-		es = es[:limit]
-	}
-	if guarded {
-		for i := range es {
-			es[i].Index, es[i].Entry = int64(i), veil(es[i].Entry)
+	if len(x.Hidden()) > 0 {
+		if but, err = s.hiddenLines(ctx, x); err != nil {
+			return x, nil, nil, err
 		}
 	}
-	return es, nil
+	return x, func(e *evidence.Indexed) {
+		if guarded || len(x.Hidden()) > 0 {
+			hidden, _ := slices.BinarySearch(but, e.Index)
+			e.Index, e.Entry = e.Index-int64(hidden), veil(e.Entry)
+		}
+	}, but, nil
 }
 
 // LogPage gives a page of the entries that fit f, the newest first, after leaving
-// offset out, and how many fit. Where nothing is hidden from whoever asks it reads
-// no more than the page.
+// offset out, and how many fit; Index is as Log gives it. It reads no more than the
+// page.
 func (s *System) LogPage(ctx context.Context, f evidence.Filter, offset int) ([]evidence.Indexed, int, error) {
-	x, err := s.Casework.Sight(ctx)
+	x, number, but, err := s.numbers(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
-	guarded, err := s.Guarded(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
+	var es []evidence.Indexed
+	var n int
 	if len(x.Hidden()) == 0 {
-		es, n, err := s.Evidence.Newest(ctx, f, offset)
-		if guarded {
-			for i := range es {
-				es[i].Index, es[i].Entry = int64(n-1-offset-i), veil(es[i].Entry)
-			}
+		es, n, err = s.Evidence.Newest(ctx, f, offset)
+	} else {
+		if !x.Case(f.Case) || !x.Order(f.Order) {
+			f.Case = noSuch
 		}
-		return es, n, err
+		es, n, err = s.Evidence.NewestBut(ctx, f, offset, but, x.Entry)
 	}
-	but, err := s.hiddenLines(ctx, x)
-	if err != nil {
-		return nil, 0, err
-	}
-	if !x.Case(f.Case) || !x.Order(f.Order) {
-		f.Case = noSuch
-	}
-	es, n, err := s.Evidence.NewestBut(ctx, f, offset, but, x.Entry)
 	for i := range es {
-		es[i].Index, es[i].Entry = int64(n-1-offset-i), veil(es[i].Entry)
+		number(&es[i])
 	}
 	return es, n, err
 }
@@ -558,7 +581,7 @@ var Needs = func() map[string]casework.Need {
 	}
 	roles := func(n string, rs ...impound.Role) { m[n] = casework.Need{Roles: rs} }
 	reads("Appendix", "RegistryMap", "WhomToAsk", "Risks", "Statement", "Deadlines", "Sealers", "ActorNames", "Addrs", "Alarms", "Artefact", "CaughtUp", "Checkpoint", "Claims", "Config", "Contacts", "Counts", "Desk", "Drift", "Events", "EnrolledSensors", "ExportCase",
-		"Gaps", "GapsIn", "Guarded", "HubKey", "Identify", "KeyPath", "Lists", "Log", "LogPage", "Mandate", "Notifier", "PlanInfo", "Plans", "PolicyStatus", "ReadReport", "SeizureStatus", "Series", "ShareItems", "State", "Victims", "WatchStatus")
+		"Gaps", "GapsIn", "Guarded", "HubKey", "Identify", "KeyPath", "Lists", "Log", "LogEach", "LogPage", "Mandate", "Notifier", "PlanInfo", "Plans", "PolicyStatus", "ReadReport", "SeizureStatus", "Series", "ShareItems", "State", "Victims", "WatchStatus")
 	reads("LetterText", "Letters")
 	roles("AddFile", impound.RoleAnalyst, impound.RoleCounsel)
 	roles("Apply", impound.RoleOperator)

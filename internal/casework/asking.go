@@ -107,7 +107,7 @@ func (s *Service) caseFor(ctx context.Context, x Sight, o *impound.Order) (c imp
 		if c, err = getCase(tx, x, o.Case); err != nil {
 			return err
 		}
-		if c.Domains, err = readDomains(tx, o.Case); err != nil {
+		if c.Domains, err = readDomains(tx, o.Case, 0, 0); err != nil {
 			return err
 		}
 		return s.claims(tx, x, c, o, claims)

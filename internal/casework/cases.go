@@ -102,7 +102,7 @@ func (s *Service) Case(ctx context.Context, id string) (impound.Case, error) {
 			if k.head, err = getCase(tx, x, id); err != nil {
 				return err
 			}
-			k.domains, err = readDomains(tx, id)
+			k.domains, err = readDomains(tx, id, 0, 0)
 			return err
 		})
 		if err != nil {
@@ -136,6 +136,43 @@ func (s *Service) Cases(ctx context.Context) ([]impound.Case, error) {
 		cs[i].SealedFor = x.Sealed(cs[i].ID)
 	}
 	return cs, err
+}
+
+// CasePart gives a case with at most limit of its names (0: all), in the order of
+// their A-labels, after leaving offset of them out; how many it has by state; and
+// its revision. It reads no others.
+func (s *Service) CasePart(ctx context.Context, id string, offset, limit int) (c impound.Case, count map[impound.DomainState]int, rev int64, err error) {
+	if offset < 0 || limit < 0 {
+		return c, nil, 0, impound.Errorf(impound.KindInvalid, "a part of a case from %d, of %d names", offset, limit)
+	}
+	x, err := s.Sight(ctx)
+	if err != nil {
+		return c, nil, 0, err
+	}
+	count = map[impound.DomainState]int{}
+	err = s.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
+		c, rev, err = store.Get[impound.Case](tx, kindCase, id)
+		if impound.KindOf(err) == impound.KindNotFound || err == nil && !x.Case(id) {
+			return noCase(id)
+		}
+		if err != nil {
+			return err
+		}
+		n, err := store.CountBy(tx, store.Query{Kind: kindDomain, Field: "case", Value: id}, "state")
+		if err != nil {
+			return err
+		}
+		for st, k := range n {
+			count[impound.DomainState(st)] = k
+		}
+		c.Domains, err = readDomains(tx, id, offset, limit)
+		return err
+	})
+	if err != nil {
+		return impound.Case{}, nil, 0, err
+	}
+	c.SealedFor = x.Sealed(id)
+	return c, count, rev, nil
 }
 
 // CountNames counts the names of a case by state. It reads none of them.

@@ -89,8 +89,10 @@ func readDomain(tx store.Tx, caseID string, n impound.Name) (impound.CaseDomain,
 	return s.domain(), rev, err
 }
 
-func readDomains(tx store.Tx, caseID string) ([]impound.CaseDomain, error) {
-	ss, err := store.Values[storedDomain](tx, store.Query{Kind: kindDomain, Field: "case", Value: caseID})
+// readDomains gives the names of a case in the order of their A-labels, after
+// leaving skip of them out, and at most limit (0: all).
+func readDomains(tx store.Tx, caseID string, skip, limit int) ([]impound.CaseDomain, error) {
+	ss, err := store.Values[storedDomain](tx, store.Query{Kind: kindDomain, Field: "case", Value: caseID, Skip: skip, Limit: limit})
 	if err != nil {
 		return nil, err
 	}

@@ -219,7 +219,7 @@ func (s *Service) claims(tx store.Tx, x Sight, c impound.Case, o *impound.Order,
 		if other.ID == c.ID || other.Actor == c.Actor || other.Actor == "" || len(x.view.seals[other.ID].Parties) > 0 && !slices.Contains(x.view.seals[other.ID].Parties, x.id) {
 			continue
 		}
-		ds, err := readDomains(tx, other.ID)
+		ds, err := readDomains(tx, other.ID, 0, 0)
 		if err != nil {
 			return err
 		}

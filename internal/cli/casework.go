@@ -112,7 +112,7 @@ func (e *env) objectCmds() []*cobra.Command {
 			var rows [][]string
 			for _, p := range k.Parties {
 				m := p.Marking.In(k.Marking())
-				rows = append(rows, []string{p.ID, p.Kind, p.Name, p.Contact, string(m.TLP), string(m.PAP), m.Originator})
+				rows = append(rows, []string{p.ID, p.Kind, impound.DefangText(p.Name), p.Contact, string(m.TLP), string(m.PAP), m.Originator})
 			}
 			e.table([]string{"id", "kind", "name", "contact", "tlp", "pap", "originator"}, rows)
 			return nil

@@ -28,6 +28,16 @@ func jsonLine(w io.Writer, v any) error {
 	return err
 }
 
+var logHead = []string{"nr", "at", "type", "what", "by", "name", "detail"}
+
+func logRow(x evidence.Indexed) []string {
+	detail := x.Entry.Detail["text"]
+	if a := x.Entry.Artefact; a != nil {
+		detail = a.Kind + " from " + a.Source + " " + shortHash(a.Hash)
+	}
+	return []string{strconv.FormatInt(x.Index, 10), utc(x.Entry.At), string(x.Entry.Type), x.Entry.What, x.Entry.By, x.Entry.Name.Defanged(), detail}
+}
+
 func shortHash(h string) string {
 	h = strings.TrimPrefix(h, "sha256:")
 	return h[:min(12, len(h))]
@@ -69,60 +79,56 @@ func (e *env) evidenceCmd() *cobra.Command {
 	add.Flags().StringVar(&kind, "kind", "file", "what it is: report, screenshot, mail ...")
 
 	var what, name, order string
-	var limit, offset int
+	var lines *part
 	list := verb("list", "the evidence log: its newest entries, oldest of them first", `  impound evidence list --case APT35-2019
-  impound evidence list --limit 50 --offset 50   # the 50 before the newest 50
-  impound evidence list --limit 0                # all of it; a log can hold millions
-  impound evidence list --what seize. --json     # every act of a seizure`, cobra.NoArgs, func(c *cobra.Command, _ []string) error {
+  impound evidence list --limit 50 --offset 50        # the 50 before the newest 50
+  impound evidence list --what seize. --json          # the newest acts of seizures
+  impound evidence list --limit 0 --json > log.json   # all of it; a log can hold millions`, cobra.NoArgs, func(c *cobra.Command, _ []string) error {
+		f := evidence.Filter{Case: caseID, What: what, Order: order}
+		if name != "" {
+			var err error
+			if f.Name, err = impound.ParseName(name); err != nil {
+				return err
+			}
+		}
+		offset, limit, err := e.part(lines)
+		if err != nil {
+			return err
+		}
 		return e.with(c, func(ctx context.Context, s *app.System) error {
-			f := evidence.Filter{Case: caseID, What: what, Order: order}
-			if name != "" {
-				var err error
-				if f.Name, err = impound.ParseName(name); err != nil {
-					return err
+			if limit == 0 && offset == 0 { // as it is read: it may be more than memory holds
+				if e.asJSON {
+					return e.jsonEach(func(put func(any) error) error {
+						return s.LogEach(ctx, f, func(x evidence.Indexed) error { return put(x) })
+					})
+				}
+				if !e.Tty {
+					return s.LogEach(ctx, f, func(x evidence.Indexed) error { e.table(logHead, [][]string{logRow(x)}); return nil })
 				}
 			}
-			if limit < 0 || offset < 0 {
-				return usageError{fmt.Errorf("--limit and --offset count entries: give 0 or more")}
-			}
-			var es []evidence.Indexed
-			var err error
-			n := 0
-			if limit == 0 && offset == 0 || e.asJSON && !c.Flags().Changed("limit") && offset == 0 { // programs get all, as they always did
-				es, err = s.Log(ctx, f)
-				n = len(es)
-			} else {
-				f.Limit = limit
-				es, n, err = s.LogPage(ctx, f, offset)
-				slices.Reverse(es)
-			}
+			f.Limit = limit
+			es, n, err := s.LogPage(ctx, f, offset)
 			if err != nil {
 				return err
 			}
+			slices.Reverse(es)
+			e.left(offset, len(es), n, "newest entries")
 			if e.asJSON {
-				return e.json(es)
+				return e.json(append([]evidence.Indexed{}, es...))
 			}
-			if len(es) < n {
-				fmt.Fprintf(e.Err, "%d of %d entries; the others with --limit and --offset, all with --limit 0\n", len(es), n)
+			rows := make([][]string, len(es))
+			for i, x := range es {
+				rows[i] = logRow(x)
 			}
-			var rows [][]string
-			for _, x := range es {
-				detail := x.Entry.Detail["text"]
-				if a := x.Entry.Artefact; a != nil {
-					detail = a.Kind + " from " + a.Source + " " + shortHash(a.Hash)
-				}
-				rows = append(rows, []string{strconv.FormatInt(x.Index, 10), utc(x.Entry.At), string(x.Entry.Type), x.Entry.What, x.Entry.By, x.Entry.Name.Defanged(), detail})
-			}
-			e.table([]string{"nr", "at", "type", "what", "by", "name", "detail"}, rows)
+			e.table(logHead, rows)
 			return nil
 		})
 	})
+	lines = partFlags(list, "entries, the newest,")
 	list.Flags().StringVar(&caseID, "case", "", "of one case")
 	list.Flags().StringVar(&order, "order", "", "of one order")
 	list.Flags().StringVar(&what, "what", "", "of one kind, or of all that begin so (seize.)")
 	list.Flags().StringVar(&name, "name", "", "of one name")
-	list.Flags().IntVar(&limit, "limit", 200, "how many at most, the newest; 0 for all (--json gives all unless this is said)")
-	list.Flags().IntVar(&offset, "offset", 0, "how many of the newest to leave out")
 
 	show := verb("show HASH", "print an artefact", "  impound evidence show sha256:3f2a... > frame.xml", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -99,17 +100,34 @@ func printOne(w io.Writer, e *impound.Error) {
 	}
 }
 
+// prose are the columns that hold free text: names in it are shown defanged, as
+// names of their own are. "what" holds words such as order.file, too.
+var prose = map[string]bool{"why": true, "what": true, "detail": true, "task": true, "title": true, "note": true, "newest word": true, "sentence": true, "network": true, "originator": true}
+
 // table prints rows for people: aligned with headings on a terminal, bare
 // tab-separated values in a pipe.
 func (s Stdio) table(head []string, rows [][]string) {
 	clean := strings.NewReplacer("\t", " ", "\n", " ", "\r", " ")
-	if !s.Tty {
-		for _, r := range rows {
-			for i := range r {
-				r[i] = printable(clean.Replace(r[i]))
+	for _, r := range rows {
+		for i := range r {
+			r[i] = printable(clean.Replace(r[i]))
+			if i < len(head) && prose[head[i]] && (head[i] != "what" || strings.Contains(r[i], " ")) {
+				r[i] = impound.DefangText(r[i])
 			}
-			fmt.Fprintln(s.Out, strings.Join(r, "\t"))
 		}
+	}
+	if !s.Tty {
+		w := bufio.NewWriter(s.Out)
+		for _, r := range rows {
+			for i, v := range r {
+				if i > 0 {
+					w.WriteByte('\t')
+				}
+				w.WriteString(v)
+			}
+			w.WriteByte('\n')
+		}
+		w.Flush()
 		return
 	}
 	if len(rows) == 0 {
@@ -119,9 +137,6 @@ func (s Stdio) table(head []string, rows [][]string) {
 	w := tabwriter.NewWriter(s.Out, 2, 4, 2, ' ', 0)
 	fmt.Fprintln(w, strings.ToUpper(strings.Join(head, "\t")))
 	for _, r := range rows {
-		for i := range r {
-			r[i] = printable(clean.Replace(r[i]))
-		}
 		fmt.Fprintln(w, strings.Join(r, "\t"))
 	}
 	w.Flush()
@@ -143,5 +158,40 @@ func (s Stdio) json(v any) error {
 		return err
 	}
 	_, err := s.Out.Write(impound.ShowJSON(b.Bytes()))
+	return err
+}
+
+// jsonEach prints a list as json does, an element as soon as put is given it; what
+// was put stays printed when list fails.
+func (s Stdio) jsonEach(list func(put func(any) error) error) error {
+	w := bufio.NewWriterSize(s.Out, 64<<10)
+	var b bytes.Buffer
+	n := 0
+	err := list(func(v any) error {
+		b.Reset()
+		e := json.NewEncoder(&b)
+		e.SetIndent("  ", "  ")
+		e.SetEscapeHTML(false)
+		if err := e.Encode(v); err != nil {
+			return err
+		}
+		if n++; n == 1 {
+			w.WriteString("[\n  ")
+		} else {
+			w.WriteString(",\n  ")
+		}
+		_, err := w.Write(impound.ShowJSON(bytes.TrimRight(b.Bytes(), "\n")))
+		return err
+	})
+	switch {
+	case err != nil: // cut where it stopped: no reader takes it for the whole
+	case n == 0:
+		w.WriteString("[]\n")
+	default:
+		w.WriteString("\n]\n")
+	}
+	if ferr := w.Flush(); err == nil {
+		err = ferr
+	}
 	return err
 }

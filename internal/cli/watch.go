@@ -65,6 +65,22 @@ func reasons(rs []impound.Reason) string {
 	return strings.Join(out, "; ")
 }
 
+// countWords says how many names a case has, and in which states, for a heading;
+// nothing for few.
+func countWords(total int, count map[impound.DomainState]int) string {
+	if total <= partRows {
+		return ""
+	}
+	words := fmt.Sprintf(", %d names:", total)
+	for i, st := range slices.Sorted(maps.Keys(count)) {
+		if i > 0 {
+			words += ","
+		}
+		words += fmt.Sprintf(" %d %s", count[st], st)
+	}
+	return words
+}
+
 // speaking gives what speaks for a candidate; --json and the pages give all.
 func speaking(rs []impound.Reason) string {
 	var out []impound.Reason
@@ -376,23 +392,33 @@ func (e *env) caseCmd() *cobra.Command {
 			return nil
 		})
 	})
-	show := verb("show ID", "a case with its names", "  impound case show APT35-2019\n  impound case show APT35-2019 --json", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+	var names *part
+	show := verb("show ID", "a case with its names, in the order of their letters", `  impound case show APT35-2019
+  impound case show APT35-2019 --offset 200        # the next 200 names
+  impound case show APT35-2019 --limit 0 --json    # everything`, cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		offset, limit, err := e.part(names)
+		if err != nil {
+			return err
+		}
 		return e.with(c, func(ctx context.Context, s *app.System) error {
-			k, err := s.Casework.Case(ctx, args[0])
+			k, count, rev, err := s.Casework.CasePart(ctx, args[0], offset, limit)
 			if err != nil {
 				return err
 			}
-			if e.asJSON {
-				rev, err := s.Casework.CaseRev(ctx, k.ID)
-				if err != nil {
-					return err
-				}
-				return e.json(struct {
-					impound.Case
-					Rev int64 `json:"rev"`
-				}{k, rev})
+			total := 0
+			for _, n := range count {
+				total += n
 			}
-			fmt.Fprintf(e.Err, "%s: %s (actor %s, TLP:%s, owner %s)\n", k.ID, k.Title, k.Actor, strings.ToUpper(string(k.TLP)), k.Owner)
+			if e.asJSON {
+				err := e.json(struct {
+					impound.Case
+					Rev   int64                       `json:"rev"`
+					Count map[impound.DomainState]int `json:"count"`
+				}{k, rev, count})
+				e.left(offset, len(k.Domains), total, "names")
+				return err
+			}
+			fmt.Fprintf(e.Err, "%s: %s (actor %s, TLP:%s, owner %s)%s\n", k.ID, printable(impound.DefangText(k.Title)), k.Actor, strings.ToUpper(string(k.TLP)), k.Owner, countWords(total, count))
 			var rows [][]string
 			for _, d := range k.Domains {
 				why := reasons(d.Reasons)
@@ -404,9 +430,11 @@ func (e *env) caseCmd() *cobra.Command {
 				rows = append(rows, []string{d.Name.Defanged(), string(d.State), d.Order, strconv.Itoa(len(d.Evidence)), why})
 			}
 			e.table([]string{"name", "state", "order", "evidence", "why"}, rows)
+			e.left(offset, len(k.Domains), total, "names")
 			return nil
 		})
 	})
+	names = partFlags(show, "names")
 	add := verb("add ID FILE|-", "add a list of names to a case, a name a line", "  impound case add APT35-2019 names.txt --as ada\n  echo 'outlook-verify[.]net' | impound case add APT35-2019 - --as ada", cobra.ExactArgs(2), func(c *cobra.Command, args []string) error {
 		b, label, err := e.readAll(args[1], 64<<20)
 		if err != nil {

@@ -244,6 +244,17 @@ func (l *Log) candidatesFrom(f Filter, from int64) (list []int64, all bool, err 
 
 // Select gives the entries that fit f, proven, in the order of the log.
 func (l *Log) Select(ctx context.Context, f Filter) ([]Indexed, error) {
+	var out []Indexed
+	err := l.Each(ctx, f, func(x Indexed) error {
+		out = append(out, x)
+		return nil
+	})
+	return out, err
+}
+
+// Each calls fn for the entries that fit f, as Select gives them, one by one as
+// they are read. An error of fn ends it and is returned as it is.
+func (l *Log) Each(ctx context.Context, f Filter, fn func(Indexed) error) error {
 	l.mu.Lock()
 	err := l.refresh()
 	n := l.tree.n
@@ -254,9 +265,9 @@ func (l *Log) Select(ctx context.Context, f Filter) ([]Indexed, error) {
 	}
 	l.mu.Unlock()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var out []Indexed
+	found := 0
 	see := func(i int64) (bool, error) {
 		if i < f.From {
 			return true, nil
@@ -269,24 +280,27 @@ func (l *Log) Select(ctx context.Context, f Filter) ([]Indexed, error) {
 			return false, err
 		}
 		if f.fits(&e) {
-			out = append(out, Indexed{i, e})
+			if err := fn(Indexed{i, e}); err != nil {
+				return false, err
+			}
+			found++
 		}
-		return f.Limit <= 0 || len(out) < f.Limit, nil
+		return f.Limit <= 0 || found < f.Limit, nil
 	}
 	if !all {
 		for _, i := range list {
 			if more, err := see(i); err != nil || !more {
-				return out, err
+				return err
 			}
 		}
-		return out, nil
+		return nil
 	}
 	for i := max(f.From, 0); i < n; i++ {
 		if more, err := see(i); err != nil || !more {
-			return out, err
+			return err
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // Newest gives a page of the entries that fit f, proven, the newest first, after

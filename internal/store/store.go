@@ -40,11 +40,12 @@ type Doc struct {
 // Query asks for the documents of a kind. Field and Value, when Field is set,
 // select those whose index field equals the value; a document without the field
 // is never found by it. Results come in the order of ID by octets. After is the
-// last id of the page before. Limit 0 means all. Bare leaves the index fields out
+// last id of the page before; Skip leaves so many out after that. Limit 0 means all.
+// Bare leaves the index fields out
 // of the results (Doc.Index is nil), which reads a long list in half the time.
 type Query struct {
 	Kind, Field, Value, After string
-	Limit                     int
+	Skip, Limit               int
 	Bare                      bool
 }
 
@@ -79,7 +80,7 @@ type Tx interface {
 	Delete(kind, id string, rev int64) error
 	// List gives the documents that q asks for.
 	List(q Query) ([]Doc, error)
-	// Count counts what List would give without After and Limit.
+	// Count counts what List would give without After, Skip and Limit.
 	Count(q Query) (int, error)
 }
 
@@ -285,6 +286,9 @@ func CheckQuery(q Query) error {
 	}
 	if q.Limit < 0 {
 		return impound.Errorf(impound.KindInvalid, "limit %d is below 0", q.Limit)
+	}
+	if q.Skip < 0 {
+		return impound.Errorf(impound.KindInvalid, "%d documents can't be left out", q.Skip)
 	}
 	return nil
 }

@@ -184,27 +184,8 @@ func brief(e impound.Entry) []string {
 	return out
 }
 
-var hostLike = regexp.MustCompile(`(?i)(?:[a-z0-9_](?:[a-z0-9_-]{0,62})\.)+(?:[a-z]{2,24}|xn--[a-z0-9-]{2,59})\.?`)
-
-// endings of files, which look like names but are none that anybody visits.
-var fileEndings = []string{"yaml", "yml", "json", "csv", "xml", "txt", "zip", "html", "pem", "warc", "parquet", "eml", "svg", "pdf", "db", "gz", "tar"}
-
-// defangHosts defangs what looks like a host name inside free text, so that no
-// reader of a print or a paste gets a link to it.
-func defangHosts(s string) string {
-	s = strings.ReplaceAll(s, "http://", "hxxp://")
-	s = strings.ReplaceAll(s, "https://", "hxxps://")
-	return hostLike.ReplaceAllStringFunc(s, func(h string) string {
-		if i := strings.LastIndexByte(h, '.'); slices.Contains(fileEndings, strings.ToLower(h[i+1:])) {
-			return h
-		}
-		bare, end := h, ""
-		if strings.HasSuffix(h, ".") { // the root's dot, or the end of a sentence
-			bare, end = h[:len(h)-1], "."
-		}
-		return strings.ReplaceAll(bare, ".", "[.]") + end
-	})
-}
+// defangHosts is [impound.DefangText].
+func defangHosts(s string) string { return impound.DefangText(s) }
 
 var mailLike = regexp.MustCompile(`(?i)[^/?&=;,\s]*(?:@|%40)`)
 

@@ -542,7 +542,12 @@ func (x *tx) Delete(kind, id string, rev int64) error {
 	return nil
 }
 
-func where(q store.Query) (string, []any) {
+// where selects what q is for. The index alone says enough for counting: it has
+// rows of documents that are there only.
+func where(q store.Query, count bool) (string, []any) {
+	if q.Field != "" && count {
+		return "FROM doc_index x WHERE x.kind=? AND x.field=? AND x.value=?", []any{q.Kind, q.Field, q.Value}
+	}
 	if q.Field == "" {
 		return "FROM docs d WHERE d.kind=?", []any{q.Kind}
 	}
@@ -553,7 +558,7 @@ func (x *tx) List(q store.Query) ([]store.Doc, error) {
 	if err := store.CheckQuery(q); err != nil {
 		return nil, err
 	}
-	from, args := where(q)
+	from, args := where(q, false)
 	col := "d.id"
 	if q.Field != "" {
 		col = "x.id"
@@ -568,9 +573,13 @@ func (x *tx) List(q store.Query) ([]store.Doc, error) {
 		args = append(args, q.After)
 	}
 	stmt += " ORDER BY " + col
-	if q.Limit > 0 {
-		stmt += " LIMIT ?"
-		args = append(args, q.Limit)
+	if q.Limit > 0 || q.Skip > 0 {
+		limit := q.Limit
+		if limit == 0 {
+			limit = -1 // all
+		}
+		stmt += " LIMIT ? OFFSET ?"
+		args = append(args, limit, q.Skip)
 	}
 	prepared, err := x.stmt(stmt) // one like it may run for every document of a change
 	if err != nil {
@@ -599,7 +608,7 @@ func (x *tx) Count(q store.Query) (int, error) {
 	if err := store.CheckQuery(q); err != nil {
 		return 0, err
 	}
-	from, args := where(q)
+	from, args := where(q, true)
 	var n int
 	if err := x.t.QueryRowContext(x.ctx, "SELECT count(*) "+from, args...).Scan(&n); err != nil {
 		return 0, x.fault("read", err)

@@ -198,7 +198,7 @@ func limits(t *testing.T, place func(t testing.TB) string, open Opener) {
 			wantKind(t, s.Update(ctx, func(tx store.Tx) error { _, err := tx.Put(d); return err }), impound.KindInvalid)
 		})
 	}
-	for name, q := range map[string]store.Query{"no kind": {}, "value without field": {Kind: "k", Value: "v"}, "limit": {Kind: "k", Limit: -1}} {
+	for name, q := range map[string]store.Query{"no kind": {}, "value without field": {Kind: "k", Value: "v"}, "limit": {Kind: "k", Limit: -1}, "skip": {Kind: "k", Skip: -1}} {
 		t.Run("query "+name, func(t *testing.T) {
 			wantKind(t, s.View(ctx, func(tx store.Tx) error { _, err := tx.List(q); return err }), impound.KindInvalid)
 			wantKind(t, s.View(ctx, func(tx store.Tx) error { _, err := tx.Count(q); return err }), impound.KindInvalid)
@@ -301,15 +301,28 @@ func pages(t *testing.T, place func(t testing.TB) string, open Opener) {
 			if d := cmp.Diff(all, got); d != "" {
 				t.Errorf("field %q, limit %d (-want +got):\n%s", field, limit, d)
 			}
+			for skip := range len(all) + 2 {
+				want := all[min(skip, len(all)):]
+				if limit > 0 {
+					want = want[:min(limit, len(want))]
+				}
+				q.After, q.Skip = "", skip
+				if d := cmp.Diff(append([]string{}, want...), append([]string{}, ids(t, s, q)...)); d != "" {
+					t.Errorf("field %q, limit %d, skip %d (-want +got):\n%s", field, limit, skip, d)
+				}
+			}
 		}
 	}
 	view(t, s, func(tx store.Tx) error {
-		n, err := tx.Count(store.Query{Kind: "p", After: "a", Limit: 2})
+		n, err := tx.Count(store.Query{Kind: "p", After: "a", Skip: 1, Limit: 2})
 		if n != len(all) {
-			t.Errorf("Count is %d, want %d: After and Limit don't matter", n, len(all))
+			t.Errorf("Count is %d, want %d: After, Skip and Limit don't matter", n, len(all))
 		}
 		return err
 	})
+	if d := cmp.Diff([]string{"a/b"}, ids(t, s, store.Query{Kind: "p", After: "a!", Skip: 1, Limit: 1})); d != "" {
+		t.Errorf("After an id, one left out (-want +got):\n%s", d)
+	}
 	if d := cmp.Diff([]string{"a.b", "a/b"}, ids(t, s, store.Query{Kind: "p", After: "a!", Limit: 2})); d != "" {
 		t.Errorf("After an id that is not there (-want +got):\n%s", d)
 	}
