@@ -84,6 +84,7 @@ var Needs = map[string]Need{
 	"Candidates":      {Reads: true},
 	"Case":            {Reads: true},
 	"CaseHeads":       {Reads: true},
+	"CasePart":        {Reads: true},
 	"CaseRev":         {Reads: true},
 	"Cases":           {Reads: true},
 	"CheckOrder":      {Reads: true},
