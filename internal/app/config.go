@@ -82,6 +82,11 @@ type Config struct {
 	PassiveDNS string `yaml:"passive_dns,omitempty" json:"passive_dns,omitempty"`
 	// Report says who writes to network owners.
 	Report ReportConfig `yaml:"report,omitempty" json:"report"`
+	// Deconfliction are the people who are told when the orders of two sealed
+	// cases, neither of whose parties may know of the other, want the same name for
+	// different actors: the ids of both cases and their parties, and no name. Each
+	// must hold the role auditor. Empty: nobody learns of both.
+	Deconfliction []string `yaml:"deconfliction,omitempty" json:"deconfliction,omitempty"`
 	// Access says who may do what without a name.
 	Access AccessConfig `yaml:"access,omitempty" json:"access"`
 	// Role is what impound serve does: "all" (the default) is everything in one

@@ -474,6 +474,11 @@ func (s *System) Alarms(ctx context.Context) ([]Alarm, error) {
 			Text: fmt.Sprintf("order %s of case %s names %s for %s, and the sealed case %s holds it for %s: it is kept out of every plan until one of you settles it, and nobody outside is told why", c.Order, c.OrderCase, c.Name.Defanged(), orNobody(c.Claimed), c.Case, c.Actor),
 			Cure: "settle it by a decision, which everybody sees who sees the name; or lift the seal", Cmd: "impound case attribute " + c.Name.Defanged() + " --actor " + c.Actor + " --why ..."})
 	}
+	collide, err := s.collisionAlarms(ctx)
+	if err != nil {
+		return out, err
+	}
+	out = append(out, collide...)
 	held, err := s.watchAlarms(ctx)
 	if err != nil {
 		return out, err

@@ -87,6 +87,7 @@ var Needs = map[string]Need{
 	"CasePart":        {Reads: true},
 	"CaseRev":         {Reads: true},
 	"Cases":           {Reads: true},
+	"Collisions":      {Reads: true}, // the house alone is answered
 	"CheckOrder":      {Reads: true},
 	"Consented":       {Reads: true},
 	"CountNames":      {Reads: true},

@@ -96,6 +96,73 @@ func (s *Service) SealedConflicts(ctx context.Context) ([]SealedConflict, error)
 	return out, nil
 }
 
+// Collision is an order of one sealed case that names, for another actor, a name
+// that another sealed case holds.
+type Collision struct {
+	Order   string         // filed: two approvers signed it
+	Case    string         // the order's
+	Parties []string       // of its seal
+	Other   string         // the other sealed case
+	Others  []string       // of that seal
+	Names   []impound.Name // in both
+	Ordered bool           // a filed order of the other case names one of them too
+}
+
+// Collisions gives the filed orders of sealed cases that other sealed cases
+// collide with, by order and other case. It is the house's own question, which
+// decides whom to tell what ([impound.Principal].System): to everybody else it
+// answers nothing.
+func (s *Service) Collisions(ctx context.Context) ([]Collision, error) {
+	if !impound.PrincipalOf(ctx).System {
+		return nil, nil
+	}
+	view, err := s.ledger.sync(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ordered := map[string]map[impound.Name]bool{} // case -> names of its orders
+	for id, f := range view.orders {
+		if _, ended := view.ended(id); ended || len(view.seals[f.entry.Case].Parties) == 0 {
+			continue
+		}
+		d, err := s.filed(f)
+		if err != nil {
+			return nil, err
+		}
+		if ordered[f.entry.Case] == nil {
+			ordered[f.entry.Case] = map[impound.Name]bool{}
+		}
+		for _, n := range d.names {
+			ordered[f.entry.Case][n] = true
+		}
+	}
+	var out []Collision
+	for id, f := range view.orders {
+		own := f.entry.Case
+		if _, ended := view.ended(id); ended || len(view.seals[own].Parties) == 0 {
+			continue
+		}
+		for q, seal := range view.seals {
+			cs, err := s.conflicts(ctx, view, q, f)
+			if err != nil {
+				return nil, err
+			}
+			if len(cs) == 0 {
+				continue
+			}
+			c := Collision{Order: id, Case: own, Parties: view.seals[own].Parties, Other: q, Others: seal.Parties}
+			for _, x := range cs {
+				c.Names = append(c.Names, x.Name)
+				c.Ordered = c.Ordered || ordered[q][x.Name]
+			}
+			slices.SortFunc(c.Names, func(a, b impound.Name) int { return cmp.Compare(a.String(), b.String()) })
+			out = append(out, c)
+		}
+	}
+	slices.SortFunc(out, func(a, b Collision) int { return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.Other, b.Other)) })
+	return out, nil
+}
+
 // conflicts gives what of the filed order f the sealed case q claims for another
 // actor, and what is not settled by one of q's parties.
 func (s *Service) conflicts(ctx context.Context, view ledgerView, q string, f filing) ([]SealedConflict, error) {

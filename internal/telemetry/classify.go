@@ -221,7 +221,7 @@ func (c *Classifier) sourceSigns(w Window) []sign {
 		s = append(s, sign{impound.ClassScanner, "scanner-some-names", fmt.Sprintf("came to several seized names within %d minutes", int(quickly.Minutes())), 0.4, false})
 	}
 	if notice && len(names) >= manyNames && quick < manyNames && last.Sub(first) > slowly {
-		s = append(s, sign{impound.ClassResearcher, "researcher-survey", fmt.Sprintf("read the notice pages of %d names, slowly", len(names)), 0.55, true})
+		s = append(s, sign{impound.ClassResearcher, "researcher-survey", "read the notice pages of many names, slowly", 0.55, true})
 	}
 	if foreign > 0 {
 		s = append(s, sign{impound.ClassScanner, "scanner-foreign", "also asked for a name that is not delegated here, or for none", 0.35, false})
