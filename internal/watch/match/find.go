@@ -2,7 +2,9 @@ package match
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/bits"
+	"slices"
 
 	"github.com/impound/impound"
 )
@@ -11,8 +13,54 @@ import (
 // an octet that no host name has, or is empty, or longer than 253 octets. A
 // wildcard in front, a trailing dot and upper case are taken as they are meant.
 func (s *scan) fill(name []byte) bool {
+	return s.fillLetters(name) || s.fillAny(name)
+}
+
+// fillLetters is fill for letters with one dot among them, as most names are,
+// eight octets at once; false for others, which fillAny reads. The last eight
+// are read again with what came before them.
+func (s *scan) fillLetters(name []byte) bool {
+	n := len(name)
+	if n < 8 || n > 64 {
+		return false
+	}
+	dot := -1
+	for i := 0; ; i = min(i+8, n-8) {
+		x := binary.LittleEndian.Uint64(name[i:])
+		t := x ^ ones*0x60 // letters are 1 to 26
+		isDot := ^((t ^ ones*('.'^0x60)) + lows) & tops
+		if (t|t+ones*(0x7f-26)|^(t+lows))&tops&^isDot != 0 {
+			return false
+		}
+		if isDot != 0 {
+			at := i + bits.TrailingZeros64(isDot)>>3
+			if isDot&(isDot-1) != 0 || dot >= 0 && dot != at {
+				return false
+			}
+			dot = at
+		}
+		isL := ^((t ^ ones*('l'^0x60)) + lows) & tops
+		t -= isL>>7 + isL>>6 // l becomes i
+		binary.LittleEndian.PutUint64(s.raw[i:], x)
+		binary.LittleEndian.PutUint64(s.code[padLeft+i:], t)
+		binary.LittleEndian.PutUint64(s.pos[i:], 0x0706050403020100+ones*uint64(i))
+		if i == n-8 {
+			break
+		}
+	}
+	if dot <= 0 || dot == n-1 {
+		return false
+	}
+	s.hasA, s.merged = false, false
+	s.allN, s.rawN, s.n = n, dot, dot
+	clear(s.code[padLeft+dot : padLeft+dot+padRight])
+	s.pos[dot] = uint8(dot)
+	return true
+}
+
+func (s *scan) fillAny(name []byte) bool {
 	s.allN, s.rawN, s.n = 0, 0, 0
-	s.hasA, s.digraph, s.merged = false, false, false
+	s.hasA, s.merged = false, false
 	if len(name) > 2 && name[0] == '*' && name[1] == '.' {
 		name = name[2:]
 	}
@@ -24,7 +72,7 @@ func (s *scan) fill(name []byte) bool {
 	}
 	lastDot := -1
 	// Of the letters in front of the last dot; what comes behind is cut off again.
-	n, front, digraph := 0, 0, false
+	n, front := 0, 0
 	var prev uint8
 	code, pos := s.code[padLeft:padLeft+256:padLeft+256], s.pos[:256]
 	for i, c := range name {
@@ -38,7 +86,7 @@ func (s *scan) fill(name []byte) bool {
 				if i == lastDot+1 {
 					return false // an empty label
 				}
-				lastDot, front, digraph = i, n, s.digraph
+				lastDot, front = i, n
 			case clsHyphen:
 				if prev == '-' && i >= 3 && s.raw[i-3] == 'x' && s.raw[i-2] == 'n' && (i == 3 || s.raw[i-4] == '.') {
 					s.hasA = true
@@ -47,10 +95,7 @@ func (s *scan) fill(name []byte) bool {
 			prev = c
 			continue
 		}
-		if c := o.lower; c == 'v' && prev == 'v' || c == 'n' && prev == 'r' {
-			s.digraph = true
-		}
-		prev = o.lower
+		prev = 0
 		code[uint8(n)] = o.fold
 		pos[uint8(n)] = uint8(i)
 		n++
@@ -58,7 +103,7 @@ func (s *scan) fill(name []byte) bool {
 	s.allN = len(name)
 	s.rawN = len(name) // a single label
 	if lastDot >= 0 {
-		s.rawN, n, s.digraph = lastDot, front, digraph
+		s.rawN, n = lastDot, front
 	}
 	if s.hasA {
 		n = s.leaveALabels()
@@ -73,7 +118,7 @@ func (s *scan) fill(name []byte) bool {
 // nothing as they stand, and gives how many letters are left.
 func (s *scan) leaveALabels() int {
 	n, from := 0, 0
-	s.hasA, s.digraph = false, false
+	s.hasA = false
 	for from < s.rawN {
 		label := s.raw[from:s.rawN]
 		if i := bytes.IndexByte(label, '.'); i >= 0 {
@@ -84,7 +129,6 @@ func (s *scan) leaveALabels() int {
 		} else {
 			for i, c := range label {
 				if f := foldCode[c]; f != codeSep {
-					s.digraph = s.digraph || i > 0 && (c == 'v' && label[i-1] == 'v' || c == 'n' && label[i-1] == 'r')
 					s.code[padLeft+n], s.pos[n] = f, uint8(from+i)
 					n++
 				}
@@ -149,30 +193,104 @@ func (s *scan) wordEnd(i int) bool {
 	return p >= s.rawN || class[s.raw[p]] >= clsHyphen
 }
 
-// find appends each token's occurrences to fs, at most cap(fs).
+// find appends each token's occurrences to fs, at most cap(fs). It says in s
+// whether rn or vv stand side by side.
 func (ix *index) find(s *scan, fs []found) []found {
 	n := s.n
-	c := s.code[padLeft : padLeft+n+4]
-	s.letters = letters(c[:n])
+	s.letters, s.digraph = 0, false
+	c := s.code[padLeft : padLeft+n+5]
+	code := uint32(c[0])<<5 | uint32(c[1])
 	for i := 0; i+1 < n; i++ {
-		a, b := uint32(c[i]), uint32(c[i+1])
-		if ix.pairs[a]&(1<<b) == 0 {
-			continue
-		}
-		if i+2 < n {
-			code := a<<10 | b<<5 | uint32(c[i+2])
-			if ix.near.has(code) {
-				fs = ix.check(s, fs, &ix.near, code, i)
-			}
-			code = a<<10 | b<<5 | uint32(c[i+3])
-			if ix.gap.has(code) {
-				fs = ix.check(s, fs, &ix.gap, code, i)
-			}
-		}
-		if t := ix.two[a<<5|b]; t >= 0 && (s.wordStart(i) || s.wordEnd(i+2)) {
-			fs = add(fs, found{tok: t, at: i, end: i + 2})
+		code = code<<5&0x7fff | uint32(c[i+2])
+		gap := hashGap(code>>5<<10 | uint32(c[i+3])<<5 | uint32(c[i+4]))
+		if (ix.any[code>>6]>>(code&63)|ix.gapBits[gap>>6]>>(gap&63))&1 != 0 {
+			fs = ix.findAt(s, fs, i, code, gap)
 		}
 	}
+	return fs
+}
+
+// findAt is find for the anchors at letter i.
+func (ix *index) findAt(s *scan, fs []found, i int, code, gap uint32) []found {
+	b := &ix.buckets[ix.bucket[code]]
+	var maybe [32]uint32 // in entries
+	k := 0
+	c := s.code[padLeft+i-3 : padLeft+i+6 : padLeft+i+6]
+	if b.nHeads > 0 {
+		x, y, z := ones*uint64(c[6]), ones*uint64(c[7]), ones*uint64(c[8])
+		sides := ix.sides[b.heads : b.heads+uint32(b.nHeads)]
+		for j := range sides {
+			g := &sides[j]
+			for m := g.pass(x, y, z); m != 0; m &= m - 1 {
+				maybe[k&31] = g.id[bits.TrailingZeros64(m)>>3]
+				k++
+			}
+		}
+	}
+	if b.nTails > 0 {
+		x, y, z := ones*uint64(c[2]), ones*uint64(c[1]), ones*uint64(c[0])
+		sides := ix.sides[b.tails : b.tails+uint32(b.nTails)]
+		for j := range sides {
+			g := &sides[j]
+			for m := g.pass(x, y, z); m != 0; m &= m - 1 {
+				maybe[k&31] = g.id[bits.TrailingZeros64(m)>>3]
+				k++
+			}
+		}
+	}
+	if b.nLongs > 0 {
+		if s.letters == 0 {
+			s.letters = letters(s.code[padLeft : padLeft+s.n])
+		}
+		// A token may begin and end two letters outside of the name.
+		before, behind := tops+ones*uint64(min(i+2, 63)), tops+ones*uint64(min(s.n-i+2, 63))
+		groups := ix.longs[b.longs : b.longs+uint32(b.nLongs)]
+		for j := range groups {
+			g := &groups[j]
+			for m := (before - g.before) & (behind - g.from) & tops; m != 0; m &= m - 1 {
+				l := bits.TrailingZeros64(m) >> 3
+				// A letter that the name lacks altogether takes an edit; more than two are
+				// never allowed.
+				lack := g.mask[l] &^ s.letters
+				lack &= lack - 1
+				if lack&(lack-1) == 0 {
+					maybe[k&31] = g.id[l]
+					k++
+				}
+			}
+		}
+	}
+	if b.exact > 0 {
+		for j, e := range ix.entries[b.from:b.to] {
+			if e.kind == anchorExact {
+				maybe[k&31] = b.from + uint32(j)
+				k++
+			}
+		}
+	}
+	switch {
+	case k > len(maybe):
+		for j := b.from; j < b.to; j++ {
+			fs = ix.check(s, fs, &ix.entries[j], i)
+		}
+	case k > 1:
+		slices.Sort(maybe[:k])
+		fallthrough
+	default:
+		for _, id := range maybe[:k] {
+			fs = ix.check(s, fs, &ix.entries[id], i)
+		}
+	}
+	if i+2 < s.n {
+		gaps := ix.gaps[ix.gapAt[gap]:ix.gapAt[gap+1]]
+		for j := range gaps {
+			fs = ix.check(s, fs, &gaps[j], i)
+		}
+	}
+	if b.two >= 0 && (s.wordStart(i) || s.wordEnd(i+2)) {
+		fs = add(fs, found{tok: b.two, at: i, end: i + 2})
+	}
+	s.digraph = s.digraph || b.digraph && s.pos[i+1] == s.pos[i]+1
 	return fs
 }
 
@@ -191,50 +309,48 @@ func add(fs []found, f found) []found {
 	return append(fs, f)
 }
 
-func (ix *index) check(s *scan, fs []found, t *table, code uint32, i int) []found {
-	for _, e := range t.entries[t.start[code]:t.start[code+1]] {
-		n := int(e.n)
-		switch e.kind {
-		case anchorHead:
-			if d, l, how := head1(s, i, e.head, uint(n)); d <= 1 && i+l <= s.n {
-				fs = add(fs, found{e.tok, i, i + l, d, how})
+// check holds e in full against the name, where its anchor stands at letter i,
+// and adds what it finds.
+func (ix *index) check(s *scan, fs []found, e *entry, i int) []found {
+	n := int(e.n)
+	switch e.kind {
+	case anchorHead:
+		if d, l, how := head1(s, i, e.head, uint(n)); d <= 1 && i+l <= s.n {
+			fs = add(fs, found{e.tok, i, i + l, d, how})
+		}
+	case anchorTail:
+		if d, l, how := tail1(s, i+3, e.head, uint(n)); d <= 1 && i+3-l >= 0 {
+			fs = add(fs, found{e.tok, i + 3 - l, i + 3, d, how})
+		}
+	case anchorExact:
+		if i+n > s.n {
+			return fs
+		}
+		if n <= 8 {
+			if (load8(&s.code, padLeft+i)^e.head)<<(64-8*uint(n)) != 0 {
+				return fs
 			}
-		case anchorTail:
-			if d, l, how := tail1(s, i+3, e.head, uint(n)); d <= 1 && i+3-l >= 0 {
-				fs = add(fs, found{e.tok, i + 3 - l, i + 3, d, how})
+		} else if string(s.code[padLeft+i:padLeft+i+n]) != string(ix.tokens[e.tok].codes) {
+			return fs
+		}
+		if n == 3 && !s.wordStart(i) && !s.wordEnd(i+3) {
+			return fs
+		}
+		fs = add(fs, found{tok: e.tok, at: i, end: i + n})
+	case anchorLong:
+		if ix.ends[e.tok].far(s, i-int(e.off), n) {
+			return fs
+		}
+		tk := &ix.tokens[e.tok]
+		if d, at, end, ok := long(s, i, tk.codes, int(e.off), tk.edits); ok {
+			f := found{tok: e.tok, at: at, end: end, dist: d}
+			switch {
+			case d >= 2:
+				f.edit = editMany
+			case d == 1:
+				f.edit = [3]edit{editDel, editSub, editIns}[end-at-n+1]
 			}
-		case anchorExact:
-			if i+n > s.n {
-				continue
-			}
-			if n <= 8 {
-				if (load8(&s.code, padLeft+i)^e.head)<<(64-8*uint(n)) != 0 {
-					continue
-				}
-			} else if string(s.code[padLeft+i:padLeft+i+n]) != string(ix.tokens[e.tok].codes) {
-				continue
-			}
-			if n == 3 && !s.wordStart(i) && !s.wordEnd(i+3) {
-				continue
-			}
-			fs = add(fs, found{tok: e.tok, at: i, end: i + n})
-		case anchorLong:
-			// A letter that the name lacks altogether takes an edit; more than two are
-			// never allowed.
-			if bits.OnesCount32(uint32(e.head)&^s.letters) > 2 || ix.ends[e.tok].far(s, i-int(e.off), n) {
-				continue
-			}
-			tk := &ix.tokens[e.tok]
-			if d, at, end, ok := long(s, i, tk.codes, int(e.off), tk.edits); ok {
-				f := found{tok: e.tok, at: at, end: end, dist: d}
-				switch {
-				case d >= 2:
-					f.edit = editMany
-				case d == 1:
-					f.edit = [3]edit{editDel, editSub, editIns}[end-at-n+1]
-				}
-				fs = add(fs, f)
-			}
+			fs = add(fs, f)
 		}
 	}
 	return fs

@@ -1,6 +1,7 @@
 package match
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math/bits"
 	"slices"
@@ -41,35 +42,7 @@ type token struct {
 	merged bool              // the form with rn and vv merged, of a token that holds them
 }
 
-// table is a hash-free map from a code of 15 bits to entries.
-type table struct {
-	bits    [1 << 15 / 64]uint64 // whether there is any: 4 KiB, stays in the nearest cache
-	start   []uint32             // 1<<15 + 1 offsets into entries
-	entries []entry
-}
-
 func code3(a, b, c uint8) uint32 { return uint32(a)<<10 | uint32(b)<<5 | uint32(c) }
-
-type pending struct {
-	code uint32
-	e    entry
-}
-
-func (t *table) build(ps []pending) {
-	slices.SortStableFunc(ps, func(a, b pending) int { return int(a.code) - int(b.code) })
-	t.start = make([]uint32, 1<<15+1)
-	t.entries = make([]entry, len(ps))
-	for i, p := range ps {
-		t.bits[p.code>>6] |= 1 << (p.code & 63)
-		t.start[p.code+1]++
-		t.entries[i] = p.e
-	}
-	for i := range 1 << 15 {
-		t.start[i+1] += t.start[i]
-	}
-}
-
-func (t *table) has(code uint32) bool { return t.bits[code>>6]&(1<<(code&63)) != 0 }
 
 // letters gives which letters there are, a bit each.
 func letters(codes []uint8) (mask uint32) {
@@ -95,15 +68,75 @@ func packRight(codes []uint8) uint64 {
 }
 
 // index finds tokens in folded names.
+//
+// At each letter of a name the three letters from there, a number of 15 bits,
+// lead to a bucket: the entries whose anchor they are. Of those, eight are held
+// against the letters beside the anchor at once, in eight octets of a word, and
+// only what one edit could make of them is compared in full.
 type index struct {
-	bg     *Background
-	tokens []token
-	ends   []ends                     // by token, for those of 8 letters and more
-	near   table                      // three letters in a row
-	gap    table                      // first, second, fourth
-	two    [1024]int32                // tokens of two letters, by code; -1 for none
-	pairs  [32]uint32                 // which two letters anything in near, gap and two begins with
-	loose  [32][maxToken + 1][]looseT // tokens by first letter and length
+	bg      *Background
+	tokens  []token
+	ends    []ends // by token, for those of 8 letters and more
+	entries []entry
+	any     [1 << 15 / 64]uint64 // whether there is a bucket: 4 KiB, stays in the nearest cache
+	bucket  [1 << 15]uint16      // which
+	buckets []bucket
+	sides   []side
+	longs   []longs
+	gapBits [1 << 15 / 64]uint64 // by hashGap
+	gapAt   []uint32             // 1<<15 + 1 offsets into gaps
+	gaps    []entry
+	loose   [32][maxToken + 1][]looseT // tokens by first letter and length
+}
+
+// bucket is what begins with the same three letters.
+type bucket struct {
+	from, to uint32 // of entries
+	heads    uint32 // the first of nHeads in sides
+	tails    uint32
+	longs    uint32
+	nHeads   uint16
+	nTails   uint16
+	nLongs   uint16
+	exact    uint16 // how many entries are compared as they are
+	two      int32  // the token of two letters, -1 for none
+	digraph  bool   // rn or vv
+}
+
+// side is up to eight entries of a bucket, an octet each in a, b and c: the
+// three letters of the token that follow the anchor outwards. Where the token
+// has only two, wild has the top bit.
+type side struct {
+	a, b, c, wild uint64
+	id            [8]uint32 // in entries
+}
+
+// longs is up to eight long tokens: how many letters come before the anchor and
+// from it on, and which letters there are.
+type longs struct {
+	before, from uint64
+	mask         [8]uint32
+	id           [8]uint32
+}
+
+const (
+	ones  = 0x0101010101010101
+	lows  = 0x7f7f7f7f7f7f7f7f
+	tops  = 0x8080808080808080
+	never = 0x7f // no letter
+)
+
+// pass gives the top bits of those entries of which one edit at most can have
+// made the letters x, y and z (an octet each, repeated), if the letters of the
+// anchor are unharmed. It errs on the side of true.
+func (g *side) pass(x, y, z uint64) uint64 {
+	ax, ay := (g.a^x)+lows, (g.a^y)+lows // the top bit says different; nothing carries
+	bx, by, bz := (g.b^x)+lows, (g.b^y)+lows, (g.b^z)+lows
+	cy, cz := ((g.c^y)+lows)&^g.wild, ((g.c^z)+lows)&^g.wild
+	// In order: the first is right, and of what comes next one thing; the first
+	// is replaced; something was put in front of it; it is missing, or changed
+	// places with the second.
+	return ^((ax | by&cz&bz&cy) & (by | cz) & (ay | bz) & (bx | cy&ay)) & tops
 }
 
 // ends are a token's first and last 8 letters. overlap masks those of the last
@@ -117,12 +150,11 @@ func (e *ends) far(s *scan, at, n int) bool {
 	if at < -2 || at+n > s.n+2 {
 		return true
 	}
-	const ones, tops = 0x7f7f7f7f7f7f7f7f, 0x8080808080808080
 	h, t := uint64(tops), e.overlap
 	i, j := at+padLeft, at+n-8+padLeft
 	for d := -2; d <= 2; d++ {
-		h &= (load8(&s.code, i+d) ^ e.head) + ones // codes are below 32: nothing carries
-		t &= (load8(&s.code, j+d) ^ e.tail) + ones
+		h &= (load8(&s.code, i+d) ^ e.head) + lows // codes are below 32: nothing carries
+		t &= (load8(&s.code, j+d) ^ e.tail) + lows
 	}
 	return bits.OnesCount64(h)+bits.OnesCount64(t) > 2
 }
@@ -134,16 +166,129 @@ type looseT struct {
 
 func newIndex(tokens []token, bg *Background) *index {
 	ix := &index{tokens: tokens, bg: bg, ends: make([]ends, len(tokens))}
-	for i := range ix.two {
-		ix.two[i] = -1
-	}
-	var near, gap []pending
 	for i := range tokens {
 		t := &tokens[i]
 		c, n, id := t.codes, len(t.codes), int32(i)
 		if n >= 8 {
-			ix.ends[i] = ends{pack(c), packRight(c), 0x8080808080808080 << (8 * max(0, 16-n))}
+			ix.ends[i] = ends{pack(c), packRight(c), tops << (8 * max(0, 16-n))}
 		}
+		if n >= 4 && !t.merged {
+			ix.loose[c[0]][n] = append(ix.loose[c[0]][n], looseT{id, letters(c)})
+		}
+	}
+	near, gap, two := anchors(tokens)
+	slices.SortStableFunc(near, func(a, b pending) int { return cmp.Compare(a.code, b.code) })
+	ix.buckets = append(ix.buckets, bucket{two: -1}) // the first is none
+	at := func(code uint32) *bucket {
+		if ix.bucket[code] == 0 {
+			ix.any[code>>6] |= 1 << (code & 63)
+			ix.bucket[code] = uint16(len(ix.buckets))
+			ix.buckets = append(ix.buckets, bucket{two: -1})
+		}
+		return &ix.buckets[ix.bucket[code]]
+	}
+	for len(near) > 0 {
+		n := 1
+		for n < len(near) && near[n].code == near[0].code {
+			n++
+		}
+		ix.fill(at(near[0].code), near[:n])
+		near = near[n:]
+	}
+	for third := range uint32(32) {
+		for pair, id := range two {
+			at(pair<<5 | third).two = id
+		}
+		at(code3(letterCode('r'), letterCode('n'), uint8(third))).digraph = true
+		at(code3(letterCode('v'), letterCode('v'), uint8(third))).digraph = true
+	}
+	ix.gapAt = make([]uint32, 1<<15+1)
+	slices.SortStableFunc(gap, func(a, b pending) int { return cmp.Compare(a.code, b.code) })
+	for _, p := range gap {
+		ix.gapBits[p.code>>6] |= 1 << (p.code & 63)
+		ix.gapAt[p.code+1]++
+		ix.gaps = append(ix.gaps, p.e)
+	}
+	for i := range 1 << 15 {
+		ix.gapAt[i+1] += ix.gapAt[i]
+	}
+	return ix
+}
+
+// fill puts the entries of one bucket in order.
+func (ix *index) fill(b *bucket, ps []pending) {
+	*b = bucket{from: uint32(len(ix.entries)), to: uint32(len(ix.entries) + len(ps)), two: -1, digraph: b.digraph,
+		heads: uint32(len(ix.sides))}
+	add := func(lane int, id uint32, letters []uint8) {
+		if lane == 0 {
+			ix.sides = append(ix.sides, side{a: never * ones, b: never * ones, c: never * ones})
+		}
+		g := &ix.sides[len(ix.sides)-1]
+		put := func(w *uint64, v uint8) { *w = *w&^(0xff<<(8*lane)) | uint64(v)<<(8*lane) }
+		put(&g.a, letters[0])
+		put(&g.b, letters[1])
+		if len(letters) > 2 {
+			put(&g.c, letters[2])
+		} else {
+			put(&g.wild, 0x80)
+		}
+		g.id[lane] = id
+	}
+	lane := 0
+	for i, p := range ps {
+		if c := ix.tokens[p.e.tok].codes; p.e.kind == anchorHead {
+			add(lane&7, b.from+uint32(i), c[3:])
+			lane++
+		}
+	}
+	b.nHeads = uint16((lane + 7) / 8)
+	b.tails, lane = uint32(len(ix.sides)), 0
+	for i, p := range ps {
+		if c := ix.tokens[p.e.tok].codes; p.e.kind == anchorTail {
+			out := slices.Clone(c[:len(c)-3])
+			slices.Reverse(out)
+			add(lane&7, b.from+uint32(i), out)
+			lane++
+		}
+	}
+	b.nTails = uint16((lane + 7) / 8)
+	b.longs, lane = uint32(len(ix.longs)), 0
+	for i, p := range ps {
+		switch p.e.kind {
+		case anchorExact:
+			b.exact++
+		case anchorLong:
+			if lane&7 == 0 {
+				ix.longs = append(ix.longs, longs{before: never * ones, from: never * ones})
+			}
+			g, l := &ix.longs[len(ix.longs)-1], lane&7
+			g.before = g.before&^(0xff<<(8*l)) | uint64(p.e.off)<<(8*l)
+			g.from = g.from&^(0xff<<(8*l)) | uint64(p.e.n-p.e.off)<<(8*l)
+			g.mask[l], g.id[l] = uint32(p.e.head), b.from+uint32(i)
+			lane++
+		}
+		ix.entries = append(ix.entries, p.e)
+	}
+	b.nLongs = uint16((lane + 7) / 8)
+}
+
+type pending struct {
+	code uint32
+	e    entry
+}
+
+// hashGap is of the first, second, fourth and fifth letter, 5 bits each.
+func hashGap(letters uint32) uint32 { return letters * 2654435769 >> 17 }
+
+func gapOf(a, b, d, e uint8) uint32 { return hashGap(code3(a, b, d)<<5 | uint32(e)) }
+
+// anchors gives what tokens are found from: near by three letters in a row, gap
+// by hashGap, two by two letters.
+func anchors(tokens []token) (near, gap []pending, two map[uint32]int32) {
+	two = map[uint32]int32{}
+	for i := range tokens {
+		t := &tokens[i]
+		c, n, id := t.codes, len(t.codes), int32(i)
 		add := func(code uint32, kind anchorKind, off int) {
 			e := entry{tok: id, n: uint8(n), off: uint8(off), kind: kind}
 			switch kind {
@@ -158,7 +303,7 @@ func newIndex(tokens []token, bg *Background) *index {
 		}
 		switch {
 		case n == 2:
-			ix.two[uint32(c[0])<<5|uint32(c[1])] = id
+			two[uint32(c[0])<<5|uint32(c[1])] = id
 		case t.edits == 0:
 			add(code3(c[0], c[1], c[2]), anchorExact, 0)
 		case t.edits == 1 && n <= 8:
@@ -169,7 +314,13 @@ func newIndex(tokens []token, bg *Background) *index {
 				add(code3(c[0], c[1], c[3]), anchorHead, 0) // third letter left out, or third and fourth swapped
 				if n == 5 {
 					add(code3(c[0], c[2], c[1]), anchorHead, 0) // second and third swapped
-					gap = append(gap, pending{code3(c[0], c[1], c[3]), entry{head: pack(c), tok: id, n: uint8(n), kind: anchorHead}})
+					// The third letter replaced; or one put in front of it that is not to be
+					// told from that.
+					e := entry{head: pack(c), tok: id, n: uint8(n), kind: anchorHead}
+					gap = append(gap, pending{gapOf(c[0], c[1], c[3], c[4]), e})
+					if c[2] == c[3] {
+						gap = append(gap, pending{gapOf(c[0], c[1], c[3], c[3]), e})
+					}
 				}
 			}
 		default:
@@ -185,21 +336,8 @@ func newIndex(tokens []token, bg *Background) *index {
 				add(code3(c[best], c[best+1], c[best+2]), anchorLong, best)
 			}
 		}
-		if n >= 4 && !t.merged {
-			ix.loose[c[0]][n] = append(ix.loose[c[0]][n], looseT{id, letters(c)})
-		}
 	}
-	ix.near.build(near)
-	ix.gap.build(gap)
-	for _, p := range append(near, gap...) {
-		ix.pairs[p.code>>10] |= 1 << (p.code >> 5 & 31)
-	}
-	for i, t := range ix.two {
-		if t >= 0 {
-			ix.pairs[i>>5] |= 1 << (i & 31)
-		}
-	}
-	return ix
+	return near, gap, two
 }
 
 // trigramCost says how common three letters are in names, roughly: common
