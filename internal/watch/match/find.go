@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
-	"slices"
 
 	"github.com/impound/impound"
 )
@@ -141,31 +140,35 @@ func (s *scan) leaveALabels() int {
 
 // merge replaces rn by m and vv by w where the two stand side by side.
 func (s *scan) merge() {
+	t := *s
+	s.mergeOf(&t)
+}
+
+// mergeOf makes s what t is with digraphs merged.
+func (s *scan) mergeOf(t *scan) {
+	s.raw, s.rawN, s.allN, s.hasA, s.idn = t.raw, t.rawN, t.allN, t.hasA, t.idn
+	if t.idn {
+		s.looks = t.looks
+	}
 	w := 0
-	r, nn, v, m, ww := letterCode('r'), letterCode('n'), letterCode('v'), letterCode('m'), letterCode('w')
-	for i := 0; i < s.n; i++ {
-		c := s.code[padLeft+i]
-		p := s.pos[i]
-		if i+1 < s.n && s.pos[i+1] == p+1 {
-			d := s.code[padLeft+i+1]
-			if c == r && d == nn {
-				c = m
+	for i := 0; i < t.n; i++ {
+		c, p := t.code[padLeft+i], t.pos[i]
+		if i+1 < t.n && t.pos[i+1] == p+1 {
+			switch d := t.code[padLeft+i+1]; {
+			case c == letterCode('r') && d == letterCode('n'):
+				c = letterCode('m')
 				i++
-			} else if c == v && d == v {
-				c = ww
+			case c == letterCode('v') && d == letterCode('v'):
+				c = letterCode('w')
 				i++
 			}
 		}
-		s.code[padLeft+w] = c
-		s.pos[w] = p
+		s.code[padLeft+w], s.pos[w] = c, p
 		w++
 	}
-	for i := w; i < s.n; i++ {
-		s.code[padLeft+i] = 0
-	}
-	s.pos[w] = uint8(s.rawN)
-	s.n = w
-	s.merged = true
+	clear(s.code[padLeft+w : padLeft+w+padRight])
+	s.pos[w] = uint8(t.rawN)
+	s.n, s.merged = w, true
 }
 
 // rawEnd gives the position in raw behind letter i-1 of code.
@@ -195,103 +198,193 @@ func (s *scan) wordEnd(i int) bool {
 
 // find appends each token's occurrences to fs, at most cap(fs). It says in s
 // whether rn or vv stand side by side.
+//
+// What a name holds nobody can foretell, and a branch taken wrongly costs as
+// much as forty other steps: so it makes lists, without branches, of what is to
+// be done next.
 func (ix *index) find(s *scan, fs []found) []found {
-	n := s.n
-	s.letters, s.digraph = 0, false
-	c := s.code[padLeft : padLeft+n+5]
-	code := uint32(c[0])<<5 | uint32(c[1])
-	for i := 0; i+1 < n; i++ {
-		code = code<<5&0x7fff | uint32(c[i+2])
-		gap := hashGap(code>>5<<10 | uint32(c[i+3])<<5 | uint32(c[i+4]))
-		if (ix.any[code>>6]>>(code&63)|ix.gapBits[gap>>6]>>(gap&63))&1 != 0 {
-			fs = ix.findAt(s, fs, i, code, gap)
-		}
-	}
-	return fs
-}
-
-// findAt is find for the anchors at letter i.
-func (ix *index) findAt(s *scan, fs []found, i int, code, gap uint32) []found {
-	b := &ix.buckets[ix.bucket[code]]
-	var maybe [32]uint32 // in entries
-	k := 0
-	c := s.code[padLeft+i-3 : padLeft+i+6 : padLeft+i+6]
-	if b.nHeads > 0 {
-		x, y, z := ones*uint64(c[6]), ones*uint64(c[7]), ones*uint64(c[8])
-		sides := ix.sides[b.heads : b.heads+uint32(b.nHeads)]
-		for j := range sides {
-			g := &sides[j]
-			for m := g.pass(x, y, z); m != 0; m &= m - 1 {
-				maybe[k&31] = g.id[bits.TrailingZeros64(m)>>3]
-				k++
-			}
-		}
-	}
-	if b.nTails > 0 {
-		x, y, z := ones*uint64(c[2]), ones*uint64(c[1]), ones*uint64(c[0])
-		sides := ix.sides[b.tails : b.tails+uint32(b.nTails)]
-		for j := range sides {
-			g := &sides[j]
-			for m := g.pass(x, y, z); m != 0; m &= m - 1 {
-				maybe[k&31] = g.id[bits.TrailingZeros64(m)>>3]
-				k++
-			}
-		}
-	}
-	if b.nLongs > 0 {
-		if s.letters == 0 {
-			s.letters = letters(s.code[padLeft : padLeft+s.n])
-		}
-		// A token may begin and end two letters outside of the name.
-		before, behind := tops+ones*uint64(min(i+2, 63)), tops+ones*uint64(min(s.n-i+2, 63))
-		groups := ix.longs[b.longs : b.longs+uint32(b.nLongs)]
-		for j := range groups {
-			g := &groups[j]
-			for m := (before - g.before) & (behind - g.from) & tops; m != 0; m &= m - 1 {
-				l := bits.TrailingZeros64(m) >> 3
-				// A letter that the name lacks altogether takes an edit; more than two are
-				// never allowed.
-				lack := g.mask[l] &^ s.letters
-				lack &= lack - 1
-				if lack&(lack-1) == 0 {
-					maybe[k&31] = g.id[l]
-					k++
+	s.digraph = false
+	f := finder{ix: ix, s: s, fs: fs}
+	for from := 0; from+1 < s.n; from += 64 {
+		for m := ix.anchored(s, from); m != 0; m &= m - 1 {
+			i := from + bits.TrailingZeros64(m)
+			c := (*[5]uint8)(s.code[padLeft+i:])
+			code := code3(c[0], c[1], c[2])
+			b := &ix.buckets[ix.bucket[code]]
+			if f.nSide+int(b.nSides) > maxWork || f.nLong+int(b.nLongs) > maxWork {
+				f.flush()
+				if b.nSides > maxWork || b.nLongs > maxWork {
+					f.all(i)
+					f.first = i + 1
+					continue
 				}
 			}
-		}
-	}
-	if b.exact > 0 {
-		for j, e := range ix.entries[b.from:b.to] {
-			if e.kind == anchorExact {
-				maybe[k&31] = b.from + uint32(j)
-				k++
+			f.last = i
+			side := uint32(b.sides)<<8 | uint32(i)
+			for range b.nSides {
+				s.side[f.nSide] = side
+				f.nSide++
+				side += 1 << 8
+			}
+			long := uint64(b.from)<<32 | uint64(b.longs)<<8 | uint64(i)
+			for range b.nLongs {
+				s.long[f.nLong] = long
+				f.nLong++
+				long += 1 << 8
+			}
+			gap := gapOf(c[0], c[1], c[3], c[4])
+			if b.rare || ix.gapBits[gap>>6]>>(gap&63)&1 != 0 {
+				f.rare(b, i, gap)
 			}
 		}
 	}
-	switch {
-	case k > len(maybe):
-		for j := b.from; j < b.to; j++ {
-			fs = ix.check(s, fs, &ix.entries[j], i)
-		}
-	case k > 1:
-		slices.Sort(maybe[:k])
-		fallthrough
-	default:
-		for _, id := range maybe[:k] {
-			fs = ix.check(s, fs, &ix.entries[id], i)
+	f.flush()
+	return f.fs
+}
+
+// anchored gives the letters, from the one given on, at which an anchor may
+// begin, up to 64, a bit each.
+func (ix *index) anchored(s *scan, from int) (mask uint64) {
+	c := (*[72]uint8)(s.code[padLeft+from:])
+	code := uint32(c[0])<<5 | uint32(c[1])
+	n := min(s.n-1-from, 64)
+	for i := range n {
+		code = code<<5&0x7fff | uint32(c[i+2])
+		gap := hashGap(code>>5<<10 | uint32(c[i+3])<<5 | uint32(c[i+4]))
+		mask |= (ix.any[code>>6]>>(code&63) | ix.gapBits[gap>>6]>>(gap&63)) & 1 << i
+	}
+	return mask
+}
+
+// finder is one call of find.
+type finder struct {
+	ix           *index
+	s            *scan
+	fs           []found
+	first, last  int // letters that the lists are of
+	nSide, nLong int
+	nMaybe       int // more than there is room for: the lists are not kept
+}
+
+// What is in maybe: the letter, from where the entry is, and which.
+const (
+	maybeAt  = 40 // bits
+	maybeGap = 1 << 32
+	maybeTwo = 2 << 32
+)
+
+func (f *finder) put(i int, what uint64) {
+	f.s.maybe[f.nMaybe&(maxMaybe-1)] = uint64(i)<<maybeAt | what
+	f.nMaybe++
+}
+
+// rare puts down what few letters have.
+func (f *finder) rare(b *bucket, i int, gap uint32) {
+	s := f.s
+	if b.exact {
+		for j, e := range f.ix.entries[b.from:b.to] {
+			if e.kind == anchorExact {
+				f.put(i, uint64(b.from)+uint64(j))
+			}
 		}
 	}
 	if i+2 < s.n {
-		gaps := ix.gaps[ix.gapAt[gap]:ix.gapAt[gap+1]]
-		for j := range gaps {
-			fs = ix.check(s, fs, &gaps[j], i)
+		for j := f.ix.gapAt[gap]; j < f.ix.gapAt[gap+1]; j++ {
+			f.put(i, maybeGap|uint64(j))
 		}
 	}
 	if b.two >= 0 && (s.wordStart(i) || s.wordEnd(i+2)) {
-		fs = add(fs, found{tok: b.two, at: i, end: i + 2})
+		f.put(i, maybeTwo|uint64(b.two))
 	}
 	s.digraph = s.digraph || b.digraph && s.pos[i+1] == s.pos[i]+1
-	return fs
+}
+
+// flush does what is in the lists.
+func (f *finder) flush() {
+	ix, s := f.ix, f.s
+	k := 0
+	for _, w := range s.side[:f.nSide] {
+		g := &ix.sides[w>>8]
+		p := padLeft + int(w&255) + int(g.first)
+		m := g.pass(ones*uint64(s.code[p]), ones*uint64(s.code[p+int(g.step)]), ones*uint64(s.code[p+2*int(g.step)]))
+		s.side[k], s.some[k] = w, m
+		k += int((m | -m) >> 63)
+	}
+	for j, w := range s.side[:k] {
+		g := &ix.sides[w>>8]
+		for m := s.some[j]; m != 0; m &= m - 1 {
+			f.put(int(w&255), uint64(g.base)+uint64(g.id[bits.TrailingZeros64(m)>>3]))
+		}
+	}
+	if f.nLong > 0 {
+		k = 0
+		for _, w := range s.long[:f.nLong] {
+			g, i := &ix.longs[w>>8&0xffffff], int(w&255)
+			// A token may begin and end two letters outside of the name.
+			m := (tops + ones*uint64(min(i+2, 63)) - g.before) & (tops + ones*uint64(min(s.n-i+2, 63)) - g.from) & tops
+			s.long[k], s.some[k] = w, m
+			k += int((m | -m) >> 63)
+		}
+		has := letters(s.code[padLeft : padLeft+s.n])
+		n := 0
+		for j, w := range s.long[:k] {
+			m := s.some[j] & ix.longs[w>>8&0xffffff].near(has)
+			s.long[n], s.some[n] = w, m
+			n += int((m | -m) >> 63)
+		}
+		for j, w := range s.long[:n] {
+			g := &ix.longs[w>>8&0xffffff]
+			for m := s.some[j]; m != 0; m &= m - 1 {
+				f.put(int(w&255), w>>32+uint64(g.id[bits.TrailingZeros64(m)>>3]))
+			}
+		}
+	}
+	if f.nMaybe > maxMaybe {
+		for i := f.first; i <= f.last; i++ {
+			f.all(i)
+		}
+	} else {
+		// In the order of the name; among those at one letter, in that of the tokens.
+		ms := s.maybe[:f.nMaybe]
+		for i := 1; i < len(ms); i++ {
+			for j := i; j > 0 && ms[j-1] > ms[j]; j-- {
+				ms[j-1], ms[j] = ms[j], ms[j-1]
+			}
+		}
+		for _, m := range ms {
+			i, id := int(m>>maybeAt), uint32(m)
+			switch m & (maybeGap | maybeTwo) {
+			case maybeTwo:
+				f.fs = add(f.fs, found{tok: int32(id), at: i, end: i + 2})
+			case maybeGap:
+				f.fs = ix.check(s, f.fs, &ix.gaps[id], i)
+			default:
+				f.fs = ix.check(s, f.fs, &ix.entries[id], i)
+			}
+		}
+	}
+	f.first, f.nSide, f.nLong, f.nMaybe = f.last+1, 0, 0, 0
+}
+
+// all looks at each entry that may begin at letter i: the plain way, for names
+// that hold more than there is room for.
+func (f *finder) all(i int) {
+	ix, s := f.ix, f.s
+	c := (*[5]uint8)(s.code[padLeft+i:])
+	b := &ix.buckets[ix.bucket[code3(c[0], c[1], c[2])]]
+	for j := b.from; j < b.to; j++ {
+		f.fs = ix.check(s, f.fs, &ix.entries[j], i)
+	}
+	if i+2 < s.n {
+		gap := gapOf(c[0], c[1], c[3], c[4])
+		for j := ix.gapAt[gap]; j < ix.gapAt[gap+1]; j++ {
+			f.fs = ix.check(s, f.fs, &ix.gaps[j], i)
+		}
+	}
+	if b.two >= 0 && (s.wordStart(i) || s.wordEnd(i+2)) {
+		f.fs = add(f.fs, found{tok: b.two, at: i, end: i + 2})
+	}
+	s.digraph = s.digraph || b.digraph && s.pos[i+1] == s.pos[i]+1
 }
 
 func add(fs []found, f found) []found {

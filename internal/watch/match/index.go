@@ -92,23 +92,26 @@ type index struct {
 // bucket is what begins with the same three letters.
 type bucket struct {
 	from, to uint32 // of entries
-	heads    uint32 // the first of nHeads in sides
-	tails    uint32
+	sides    uint32 // the first of nSides in sides
 	longs    uint32
-	nHeads   uint16
-	nTails   uint16
+	nSides   uint16
 	nLongs   uint16
-	exact    uint16 // how many entries are compared as they are
-	two      int32  // the token of two letters, -1 for none
-	digraph  bool   // rn or vv
+	exact    bool  // some entries are compared as they are
+	digraph  bool  // rn or vv
+	rare     bool  // exact, digraph, or two
+	two      int32 // the token of two letters, -1 for none
 }
 
 // side is up to eight entries of a bucket, an octet each in a, b and c: the
 // three letters of the token that follow the anchor outwards. Where the token
-// has only two, wild has the top bit.
+// has only two, wild has the top bit. The name's are at first from the anchor's
+// first letter, and in steps of step.
 type side struct {
 	a, b, c, wild uint64
-	id            [8]uint32 // in entries
+	base          uint32 // of id in entries
+	id            [8]uint16
+	first, step   int8
+	_             [10]uint8 // a cache line
 }
 
 // longs is up to eight long tokens: how many letters come before the anchor and
@@ -116,7 +119,20 @@ type side struct {
 type longs struct {
 	before, from uint64
 	mask         [8]uint32
-	id           [8]uint32
+	id           [8]uint16 // after the first entry of the bucket
+}
+
+// near gives the top bits of those that the name lacks two letters of at most:
+// a letter that it lacks altogether takes an edit, and more than two are never
+// allowed.
+func (g *longs) near(has uint32) (m uint64) {
+	for i, l := range g.mask {
+		l &^= has
+		l &= l - 1
+		l &= l - 1
+		m |= (uint64(l) - 1) >> 63 << (8*i + 7)
+	}
+	return m
 }
 
 const (
@@ -202,6 +218,10 @@ func newIndex(tokens []token, bg *Background) *index {
 		at(code3(letterCode('r'), letterCode('n'), uint8(third))).digraph = true
 		at(code3(letterCode('v'), letterCode('v'), uint8(third))).digraph = true
 	}
+	for i := range ix.buckets {
+		b := &ix.buckets[i]
+		b.rare = b.exact || b.digraph || b.two >= 0
+	}
 	ix.gapAt = make([]uint32, 1<<15+1)
 	slices.SortStableFunc(gap, func(a, b pending) int { return cmp.Compare(a.code, b.code) })
 	for _, p := range gap {
@@ -217,59 +237,53 @@ func newIndex(tokens []token, bg *Background) *index {
 
 // fill puts the entries of one bucket in order.
 func (ix *index) fill(b *bucket, ps []pending) {
-	*b = bucket{from: uint32(len(ix.entries)), to: uint32(len(ix.entries) + len(ps)), two: -1, digraph: b.digraph,
-		heads: uint32(len(ix.sides))}
-	add := func(lane int, id uint32, letters []uint8) {
-		if lane == 0 {
-			ix.sides = append(ix.sides, side{a: never * ones, b: never * ones, c: never * ones})
+	b.from, b.to, b.sides, b.longs = uint32(len(ix.entries)), uint32(len(ix.entries)+len(ps)), uint32(len(ix.sides)), uint32(len(ix.longs))
+	put := func(w *uint64, lane int, v uint8) { *w = *w&^(0xff<<(8*lane)) | uint64(v)<<(8*lane) }
+	for _, kind := range []anchorKind{anchorHead, anchorTail} {
+		lane := 0
+		for i, p := range ps {
+			if p.e.kind != kind {
+				continue
+			}
+			c := slices.Clone(ix.tokens[p.e.tok].codes)
+			g := side{a: never * ones, b: never * ones, c: never * ones, base: b.from, first: 3, step: 1}
+			if kind == anchorTail {
+				slices.Reverse(c)
+				g.first, g.step = -1, -1
+			}
+			if lane&7 == 0 {
+				ix.sides = append(ix.sides, g)
+			}
+			l := &ix.sides[len(ix.sides)-1]
+			put(&l.a, lane&7, c[3])
+			put(&l.b, lane&7, c[4])
+			if len(c) > 5 {
+				put(&l.c, lane&7, c[5])
+			} else {
+				put(&l.wild, lane&7, 0x80)
+			}
+			l.id[lane&7] = uint16(i)
+			lane++
 		}
-		g := &ix.sides[len(ix.sides)-1]
-		put := func(w *uint64, v uint8) { *w = *w&^(0xff<<(8*lane)) | uint64(v)<<(8*lane) }
-		put(&g.a, letters[0])
-		put(&g.b, letters[1])
-		if len(letters) > 2 {
-			put(&g.c, letters[2])
-		} else {
-			put(&g.wild, 0x80)
-		}
-		g.id[lane] = id
 	}
 	lane := 0
 	for i, p := range ps {
-		if c := ix.tokens[p.e.tok].codes; p.e.kind == anchorHead {
-			add(lane&7, b.from+uint32(i), c[3:])
-			lane++
-		}
-	}
-	b.nHeads = uint16((lane + 7) / 8)
-	b.tails, lane = uint32(len(ix.sides)), 0
-	for i, p := range ps {
-		if c := ix.tokens[p.e.tok].codes; p.e.kind == anchorTail {
-			out := slices.Clone(c[:len(c)-3])
-			slices.Reverse(out)
-			add(lane&7, b.from+uint32(i), out)
-			lane++
-		}
-	}
-	b.nTails = uint16((lane + 7) / 8)
-	b.longs, lane = uint32(len(ix.longs)), 0
-	for i, p := range ps {
+		ix.entries = append(ix.entries, p.e)
 		switch p.e.kind {
 		case anchorExact:
-			b.exact++
+			b.exact = true
 		case anchorLong:
 			if lane&7 == 0 {
 				ix.longs = append(ix.longs, longs{before: never * ones, from: never * ones})
 			}
-			g, l := &ix.longs[len(ix.longs)-1], lane&7
-			g.before = g.before&^(0xff<<(8*l)) | uint64(p.e.off)<<(8*l)
-			g.from = g.from&^(0xff<<(8*l)) | uint64(p.e.n-p.e.off)<<(8*l)
-			g.mask[l], g.id[l] = uint32(p.e.head), b.from+uint32(i)
+			g := &ix.longs[len(ix.longs)-1]
+			put(&g.before, lane&7, p.e.off)
+			put(&g.from, lane&7, p.e.n-p.e.off)
+			g.mask[lane&7], g.id[lane&7] = uint32(p.e.head), uint16(i)
 			lane++
 		}
-		ix.entries = append(ix.entries, p.e)
 	}
-	b.nLongs = uint16((lane + 7) / 8)
+	b.nSides, b.nLongs = uint16(len(ix.sides)-int(b.sides)), uint16(len(ix.longs)-int(b.longs))
 }
 
 type pending struct {
@@ -361,20 +375,30 @@ const (
 
 // scan is one name, folded. It lives on the stack.
 type scan struct {
-	code    [padLeft + 256 + padRight]uint8
-	pos     [257]uint8 // where in raw the letter begins
-	raw     [256]uint8 // lower case
-	n       int        // letters in code
-	letters uint32     // those of them that there are, a bit each
-	rawN    int        // octets in raw, without the top-level domain
-	allN    int        // octets in raw
+	code [padLeft + 256 + padRight]uint8
+	pos  [257]uint8 // where in raw the letter begins
+	raw  [256]uint8 // lower case
+	n    int        // letters in code
+	rawN int        // octets in raw, without the top-level domain
+	allN int        // octets in raw
 
 	hasA    bool      // holds an A-label, which is left out of code
-	digraph bool      // holds rn or vv
+	digraph bool      // holds rn or vv, says find
 	merged  bool      // those are merged
 	idn     bool      // A-labels were replaced by what they look like,
 	looks   [256]bool // in these places of raw
+
+	// What find has to do.
+	side  [maxWork]uint32 // side<<8 | letter
+	long  [maxWork]uint64 // first entry of the bucket<<32 | longs<<8 | letter
+	some  [maxWork]uint64 // top bits of those that may be it
+	maybe [maxMaybe]uint64
 }
+
+const (
+	maxWork  = 96
+	maxMaybe = 64
+)
 
 // edit is how an occurrence differs from its token.
 type edit uint8
@@ -403,77 +427,74 @@ func load8(b *[padLeft + 256 + padRight]uint8, i int) uint64 {
 
 // head1 compares the token's n codes t with the name at i, from the left, and
 // gives the distance (2 = more than one edit), the length in the name and how.
+// It does so without a branch: which edit it is nobody can foretell.
 func head1(s *scan, i int, t uint64, n uint) (dist int, length int, how edit) {
 	i += padLeft
-	x := load8(&s.code, i)
+	x, y := load8(&s.code, i), load8(&s.code, i+1)
 	full := ^uint64(0) >> (64 - 8*n)
 	d := (x ^ t) & full
-	if d == 0 {
-		return 0, int(n), editNone
-	}
-	p := uint(bits.TrailingZeros64(d)) >> 3
-	rest := ^uint64(0) << (8 * p) & full // from the first difference
-	behind := rest &^ (0xff << (8 * p))
-	if d&behind == 0 {
-		if x>>(8*p)&0xff == 0 {
-			return 1, int(n) - 1, editDel // the name ended: the last letter is missing
-		}
-		return 1, int(n), editSub
-	}
-	// An extra letter in the name at p.
-	y := load8(&s.code, i+1)
-	if (y^t)&rest == 0 {
-		return 1, int(n) + 1, editIns
-	}
-	// A letter of the token is missing at p.
-	if (x<<8^t)&behind == 0 {
-		return 1, int(n) - 1, editDel
-	}
-	// Two neighbours changed places.
-	if p+1 < n {
-		a, b := t>>(8*p)&0xff, t>>(8*p+8)&0xff
-		if x>>(8*p)&0xff == b && x>>(8*p+8)&0xff == a && d&(behind&^(0xff<<(8*p+8))) == 0 {
-			return 1, int(n), editSwap
-		}
-	}
-	return 2, 0, editMany
+	p := uint(bits.TrailingZeros64(d)) & 56 // the bit where the first difference begins
+	rest := ^uint64(0) << p & full
+	behind := rest &^ (0xff << p)
+	here := x >> p & 0xff
+	swapped := here<<8 | x>>(p+8)&0xff ^ t>>p&0xffff
+	how = edits1[flag(d == 0)|flag(d&behind == 0)<<1|flag(here == 0)<<2|flag((y^t)&rest == 0)<<3|
+		flag((x<<8^t)&behind == 0)<<4|flag(swapped|d&(behind&^(0xff<<(p+8))) == 0)<<5]
+	return edits1Dist[how], int(n) + edits1Len[how], how
 }
 
 // tail1 is head1 from the right: e is behind the last letter in the name, t the
 // token right-aligned.
 func tail1(s *scan, e int, t uint64, n uint) (dist int, length int, how edit) {
 	i := e + padLeft - 8
-	x := load8(&s.code, i)
+	x, y := load8(&s.code, i), load8(&s.code, i-1)
 	full := ^uint64(0) << (64 - 8*n)
 	d := (x ^ t) & full
-	if d == 0 {
-		return 0, int(n), editNone
-	}
-	q := uint(bits.LeadingZeros64(d)) >> 3 // letters that agree at the end
-	p := 7 - q                             // byte of the first difference from the right
-	rest := ^uint64(0) >> (8 * q) & full
-	before := rest &^ (0xff << (8 * p))
-	if d&before == 0 {
-		if x>>(8*p)&0xff == 0 {
-			return 1, int(n) - 1, editDel
-		}
-		return 1, int(n), editSub
-	}
-	y := load8(&s.code, i-1)
-	if (y^t)&rest == 0 {
-		return 1, int(n) + 1, editIns
-	}
-	if (x>>8^t)&before == 0 {
-		return 1, int(n) - 1, editDel
-	}
-	if q+1 < n {
-		a, b := t>>(8*p)&0xff, t>>(8*p-8)&0xff
-		if x>>(8*p)&0xff == b && x>>(8*p-8)&0xff == a && d&(before&^(0xff<<(8*p-8))) == 0 {
-			return 1, int(n), editSwap
-		}
-	}
-	return 2, 0, editMany
+	p := uint(bits.LeadingZeros64(d)) & 56 // letters that agree at the end, in bits
+	rest := ^uint64(0) >> p & full
+	before := rest &^ (0xff << 56 >> p)
+	here := x << p >> 56
+	swapped := (here<<8 | x<<(p+8)>>56) ^ bits.ReverseBytes64(t<<p>>48)>>48
+	how = edits1[flag(d == 0)|flag(d&before == 0)<<1|flag(here == 0)<<2|flag((y^t)&rest == 0)<<3|
+		flag((x>>8^t)&before == 0)<<4|flag(swapped|d&(before&^(0xff<<56>>(p+8))) == 0)<<5]
+	return edits1Dist[how], int(n) + edits1Len[how], how
 }
+
+func flag(b bool) (v uint) {
+	if b {
+		v = 1
+	}
+	return v
+}
+
+// edits1 says by what head1 and tail1 see which edit it was. Where the name has
+// ended at the first difference, the last letter is missing.
+var edits1 = func() (t [64]edit) {
+	for i := range t {
+		switch {
+		case i&1 != 0:
+			t[i] = editNone
+		case i&2 != 0 && i&4 != 0:
+			t[i] = editDel
+		case i&2 != 0:
+			t[i] = editSub
+		case i&8 != 0:
+			t[i] = editIns
+		case i&16 != 0:
+			t[i] = editDel
+		case i&32 != 0:
+			t[i] = editSwap
+		default:
+			t[i] = editMany
+		}
+	}
+	return t
+}()
+
+var (
+	edits1Dist = [8]int{editNone: 0, editSub: 1, editIns: 1, editDel: 1, editSwap: 1, editMany: 2}
+	edits1Len  = [8]int{editIns: 1, editDel: -1}
+)
 
 // long matches a long token around an anchor at i (token offset off) with at
 // most k edits in all.

@@ -13,6 +13,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"github.com/impound/impound"
@@ -182,16 +183,24 @@ type verdict struct {
 // was seen or name is no host name; and which brand it imitates ("" for none).
 // It does not allocate for names in ASCII without A-labels.
 func (m *Matcher) Score(name []byte) (float64, string) {
-	var s Scorer
-	s.m = m
-	return s.Score(name)
+	r := scorers.Get().(*Scorer)
+	r.m = m
+	p, brand := r.Score(name)
+	r.m = nil
+	scorers.Put(r)
+	return p, brand
 }
 
-// Scorer scores one name after the other; it is faster than [Matcher.Score], and
-// for one goroutine.
+var scorers = sync.Pool{New: func() any { return new(Scorer) }}
+
+// Scorer scores one name after the other; it is a little faster than
+// [Matcher.Score], and for one goroutine.
 type Scorer struct {
 	m *Matcher
 	s scan
+	t scan // with digraphs merged
+	// What was found, in each.
+	fs, ft [maxFound]found
 }
 
 // Scorer gives one.
@@ -199,12 +208,11 @@ func (m *Matcher) Scorer() *Scorer { return &Scorer{m: m} }
 
 // Score is [Matcher.Score].
 func (r *Scorer) Score(name []byte) (float64, string) {
-	m := r.m
-	v := m.look(&r.s, name)
+	v, _ := r.look(name)
 	if !v.ok {
 		return 0, ""
 	}
-	return squash(v.logit), m.brandOf(v.found.tok)
+	return squash(v.logit), r.m.brandOf(v.found.tok)
 }
 
 func (m *Matcher) brandOf(tok int32) string {
@@ -219,30 +227,33 @@ func squash(x float64) float64 {
 	return 1 / (1 + math.Exp(-min(max(x, -20), 20)))
 }
 
-// look is the fast path: nothing here allocates unless name has A-labels.
-func (m *Matcher) look(s *scan, name []byte) verdict {
+// look gives the occurrence with the highest score, and in what it is. Nothing
+// here allocates unless name has A-labels.
+func (r *Scorer) look(name []byte) (verdict, *scan) {
+	m, s := r.m, &r.s
 	s.idn = false
 	if !s.fill(name) {
 		if nonASCII(name) && len(name) < 1024 {
 			if n, err := impound.ParseName(string(name)); err == nil {
-				return m.look(s, []byte(n.String()))
+				return r.look([]byte(n.String()))
 			}
 		}
-		return verdict{}
+		return verdict{}, s
 	}
-	best := m.best(s, false)
+	best, in := r.best(false)
 	if s.hasA {
 		if u, where, ok := unIDN(string(s.raw[:s.allN])); ok {
-			t := scan{idn: true, looks: where}
-			if t.fill([]byte(u)) {
+			t := &Scorer{m: m}
+			t.s.idn, t.s.looks = true, where
+			if t.s.fill([]byte(u)) {
 				// The look-alike of an own domain is the best of imitations.
-				if v := m.best(&t, true); v.ok && (!best.ok || v.logit > best.logit) && !m.isOwn(s) {
-					*s, best = t, v
+				if v, in2 := t.best(true); v.ok && (!best.ok || v.logit > best.logit) && !m.isOwn(s) {
+					return v, in2
 				}
 			}
 		}
 	}
-	return best
+	return best, in
 }
 
 func nonASCII(b []byte) bool {
@@ -254,37 +265,34 @@ func nonASCII(b []byte) bool {
 	return false
 }
 
-// best finds the occurrence with the highest score.
-func (m *Matcher) best(s *scan, idn bool) verdict {
-	var fs [maxFound]found
-	n := m.ix.find(s, fs[:0:maxFound])
+// best finds the occurrence with the highest score, and gives in what it is.
+func (r *Scorer) best(idn bool) (verdict, *scan) {
+	m, s := r.m, &r.s
+	fs := m.ix.find(s, r.fs[:0])
 	if s.digraph {
 		// The same name again with rn and vv merged; positions stay those of raw.
-		t := *s
-		t.merge()
-		if k := m.ix.find(&t, fs[:0:maxFound]); len(k) > 0 {
-			if v := m.weigh(&t, k, idn); v.ok {
-				n = m.ix.find(s, fs[:0:maxFound])
-				if w := m.weigh(s, n, idn); w.ok && w.logit >= v.logit {
-					return w
+		t := &r.t
+		t.mergeOf(s)
+		if ft := m.ix.find(t, r.ft[:0]); len(ft) > 0 {
+			if v := m.weigh(t, ft, idn); v.ok {
+				if w := m.weigh(s, fs, idn); w.ok && w.logit >= v.logit {
+					return w, s
 				}
-				*s = t
-				return v
+				return v, t
 			}
 		}
-		n = m.ix.find(s, fs[:0:maxFound])
 	}
-	if len(n) > 0 {
-		if v := m.weigh(s, n, idn); v.ok {
-			return v
+	if len(fs) > 0 {
+		if v := m.weigh(s, fs, idn); v.ok {
+			return v, s
 		}
 	}
 	if !m.opt.NoLoose {
 		if f, ok := m.ix.findLoose(s); ok {
-			return m.weigh(s, append(fs[:0], f), idn)
+			return m.weigh(s, append(r.fs[:0], f), idn), s
 		}
 	}
-	return verdict{}
+	return verdict{}, s
 }
 
 func (m *Matcher) weigh(s *scan, fs []found, idn bool) verdict {
@@ -326,10 +334,12 @@ func (m *Matcher) isOwn(s *scan) bool {
 // Match says what name imitates, with reasons; false when nothing was seen,
 // when name is no host name, or when it belongs to a brand.
 func (m *Matcher) Match(name string) (Hit, bool) {
-	var s scan
-	v := m.look(&s, []byte(name))
+	r := scorers.Get().(*Scorer)
+	defer func() { r.m = nil; scorers.Put(r) }()
+	r.m = m
+	v, s := r.look([]byte(name))
 	if !v.ok {
-		return m.lureOnly(&s)
+		return m.lureOnly(s)
 	}
-	return m.explain(&s, v), true
+	return m.explain(s, v), true
 }
