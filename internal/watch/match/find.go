@@ -221,17 +221,17 @@ func (ix *index) find(s *scan, fs []found) []found {
 			}
 			f.last = i
 			side := uint32(b.sides)<<8 | uint32(i)
-			for range b.nSides {
-				s.side[f.nSide] = side
-				f.nSide++
-				side += 1 << 8
+			s.side[f.nSide], s.side[f.nSide+1] = side, side+1<<8
+			for j := uint32(2); j < uint32(b.nSides); j++ {
+				s.side[f.nSide+int(j)] = side + j<<8
 			}
+			f.nSide += int(b.nSides)
 			long := uint64(b.from)<<32 | uint64(b.longs)<<8 | uint64(i)
-			for range b.nLongs {
-				s.long[f.nLong] = long
-				f.nLong++
-				long += 1 << 8
+			s.long[f.nLong], s.long[f.nLong+1] = long, long+1<<8
+			for j := uint64(2); j < uint64(b.nLongs); j++ {
+				s.long[f.nLong+int(j)] = long + j<<8
 			}
+			f.nLong += int(b.nLongs)
 			gap := gapOf(c[0], c[1], c[3], c[4])
 			if b.rare || ix.gapBits[gap>>6]>>(gap&63)&1 != 0 {
 				f.rare(b, i, gap)
@@ -316,27 +316,11 @@ func (f *finder) flush() {
 			f.put(int(w&255), uint64(g.base)+uint64(g.id[bits.TrailingZeros64(m)>>3]))
 		}
 	}
-	if f.nLong > 0 {
-		k = 0
-		for _, w := range s.long[:f.nLong] {
-			g, i := &ix.longs[w>>8&0xffffff], int(w&255)
-			// A token may begin and end two letters outside of the name.
-			m := (tops + ones*uint64(min(i+2, 63)) - g.before) & (tops + ones*uint64(min(s.n-i+2, 63)) - g.from) & tops
-			s.long[k], s.some[k] = w, m
-			k += int((m | -m) >> 63)
-		}
-		has := letters(s.code[padLeft : padLeft+s.n])
-		n := 0
-		for j, w := range s.long[:k] {
-			m := s.some[j] & ix.longs[w>>8&0xffffff].near(has)
-			s.long[n], s.some[n] = w, m
-			n += int((m | -m) >> 63)
-		}
-		for j, w := range s.long[:n] {
-			g := &ix.longs[w>>8&0xffffff]
-			for m := s.some[j]; m != 0; m &= m - 1 {
-				f.put(int(w&255), w>>32+uint64(g.id[bits.TrailingZeros64(m)>>3]))
-			}
+	k = ix.nearLongs(s, s.long[:f.nLong])
+	for j, w := range s.long[:k] {
+		g := &ix.longs[w>>8&0xffffff]
+		for m := s.some[j]; m != 0; m &= m - 1 {
+			f.put(int(w&255), w>>32+uint64(g.id[bits.TrailingZeros64(m)>>3]))
 		}
 	}
 	if f.nMaybe > maxMaybe {

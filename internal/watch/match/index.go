@@ -114,28 +114,63 @@ type side struct {
 	_             [10]uint8 // a cache line
 }
 
-// longs is up to eight long tokens: how many letters come before the anchor and
-// from it on, and which letters there are.
+// longs is up to four long tokens: eight letters of each beside the anchor, an
+// octet each from the lowest; how many letters come before the anchor, and from
+// it on. The first four letters are at a from the anchor's first, the others at b.
 type longs struct {
-	before, from uint64
-	mask         [8]uint32
-	id           [8]uint16 // after the first entry of the bucket
+	letters      [4]uint64
+	wild         uint32 // a bit for each letter that the token does not have
+	before, from uint32 // an octet each
+	id           [4]uint16
+	a, b         int8
+	_            [10]uint8 // a cache line
 }
 
-// near gives the top bits of those that the name lacks two letters of at most:
-// a letter that it lacks altogether takes an edit, and more than two are never
-// allowed.
-func (g *longs) near(has uint32) (m uint64) {
-	for i, l := range g.mask {
-		l &^= has
-		l &= l - 1
-		l &= l - 1
-		m |= (uint64(l) - 1) >> 63 << (8*i + 7)
+// nearLongs leaves those of items (see scan.long) that may hold a token with two
+// edits at most, puts the top bits of which into some, and gives how many.
+//
+// A letter that is kept is moved by two at most: of the eight beside the anchor
+// all but two must be found so near to their place. And a token may begin and
+// end two letters outside of the name.
+func (ix *index) nearLongs(s *scan, items []uint64) int {
+	if len(items) == 0 {
+		return 0
 	}
-	return m
+	if fastLongs {
+		return nearLongsAVX2(&items[0], len(items), &ix.longs[0], &s.code[padLeft], s.n, &s.some[0])
+	}
+	return ix.nearLongsPlain(s, items)
+}
+
+func (ix *index) nearLongsPlain(s *scan, items []uint64) int {
+	k := 0
+	for _, w := range items {
+		g, i := &ix.longs[w>>8&0xffffff], int(w&255)
+		in := (ones32*uint32(0x80+min(i+2, 63)) - g.before) & (ones32*uint32(0x80+min(s.n-i+2, 63)) - g.from)
+		var some uint64
+		for e, t := range g.letters {
+			lack := uint64(tops)
+			for d := -2; d <= 2; d++ {
+				a := uint64(binary.LittleEndian.Uint32(s.code[padLeft+i+int(g.a)+d:]))
+				b := uint64(binary.LittleEndian.Uint32(s.code[padLeft+i+int(g.b)+d:]))
+				lack &= ((a | b<<32) ^ t) + lows
+			}
+			wild := g.wild >> (8 * e) & 0xff
+			if bits.OnesCount64(lack)-bits.OnesCount32(wild) <= 2 {
+				some |= uint64(in) & (0x80 << (8 * e))
+			}
+		}
+		items[k], s.some[k] = w, some
+		if some != 0 {
+			k++
+		}
+	}
+	return k
 }
 
 const (
+	ones32 = 0x01010101
+
 	ones  = 0x0101010101010101
 	lows  = 0x7f7f7f7f7f7f7f7f
 	tops  = 0x8080808080808080
@@ -266,22 +301,51 @@ func (ix *index) fill(b *bucket, ps []pending) {
 			lane++
 		}
 	}
-	lane := 0
 	for i, p := range ps {
 		ix.entries = append(ix.entries, p.e)
-		switch p.e.kind {
-		case anchorExact:
-			b.exact = true
-		case anchorLong:
-			if lane&7 == 0 {
-				ix.longs = append(ix.longs, longs{before: never * ones, from: never * ones})
-			}
-			g := &ix.longs[len(ix.longs)-1]
-			put(&g.before, lane&7, p.e.off)
-			put(&g.from, lane&7, p.e.n-p.e.off)
-			g.mask[lane&7], g.id[lane&7] = uint32(p.e.head), uint16(i)
+		b.exact = b.exact || p.e.kind == anchorExact
+		if p.e.kind != anchorLong {
+			continue
+		}
+		// What stands on both sides of the anchor, or on the longer one.
+		c, off := ix.tokens[p.e.tok].codes, int(p.e.off)
+		g := longs{a: -4, b: 3}
+		if off < 3 {
+			g.a, g.b = 3, 7
+		} else if len(c)-off-3 < 3 {
+			g.a, g.b = -8, -4
+		}
+		j := int(b.longs)
+		for j < len(ix.longs) && (ix.longs[j].a != g.a || ix.longs[j].from>>24 != never) {
+			j++
+		}
+		if j == len(ix.longs) {
+			g.before, g.from, g.wild = never*ones32, never*ones32, 1<<32-1
+			ix.longs = append(ix.longs, g)
+		}
+		l := &ix.longs[j]
+		lane := 0
+		for l.from>>(8*lane)&0xff != never {
 			lane++
 		}
+		put32 := func(w *uint32, v uint8) { *w = *w&^(0xff<<(8*lane)) | uint32(v)<<(8*lane) }
+		put32(&l.before, p.e.off)
+		put32(&l.from, p.e.n-p.e.off)
+		var wild uint8
+		for k := range 8 {
+			at := off + int(g.a) + k
+			if k >= 4 {
+				at = off + int(g.b) + k - 4
+			}
+			if at < 0 || at >= len(c) {
+				wild |= 1 << k
+				l.letters[lane] |= never << (8 * k)
+			} else {
+				l.letters[lane] |= uint64(c[at]) << (8 * k)
+			}
+		}
+		put32(&l.wild, wild)
+		l.id[lane] = uint16(i)
 	}
 	b.nSides, b.nLongs = uint16(len(ix.sides)-int(b.sides)), uint16(len(ix.longs)-int(b.longs))
 }
@@ -389,9 +453,9 @@ type scan struct {
 	looks   [256]bool // in these places of raw
 
 	// What find has to do.
-	side  [maxWork]uint32 // side<<8 | letter
-	long  [maxWork]uint64 // first entry of the bucket<<32 | longs<<8 | letter
-	some  [maxWork]uint64 // top bits of those that may be it
+	side  [maxWork + 2]uint32 // side<<8 | letter
+	long  [maxWork + 2]uint64 // first entry of the bucket<<32 | longs<<8 | letter
+	some  [maxWork]uint64     // top bits of those that may be it
 	maybe [maxMaybe]uint64
 }
 

@@ -1,0 +1,12 @@
+package match
+
+import "golang.org/x/sys/cpu"
+
+// fastLongs says that nearLongs is done in vectors.
+var fastLongs = cpu.X86.HasAVX2
+
+// nearLongsAVX2 is nearLongsPlain. code is the name's first letter; 16 octets in
+// front of it and behind its last are read too.
+//
+//go:noescape
+func nearLongsAVX2(items *uint64, n int, groups *longs, code *uint8, letters int, some *uint64) int

@@ -1,0 +1,103 @@
+#include "textflag.h"
+
+// What stands within two places: each letter of four tokens against the name
+// moved by d. Y0 tokens, R8 and R9 where the name's letters stand, Y2 which
+// letters were found.
+#define NEAR(d) \
+	VPBROADCASTD d(R8), Y1    \
+	VPBROADCASTD d(R9), Y3    \
+	VPBLENDD $0xaa, Y3, Y1, Y1 \
+	VPCMPEQB Y0, Y1, Y1       \
+	VPOR     Y1, Y2, Y2
+
+// func nearLongsAVX2(items *uint64, n int, groups *longs, code *uint8, letters int, some *uint64) int
+TEXT ·nearLongsAVX2(SB), NOSPLIT, $0-56
+	MOVQ items+0(FP), SI
+	MOVQ n+8(FP), BX
+	MOVQ groups+16(FP), R13
+	MOVQ code+24(FP), R14
+	MOVQ letters+32(FP), R15
+	MOVQ some+40(FP), DI
+	LEAQ (SI)(BX*8), BX // end
+	MOVQ SI, R12        // where the next that is kept goes
+	ADDQ $2, R15
+	MOVQ SI, DX
+	SUBQ DX, DI         // some lies so far from items
+
+loop:
+	MOVQ (SI), AX
+	ADDQ $8, SI
+	MOVBLZX AX, CX      // letter
+	MOVL AX, DX
+	SHRL $8, DX
+	SHLQ $6, DX
+	ADDQ R13, DX        // group
+	MOVBQSX 52(DX), R8
+	MOVBQSX 53(DX), R9
+	ADDQ CX, R8
+	ADDQ CX, R9
+	ADDQ R14, R8
+	ADDQ R14, R9
+	VMOVDQU (DX), Y0
+	VPBROADCASTD (R8), Y2
+	VPBROADCASTD (R9), Y3
+	VPBLENDD $0xaa, Y3, Y2, Y2
+	VPCMPEQB Y0, Y2, Y2
+	NEAR(-2)
+	NEAR(-1)
+	NEAR(1)
+	NEAR(2)
+	VPMOVMSKB Y2, R10
+	ORL  32(DX), R10
+	NOTL R10            // a bit for each letter that is lacking
+
+	// More than two bits in an octet? Then its top bit is set.
+	MOVL R10, R11
+	SHRL $1, R11
+	ANDL $0x55555555, R11
+	SUBL R11, R10
+	MOVL R10, R11
+	SHRL $2, R11
+	ANDL $0x33333333, R11
+	ANDL $0x33333333, R10
+	ADDL R11, R10
+	MOVL R10, R11
+	SHRL $4, R11
+	ADDL R11, R10
+	ANDL $0x0f0f0f0f, R10
+	ADDL $0x7d7d7d7d, R10
+	NOTL R10
+
+	// In bounds?
+	MOVQ R15, R11
+	SUBQ CX, R11        // letters + 2 - letter
+	ADDQ $2, CX
+	MOVL $63, R8
+	CMPQ R11, R8
+	CMOVQGT R8, R11
+	CMPQ CX, R8
+	CMOVQGT R8, CX
+	ADDL $0x80, R11
+	ADDL $0x80, CX
+	IMUL3L $0x01010101, R11, R11
+	IMUL3L $0x01010101, CX, CX
+	SUBL 40(DX), R11
+	SUBL 36(DX), CX
+	ANDL R11, R10
+	ANDL CX, R10
+	ANDL $0x80808080, R10
+
+	MOVQ AX, (R12)
+	MOVQ R10, (R12)(DI*1)
+	LEAQ 8(R12), R11
+	TESTL R10, R10
+	CMOVQNE R11, R12
+	CMPQ SI, BX
+	JLT  loop
+
+	VZEROUPPER
+	MOVQ items+0(FP), SI
+	SUBQ SI, R12
+	SHRQ $3, R12
+	MOVQ R12, ret+48(FP)
+	RET
