@@ -1,0 +1,259 @@
+package match
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// What the index is held against: every entry of every anchor, one after the
+// other, each in full.
+type plainIndex struct {
+	ix        *index
+	near, gap []pending
+	two       map[uint32]int32
+}
+
+func newPlain(ix *index) *plainIndex {
+	p := &plainIndex{ix: ix}
+	p.near, p.gap, p.two = anchors(ix.tokens)
+	return p
+}
+
+func (p *plainIndex) find(s *scan, fs []found) []found {
+	s.digraph = false
+	for i := 0; i+1 < s.n; i++ {
+		c := s.code[padLeft+i:]
+		if i+2 < s.n {
+			code := code3(c[0], c[1], c[2])
+			for j := range p.near {
+				if p.near[j].code == code {
+					fs = p.ix.check(s, fs, &p.near[j].e, i)
+				}
+			}
+			// The third letter may be any: not only what the hash of the gap says.
+			for j := range p.gap {
+				if t := p.ix.tokens[p.gap[j].e.tok].codes; t[0] == c[0] && t[1] == c[1] && t[3] == c[3] {
+					fs = p.ix.check(s, fs, &p.gap[j].e, i)
+				}
+			}
+		}
+		if t, ok := p.two[uint32(c[0])<<5|uint32(c[1])]; ok && (s.wordStart(i) || s.wordEnd(i+2)) {
+			fs = add(fs, found{tok: t, at: i, end: i + 2})
+		}
+		d := string(s.raw[s.pos[i] : s.pos[i]+2])
+		s.digraph = s.digraph || s.pos[i+1] == s.pos[i]+1 && (d == "rn" || d == "vv")
+	}
+	return fs
+}
+
+// head1Plain is head1 as one would write it first.
+func head1Plain(name, tok []uint8) (dist, length int, how edit) {
+	n := len(tok)
+	eq := func(a, b []uint8) bool { return string(a) == string(b) }
+	at := func(from, to int) []uint8 { // with nothing behind the end
+		out := make([]uint8, to-from)
+		if from < len(name) {
+			copy(out, name[from:])
+		}
+		return out
+	}
+	p := 0
+	for p < n && at(p, p+1)[0] == tok[p] {
+		p++
+	}
+	switch {
+	case p == n:
+		return 0, n, editNone
+	case p == n-1 && p >= len(name):
+		return 1, n - 1, editDel
+	case eq(at(p+1, n), tok[p+1:]):
+		return 1, n, editSub
+	case eq(at(p+1, n+1), tok[p:]):
+		return 1, n + 1, editIns
+	case eq(at(p, n-1), tok[p+1:]):
+		return 1, n - 1, editDel
+	case p+1 < n && at(p, p+1)[0] == tok[p+1] && at(p+1, p+2)[0] == tok[p] && eq(at(p+2, n), tok[p+2:]):
+		return 1, n, editSwap
+	}
+	return 2, 0, editMany
+}
+
+func scanOf(codes []uint8) *scan {
+	var s scan
+	copy(s.code[padLeft:], codes)
+	s.n = len(codes)
+	return &s
+}
+
+// few letters, so that much is alike
+func drawCodes(t *rapid.T, min, max int, label string) []uint8 {
+	return rapid.SliceOfN(rapid.SampledFrom([]uint8{1, 2, 3, 9, 31}), min, max).Draw(t, label)
+}
+
+func TestOneEdit(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tok, name := drawCodes(t, 5, 8, "token"), drawCodes(t, 1, 11, "name")
+		if rapid.Bool().Draw(t, "near") { // a name that is not far from it
+			name = slices.Clone(tok)
+			i := rapid.IntRange(0, len(name)-1).Draw(t, "at")
+			switch rapid.IntRange(0, 3).Draw(t, "edit") {
+			case 0:
+				name[i] = 2
+			case 1:
+				name = slices.Insert(name, i, 3)
+			case 2:
+				name = slices.Delete(name, i, i+1)
+			case 3:
+				if i > 0 {
+					name[i], name[i-1] = name[i-1], name[i]
+				}
+			}
+		}
+		type res struct {
+			D, L int
+			H    edit
+		}
+		one := func(d, l int, h edit) res {
+			if d > 1 {
+				return res{D: 2}
+			}
+			return res{d, l, h}
+		}
+		want := one(head1Plain(name, tok))
+		if d := cmp.Diff(want, one(head1(scanOf(name), 0, pack(tok), uint(len(tok))))); d != "" {
+			t.Errorf("from the left: %s", d)
+		}
+		rn, rt := slices.Clone(name), slices.Clone(tok)
+		slices.Reverse(rn)
+		slices.Reverse(rt)
+		if d := cmp.Diff(want, one(tail1(scanOf(rn), len(rn), packRight(rt), uint(len(rt))))); d != "" {
+			t.Errorf("from the right: %s", d)
+		}
+	})
+}
+
+// The index gives what the plain one does, in its order.
+func TestIndexIsPlain(t *testing.T) {
+	same := func(t interface{ Errorf(string, ...any) }, ix *index, p *plainIndex, name string) {
+		var a, b scan
+		ok := a.fill([]byte(name))
+		var slow scan
+		if slow.fillAny([]byte(name)) != ok {
+			t.Errorf("%s: read by one of two ways only", name)
+		}
+		if !ok {
+			return
+		}
+		if slow.n != a.n || slow.rawN != a.rawN || slow.allN != a.allN || slow.hasA != a.hasA ||
+			slow.raw != a.raw && string(slow.raw[:slow.allN]) != string(a.raw[:a.allN]) ||
+			string(slow.pos[:slow.n+1]) != string(a.pos[:a.n+1]) || string(slow.code[padLeft-8:padLeft+slow.n+padRight]) != string(a.code[padLeft-8:padLeft+a.n+padRight]) {
+			t.Errorf("%s: folded otherwise", name)
+		}
+		b.fill([]byte(name))
+		got, want := ix.find(&a, make([]found, 0, maxFound)), p.find(&b, make([]found, 0, maxFound))
+		if d := cmp.Diff(want, got, cmp.AllowUnexported(found{})); d != "" || a.digraph != b.digraph {
+			t.Errorf("%s: digraph %v, want %v; found %s", name, a.digraph, b.digraph, d)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		letters := rapid.SampledFrom([]string{"abl", "abcdefghi", "aeirnvtsol0"}).Draw(t, "letters")
+		word := func(min, max int, label string) string {
+			return string(rapid.SliceOfN(rapid.SampledFrom([]byte(letters)), min, max).Draw(t, label))
+		}
+		var bs []Brand
+		for range rapid.IntRange(1, 30).Draw(t, "brands") {
+			w := word(2, 14, "token")
+			bs = append(bs, Brand{ID: w, Tokens: []string{w}})
+		}
+		m, err := New(bs, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := newPlain(m.ix)
+		for range 5 {
+			name := word(0, 5, "front") + bs[rapid.IntRange(0, len(bs)-1).Draw(t, "brand")].ID + word(0, 5, "end")
+			for range rapid.IntRange(0, 3).Draw(t, "edits") {
+				i := rapid.IntRange(0, len(name)).Draw(t, "at")
+				j := min(len(name), i+rapid.IntRange(0, 1).Draw(t, "cut"))
+				name = name[:i] + word(0, 1, "put") + name[j:]
+			}
+			if rapid.IntRange(0, 3).Draw(t, "sep") == 0 {
+				i := rapid.IntRange(0, len(name)).Draw(t, "at")
+				name = name[:i] + rapid.SampledFrom([]string{"-", ".", "_"}).Draw(t, "sep") + name[i:]
+			}
+			same(t, m.ix, p, name+rapid.SampledFrom([]string{".com", "", ".co.jp", ".x"}).Draw(t, "tld"))
+		}
+	})
+
+	// Many tokens that are alike, and long names: the lists overflow.
+	rnd := rand.New(rand.NewPCG(3, 3))
+	var bs []Brand
+	for range 3000 {
+		b := []byte("paypaypaypay")[:5+rnd.IntN(7)]
+		for range 2 {
+			b[rnd.IntN(len(b))] = "abcdefghijklmnopqrstuvwxyz"[rnd.IntN(26)]
+		}
+		bs = append(bs, Brand{ID: string(b), Tokens: []string{string(b)}})
+	}
+	m, err := New(bs, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPlain(m.ix)
+	for range 20 {
+		same(t, m.ix, p, strings.Repeat(bs[rnd.IntN(len(bs))].ID, 1+rnd.IntN(15))+".com")
+		same(t, m.ix, p, bs[rnd.IntN(len(bs))].ID+strings.Repeat("-vvrn", rnd.IntN(30))+"pay.example.com")
+	}
+}
+
+// Vectors give what the plain way does.
+func TestNearLongs(t *testing.T) {
+	if !fastLongs {
+		t.Skip("this processor has no AVX2")
+	}
+	rnd := rand.New(rand.NewPCG(5, 5))
+	word := func(n int) string {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = "abcde"[rnd.IntN(5)]
+		}
+		return string(b)
+	}
+	var bs []Brand
+	for range 500 {
+		w := word(9 + rnd.IntN(8))
+		bs = append(bs, Brand{ID: w, Tokens: []string{w}})
+	}
+	m, err := New(bs, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := 0
+	for range 3000 {
+		name := []byte(word(1 + rnd.IntN(60)))
+		var a, b scan
+		a.fillAny(name)
+		b.fillAny(name)
+		var items []uint64
+		for range rnd.IntN(40) {
+			items = append(items, uint64(rnd.IntN(len(m.ix.longs)))<<8|uint64(rnd.IntN(a.n)))
+		}
+		other := slices.Clone(items)
+		n, k := m.ix.nearLongs(&a, items), m.ix.nearLongsPlain(&b, other)
+		kept += k
+		if d := cmp.Diff(other[:k], items[:n]); d != "" {
+			t.Fatalf("%s: other items: %s", name, d)
+		}
+		if d := cmp.Diff(b.some[:k], a.some[:n]); d != "" {
+			t.Fatalf("%s: other tokens: %s", name, d)
+		}
+	}
+	if kept == 0 {
+		t.Error("nothing was near")
+	}
+}
