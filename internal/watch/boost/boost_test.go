@@ -1,0 +1,76 @@
+package boost
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+)
+
+// learnable gives examples of "either the first or the second is high, not
+// both", which no weighted sum can say.
+func learnable(n int, seed uint64) (rows []Row) {
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	for range n {
+		x := []float32{rnd.Float32(), rnd.Float32(), rnd.Float32()}
+		r := Row{X: x, W: 1}
+		if (x[0] > .5) != (x[1] > .5) {
+			r.Y = 1
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+func TestTrainFindsPairs(t *testing.T) {
+	m := Train(learnable(3000, 1), Options{Trees: 40})
+	right := 0
+	test := learnable(1000, 2)
+	for _, r := range test {
+		if (m.Logit(r.X) > 0) == (r.Y > 0) {
+			right++
+		}
+	}
+	if right < 950 {
+		t.Errorf("%d of %d right", right, len(test))
+	}
+	again := Train(learnable(3000, 1), Options{Trees: 40})
+	if !bytes.Equal(m.Encode(), again.Encode()) {
+		t.Error("the same rows gave another model")
+	}
+	back, err := Decode(m.Encode(), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range test {
+		if back.Logit(r.X) != m.Logit(r.X) {
+			t.Fatal("decoded, it says something else")
+		}
+	}
+}
+
+func TestRisingNeverFalls(t *testing.T) {
+	rows := learnable(2000, 3)
+	m := Train(rows, Options{Trees: 30, Rising: []int{0}, Features: 1})
+	for _, r := range rows[:200] {
+		last := float32(-1e9)
+		for i := range 50 {
+			l := m.Logit([]float32{float32(i) / 50, r.X[1], r.X[2]})
+			if l < last {
+				t.Fatalf("falls from %v to %v at %d", last, l, i)
+			}
+			last = l
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	good := Train(learnable(300, 1), Options{Trees: 3}).Encode()
+	f.Add(good)
+	f.Add(good[:len(good)-1])
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if m, err := Decode(b, 3); err == nil {
+			m.Logit([]float32{1, 2, 3})
+		}
+	})
+}
