@@ -17,6 +17,7 @@ import (
 	"unsafe"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/watch/boost"
 )
 
 // How says in which way a name imitates.
@@ -78,6 +79,8 @@ type Matcher struct {
 	own    map[string]bool // the brands' domains
 	opt    Options
 	model  *model
+	looker *looker
+	trees  *boost.Model // the second look; nil for none
 }
 
 // New builds a Matcher. Brands are cleaned as [LoadBrands] does; a brand that
@@ -89,9 +92,9 @@ func New(brands []Brand, opt Options) (*Matcher, error) {
 	if opt.Background == nil {
 		opt.Background = builtinBackground
 	}
-	m := &Matcher{opt: opt, own: map[string]bool{}, model: withTLD}
+	m := &Matcher{opt: opt, own: map[string]bool{}, model: withTLD, trees: secondWith}
 	if opt.NoTLD {
-		m.model = withoutTLD
+		m.model, m.trees = withoutTLD, secondWithout
 	}
 	users := map[string][]int32{}
 	for i, b := range brands {
@@ -153,6 +156,7 @@ func New(brands []Brand, opt Options) (*Matcher, error) {
 		m.opt.NoLoose = true
 	}
 	m.ix = newIndex(tokens, opt.Background)
+	m.looker = newLooker(m.brands)
 	return m, nil
 }
 
@@ -312,6 +316,9 @@ func (m *Matcher) weigh(s *scan, fs []found, idn bool) verdict {
 		if l := m.model.logit(&x); !best.ok || l > best.logit {
 			best = verdict{logit: l, found: f, ok: true}
 		}
+	}
+	if best.ok && best.logit > secondFrom && m.trees != nil {
+		best.logit = m.lookAgain(s, best.found, fs)
 	}
 	return best
 }

@@ -665,6 +665,9 @@ func (m *Matcher) explain(s *scan, v verdict) Hit {
 	if x.tld >= 0 && w.tld[x.tld] != 0 {
 		h.Reasons = append(h.Reasons, impound.Reason{Code: "tld", Text: "top-level domain ." + string(s.raw[min(s.rawN+1, s.allN):s.allN]), Weight: math.Round(float64(w.tld[x.tld])*float64(w.scale)*1000) / 1000})
 	}
+	if d := math.Round((v.logit-w.logit(&x))*1000) / 1000; d != 0 {
+		h.Reasons = append(h.Reasons, impound.Reason{Code: "second-look", Text: "what stands around it: whether it is part of an ordinary word, more of the brand's own name, other finds", Weight: d})
+	}
 	// What it is about comes first; the rest by weight.
 	slices.SortStableFunc(h.Reasons, func(a, b impound.Reason) int {
 		ra, rb := reasonRank(a.Code), reasonRank(b.Code)

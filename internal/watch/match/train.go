@@ -10,6 +10,7 @@ import (
 type Example struct {
 	Name, Brand string
 	Weight      float32
+	Part        int // examples that are alike, such as those of a month, are of one part
 }
 
 type row struct {
@@ -33,10 +34,11 @@ func (m *Matcher) Train(examples []Example, epochs int, seed uint64) []byte {
 	return best.encode()
 }
 
-// With gives m with other weights: what [Matcher.Train] gave.
+// With gives m with other weights, what [Matcher.Train] gave, and no second
+// look: see [Matcher.WithSecond].
 func (m *Matcher) With(weights []byte) (*Matcher, error) {
 	c := *m
-	c.model = &model{}
+	c.model, c.trees = &model{}, nil
 	if err := c.model.decode(weights); err != nil {
 		return nil, err
 	}
@@ -47,7 +49,12 @@ func (m *Matcher) With(weights []byte) (*Matcher, error) {
 // phishing name, among those of its own brand where there are any.
 func (m *Matcher) rows(examples []Example) []row {
 	var out []row
-	for _, e := range examples {
+	m.eachTop(examples, func(_ int, r row, _ *scan, _ found, _ []found) { out = append(out, r) })
+	return out
+}
+
+func (m *Matcher) eachTop(examples []Example, use func(i int, r row, s *scan, f found, fs []found)) {
+	for i, e := range examples {
 		var s scan
 		if !s.fill([]byte(e.Name)) || m.isOwn(&s) {
 			continue
@@ -66,8 +73,11 @@ func (m *Matcher) rows(examples []Example) []row {
 			}
 		}
 		var top row
+		var topS *scan
+		var topF found
+		var topFs []found
 		topL, topOwn, any := math.Inf(-1), false, false
-		try := func(s *scan, f found) {
+		try := func(s *scan, f found, fs []found) {
 			var r row
 			if !m.ix.features(s, f, &r.x, m.opt.NoTLD) {
 				return
@@ -79,23 +89,25 @@ func (m *Matcher) rows(examples []Example) []row {
 			l := m.model.logit(&r.x)
 			if !any || own && !topOwn || own == topOwn && l > topL {
 				top, topL, topOwn, any = r, l, own, true
+				topS, topF, topFs = s, f, fs
 			}
 		}
 		if s.hasA {
 			if u, where, ok := unIDN(string(s.raw[:s.allN])); ok {
 				q := scan{idn: true, looks: where}
 				if q.fill([]byte(u)) {
-					for _, f := range m.ix.find(&q, nil2()) {
-						try(&q, f)
+					qs := m.ix.find(&q, nil2())
+					for _, f := range qs {
+						try(&q, f, qs)
 					}
 				}
 			}
 		}
 		for _, f := range fs {
-			try(&s, f)
+			try(&s, f, fs)
 		}
 		for _, f := range alt {
-			try(&t, f)
+			try(&t, f, alt)
 		}
 		if !any || e.Brand != "" && !topOwn {
 			continue
@@ -104,9 +116,8 @@ func (m *Matcher) rows(examples []Example) []row {
 			top.y = 1
 		}
 		top.w = e.Weight
-		out = append(out, top)
+		use(i, top, topS, topF, topFs)
 	}
-	return out
 }
 
 func nil2() []found { return make([]found, 0, maxFound) }

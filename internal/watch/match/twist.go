@@ -15,14 +15,33 @@ type Variant struct {
 	Name   string `json:"domain"` // A-labels
 }
 
-// Twist gives the names that imitate name, made in the ways and under the
+// TwistOptions choose among the ways of [TwistWith].
+type TwistOptions struct {
+	Fuzzers  []string // only these, by dnstwist's names; nil means all
+	Words    []string // what the fuzzer "dictionary" adds; nil means a short list of our own
+	Suffixes []string // what the fuzzer "tld-swap" puts in; nil means a list of our own
+}
+
+// Fuzzers gives the names of the ways, in the order in which they are tried.
+func Fuzzers() []string {
+	out := []string{"*original"}
+	for _, f := range fuzzers {
+		out = append(out, f.name)
+	}
+	return append(out, "various", "tld-swap")
+}
+
+// Twist is [TwistWith] in all ways.
+func Twist(name string) ([]Variant, error) { return TwistWith(name, TwistOptions{}) }
+
+// TwistWith gives the names that imitate name, made in the ways and under the
 // names that dnstwist uses: *original first, then addition, bitsquatting,
 // cyrillic, homoglyph, hyphenation, insertion, omission, plural, repetition,
-// replacement, subdomain, transposition, various, vowel-swap, dictionary and
+// replacement, subdomain, transposition, vowel-swap, dictionary, various and
 // tld-swap. A name that two fuzzers make is listed once, under the first.
 // The error is an [impound.Error] of KindInvalid for what is no registrable
-// name.
-func Twist(name string) ([]Variant, error) {
+// name, or no fuzzer.
+func TwistWith(name string, o TwistOptions) ([]Variant, error) {
 	n, err := impound.ParseName(name)
 	if err != nil {
 		return nil, err
@@ -31,10 +50,19 @@ func Twist(name string) ([]Variant, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, f := range o.Fuzzers {
+		if !slices.Contains(Fuzzers(), f) {
+			return nil, impound.Errorf(impound.KindInvalid, "there is no fuzzer %q", f).WithCure("choose of: " + strings.Join(Fuzzers(), ", "))
+		}
+	}
+	wanted := func(f string) bool { return o.Fuzzers == nil || slices.Contains(o.Fuzzers, f) }
 	label, suffix, _ := strings.Cut(reg.Unicode(), ".")
 	sub := strings.TrimSuffix(n.String(), reg.String())
 	seen := map[string]bool{n.String(): true}
-	out := []Variant{{"*original", n.String()}}
+	var out []Variant
+	if wanted("*original") {
+		out = append(out, Variant{"*original", n.String()})
+	}
 	put := func(fuzzer, label, suffix string) {
 		s := label + "." + suffix
 		a, err := toA.ToASCII(s)
@@ -49,16 +77,31 @@ func Twist(name string) ([]Variant, error) {
 		out = append(out, Variant{fuzzer, v.String()})
 	}
 	for _, f := range fuzzers {
-		for _, l := range f.make(label) {
+		if !wanted(f.name) {
+			continue
+		}
+		made := f.make(label)
+		if f.name == "dictionary" && o.Words != nil {
+			made = withWords(label, o.Words)
+		}
+		for _, l := range made {
 			put(f.name, l, suffix)
 		}
 	}
-	for _, v := range various(label, suffix) {
-		put("various", v, suffix)
+	if wanted("various") {
+		for _, v := range various(label, suffix) {
+			put("various", v, suffix)
+		}
 	}
-	for _, s := range swapSuffixes {
-		if s != suffix {
-			put("tld-swap", label, s)
+	if wanted("tld-swap") {
+		swap := o.Suffixes
+		if swap == nil {
+			swap = swapSuffixes
+		}
+		for _, s := range swap {
+			if s != suffix {
+				put("tld-swap", label, s)
+			}
 		}
 	}
 	return out, nil
@@ -300,8 +343,10 @@ func vowelSwap(l string) (out []string) {
 
 var dictWords = []string{"account", "auth", "cloud", "confirm", "help", "id", "info", "login", "mail", "my", "office", "online", "pay", "portal", "secure", "security", "service", "signin", "support", "update", "verify", "web"}
 
-func dictionary(l string) (out []string) {
-	for _, w := range dictWords {
+func dictionary(l string) []string { return withWords(l, dictWords) }
+
+func withWords(l string, words []string) (out []string) {
+	for _, w := range words {
 		out = append(out, l+"-"+w, l+w, w+"-"+l, w+l)
 	}
 	return out

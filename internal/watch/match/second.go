@@ -1,0 +1,557 @@
+package match
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/binary"
+	"math"
+	"math/rand/v2"
+	"strings"
+
+	"github.com/impound/impound"
+	"github.com/impound/impound/internal/watch/boost"
+)
+
+// The second look. The first one ([model]) is made for speed and sees every
+// occurrence; what it holds for possible, a few names in a hundred, is looked at
+// again by a sum of trees that knows what stands around the token: whether the
+// letters across its edges are those of an ordinary word, whether more of the
+// brand's own domain is spelt out, what else was found in the name.
+
+// secondFrom is the first look's logit above which there is a second one.
+const secondFrom = -3.5
+
+// nSecond is how many numbers the second look has.
+const nSecond = 105
+
+// second.bin holds two such sums, with and without top-level domains, each with
+// its length in front, made by: evalwatch -train match -data FOLDER.
+//
+//go:embed second.bin
+var secondBin []byte
+
+var secondWith, secondWithout = func() (*boost.Model, *boost.Model) {
+	a, rest, err := readSecond(secondBin)
+	if err != nil {
+		return nil, nil // before the first training; a test reads it
+	}
+	b, _, err := readSecond(rest)
+	if err != nil {
+		return nil, nil
+	}
+	return a, b
+}()
+
+func readSecond(b []byte) (*boost.Model, []byte, error) {
+	if len(b) < 4 || uint64(len(b)-4) < uint64(binary.LittleEndian.Uint32(b)) {
+		return nil, nil, impound.Errorf(impound.KindInvalid, "the second look's weights are cut short")
+	}
+	n := binary.LittleEndian.Uint32(b)
+	m, err := boost.Decode(b[4:4+n], nSecond)
+	return m, b[4+n:], err
+}
+
+// looker is what the second look needs of a matcher's brands.
+type looker struct {
+	own     [][][]uint8 // by brand: its domains, folded, without dots and hyphens
+	country [][]string  // by brand: the countries' suffixes of its domains, such as jp
+}
+
+func newLooker(brands []Brand) *looker {
+	l := &looker{}
+	for _, b := range brands {
+		var own [][]uint8
+		var country []string
+		for _, d := range b.Domains {
+			var codes []uint8
+			for i := range len(d) {
+				if c := foldCode[d[i]]; c != codeSep {
+					codes = append(codes, c)
+				}
+			}
+			own = append(own, codes)
+			if tld := d[strings.LastIndexByte(d, '.')+1:]; len(tld) == 2 {
+				country = append(country, tld)
+			}
+		}
+		l.own = append(l.own, own)
+		l.country = append(l.country, country)
+	}
+	return l
+}
+
+// second measures occurrence f, of which x is the first look, among all that was
+// found in the name.
+func (m *Matcher) second(s *scan, f found, x *features, fs []found, first [3]float32, out *[nSecond]float32) {
+	ix := m.ix
+	t := &ix.tokens[f.tok]
+	k := 0
+	put := func(v float32) { out[k] = v; k++ }
+	flag := func(b bool) {
+		if b {
+			put(1)
+		} else {
+			put(0)
+		}
+	}
+	put(first[0]) // all of the first look
+	put(first[1]) // its letters beside the token
+	put(first[2]) // its hidden units
+	for _, v := range x.v[1:] {
+		put(v)
+	}
+	way := x.how
+	put(float32(way))
+	from, to := int(s.pos[f.at]), s.rawEnd(f.end)
+	raw := s.raw[:s.rawN]
+	lastFrom, lastTo := s.registered()
+	sub := to <= lastFrom
+	lab0, lab1 := lastFrom, lastTo
+	if sub {
+		lab1 = lastFrom - 1
+		lab0 = bytes.LastIndexByte(raw[:min(from+1, lab1)], '.') + 1
+		if i := bytes.IndexByte(raw[to:lab1], '.'); i >= 0 {
+			lab1 = to + i
+		}
+	}
+	lab0, lab1 = min(lab0, from), max(lab1, to)
+	left, right := edgeNum(edgeOf(s, from-1)), edgeNum(edgeOf(s, to))
+	put(float32(left))
+	put(float32(right))
+	flag(sub)
+	put(float32(len(t.text)))
+	put(float32(to - from))
+	put(float32(from - lab0))
+	put(float32(lab1 - to))
+	put(float32(lab1 - lab0))
+	put(float32(s.rawN))
+	put(float32(f.dist))
+
+	// The run of letters and digits that the token stands in.
+	w0, w1 := from, to
+	for w0 > lab0 && class[raw[w0-1]] < clsHyphen {
+		w0--
+	}
+	for w1 < lab1 && class[raw[w1]] < clsHyphen {
+		w1++
+	}
+	put(float32(w1 - w0))
+	// How ordinary are the letters across the token's edges?
+	across := func(edge int) (most float32) {
+		for n := 4; n <= runMax; n++ {
+			for a := max(w0, edge-n+1); a < edge && a+n <= w1; a++ {
+				most = max(most, float32(ix.bg.bitsOf(runHash(runAny, raw[a:a+n]))*-1+bgFloor))
+			}
+		}
+		return most
+	}
+	l, r := across(from), across(to)
+	put(l)
+	put(r)
+	put(max(l, r))
+	// The word as a whole, and what is left of it on each side.
+	share := func(kind int, run []byte) float32 {
+		if len(run) < 2 || len(run) > 2*runMax {
+			return 0
+		}
+		if kind != runWhole && len(run) > runMax {
+			return 0
+		}
+		return float32(bgFloor - ix.bg.bitsOf(runHash(kind, run)))
+	}
+	put(share(runWhole, raw[w0:w1]))
+	put(share(runWhole, raw[w0:from]))
+	put(share(runWhole, raw[to:w1]))
+	put(share(runStart, raw[w0:from]))
+	put(share(runEnd, raw[to:w1]))
+	put(m.perLetter(raw[w0:from]))
+	put(m.perLetter(raw[to:w1]))
+	put(m.perLetter(raw[w0:w1]))
+	put(m.perLetter(raw[lab0:lab1]))
+	// Two letters before the token, and behind: as they stand with its first.
+	put(ix.bg.edge(raw, from, w0, w1))
+	put(ix.bg.edge(raw, to, w0, w1))
+
+	// What is beside the token, in its label: vowels, digits, words.
+	vowels, cons, consRun, digitRun, rest, digits := 0, 0, 0, 0, 0, 0
+	cr, dr := 0, 0
+	for i := lab0; i < lab1; i++ {
+		if i == from {
+			i = to - 1
+			cr, dr = 0, 0
+			continue
+		}
+		switch c := raw[i]; class[c] {
+		case clsLetter:
+			rest++
+			dr = 0
+			if strings.IndexByte("aeiouy", c) >= 0 {
+				vowels++
+				cr = 0
+			} else {
+				cons++
+				cr++
+				consRun = max(consRun, cr)
+			}
+		case clsDigit:
+			digits++
+			cr = 0
+			dr++
+			digitRun = max(digitRun, dr)
+		default:
+			cr, dr = 0, 0
+		}
+	}
+	put(float32(rest))
+	put(float32(digits))
+	put(float32(consRun))
+	put(float32(digitRun))
+	put(float32(vowels) / float32(max(1, vowels+cons)))
+
+	// Lure words, and the strong ones; whether they touch the token.
+	lures, strong, touch, covered := 0, 0, 0, 0
+	for i := 0; i < s.rawN; {
+		if i == from {
+			i = to
+			continue
+		}
+		end := s.rawN
+		if i < from {
+			end = from
+		}
+		if n := lureWord(raw[i:end]); n > 0 {
+			lures++
+			covered += n
+			if strongLures[string(raw[i:i+n])] {
+				strong++
+			}
+			if i+n == from || i+n == from-1 || i == to || i == to+1 {
+				touch++
+			}
+			i += n
+			continue
+		}
+		i++
+	}
+	put(float32(lures))
+	put(float32(strong))
+	put(float32(touch))
+	put(float32(covered))
+
+	// What else was found.
+	brand := t.brands[0]
+	var same, others, exact int
+	var second float32
+	for _, g := range fs {
+		if g.tok == f.tok {
+			if g.at != f.at {
+				same++
+			}
+			continue
+		}
+		u := &ix.tokens[g.tok]
+		if g.at >= f.end || f.at >= g.end {
+			if len(u.text) >= 3 {
+				others++
+				if g.dist == 0 {
+					exact++
+				}
+				second = max(second, u.rarity/32)
+			}
+			for _, b := range u.brands {
+				if b == brand {
+					same++
+				}
+			}
+		}
+	}
+	put(float32(same))
+	put(float32(others))
+	put(float32(exact))
+	put(second)
+
+	// How much of the brand's own domain is spelt out, beyond the token.
+	longest, whole := 0, float32(0)
+	for _, d := range m.looker.own[brand] {
+		n := commonRun(s.code[padLeft:padLeft+s.n], d)
+		longest = max(longest, n)
+		whole = max(whole, float32(n)/float32(max(1, len(d))))
+	}
+	put(float32(longest))
+	put(float32(longest - len(t.codes)))
+	put(whole)
+	country := false
+	for _, c := range m.looker.country[brand] {
+		for i := 0; i+2 <= s.rawN; i++ {
+			if string(raw[i:i+2]) == c && (i+2 == s.rawN || class[raw[i+2]] != clsLetter) && (i >= to || i+2 <= from) {
+				country = true
+			}
+		}
+	}
+	flag(country)
+
+	// The misspelling: where, and of what kind.
+	at, kind := 0, 0
+	if f.dist > 0 {
+		for at < len(t.codes) && f.at+at < f.end && s.code[padLeft+f.at+at] == t.codes[at] {
+			at++
+		}
+		switch f.edit {
+		case editIns:
+			kind = 2
+			c := s.code[padLeft+f.at+min(at, f.end-f.at-1)]
+			if at > 0 && c == s.code[padLeft+f.at+at-1] {
+				kind = 1 // doubled
+			}
+		case editDel:
+			kind = 3
+			if at > 0 && at < len(t.codes) && t.codes[at] == t.codes[at-1] {
+				kind = 4
+			}
+		case editSwap:
+			kind = 5
+		case editSub:
+			kind = 6
+			if at < len(t.text) && f.at+at < f.end {
+				got, want := raw[s.pos[f.at+at]], t.text[at]
+				switch {
+				case class[got] == clsDigit:
+					kind = 7
+				case strings.IndexByte("aeiou", want) >= 0 && strings.IndexByte("aeiou", got) >= 0:
+					kind = 8
+				case beside(want, got):
+					kind = 9
+				}
+			}
+		case editMany:
+			kind = 10
+		}
+	}
+	put(float32(at))
+	put(float32(kind))
+	put(float32(len(t.codes) - at))
+	put(float32(len(t.codes)))
+	ends := 0
+	if f.dist > 0 && s.code[padLeft+f.at] == t.codes[0] {
+		ends |= 1
+	}
+	if f.dist > 0 && s.code[padLeft+f.end-1] == t.codes[len(t.codes)-1] {
+		ends |= 2
+	}
+	put(float32(ends))
+	tok := float32(0)
+	tld := float32(0)
+	if x.tok >= 0 {
+		tok = float32(m.model.tok[x.tok]) * m.model.scale
+	}
+	if x.tld >= 0 {
+		tld = float32(m.model.tld[x.tld]) * m.model.scale
+	}
+	put(tok)
+	put(tld)
+	hyphens := 0
+	for _, c := range raw[lab0:lab1] {
+		if c == '-' {
+			hyphens++
+		}
+	}
+	put(float32(hyphens))
+	// As if the token had never been met.
+	bare := *x
+	bare.tok = -1
+	put(m.model.parts(&bare)[0])
+	for _, c := range t.common {
+		put(c)
+	}
+	// The other words of the name: ordinary ones, or such as nobody uses?
+	var sum, low, high float32
+	words := 0
+	low = bgFloor
+	for i := 0; i < s.rawN; {
+		j := i
+		for j < s.rawN && class[raw[j]] < clsHyphen {
+			j++
+		}
+		if j-i >= 2 && (j <= from || i >= to) {
+			v := share(runWhole, raw[i:j])
+			sum += v
+			low, high = min(low, v), max(high, v)
+			words++
+		}
+		i = j + 1
+	}
+	if words == 0 {
+		low = 0
+	}
+	put(float32(words))
+	put(sum / float32(max(1, words)))
+	put(low)
+	put(high)
+}
+
+// lookAgain gives the logit of the second look, which is always above
+// [secondFrom].
+func (m *Matcher) lookAgain(s *scan, f found, fs []found) float64 {
+	var x features
+	if !m.ix.features(s, f, &x, m.opt.NoTLD) {
+		return secondFrom
+	}
+	var v [nSecond]float32
+	m.second(s, f, &x, fs, m.model.parts(&x), &v)
+	return above(m.trees.Logit(v[:]))
+}
+
+// above brings the second look's logit above [secondFrom], in the same order.
+func above(l float32) float64 { return secondFrom + math.Log1p(math.Exp(float64(l)-secondFrom)) }
+
+// parts gives the first look's logit, and what its letter sequences and its
+// hidden units bring to it.
+func (m *model) parts(x *features) [3]float32 {
+	var g int32
+	for _, i := range x.gram[:x.nG] {
+		g += int32(m.gram[i])
+	}
+	gram, hidden := float32(g)*m.scale, m.hidden(x)
+	return [3]float32{m.base(x) + gram + hidden, gram, hidden}
+}
+
+// secondFolds is in how many parts the examples are divided to learn the second
+// look: each part is seen with the eyes of a first look that has not met it.
+const secondFolds = 3
+
+// TrainSecond learns the second look, for first looks learnt as
+// [Matcher.Train] does it.
+func (m *Matcher) TrainSecond(examples []Example, epochs int, seed uint64) ([]byte, error) {
+	rows, err := m.secondRows(examples, epochs, seed)
+	if err != nil {
+		return nil, err
+	}
+	b := fitSecond(rows, seed).Encode()
+	return append(binary.LittleEndian.AppendUint32(nil, uint32(len(b))), b...), nil
+}
+
+func fitSecond(rows []boost.Row, seed uint64) *boost.Model {
+	return boost.Train(rows, boost.Options{Trees: 400, Leaves: 12, Rate: 0.05, L2: 4, MinHess: 3, Rows: 0.6, Features: 0.3, Seed: seed})
+}
+
+func (m *Matcher) secondRows(examples []Example, epochs int, seed uint64) ([]boost.Row, error) {
+	rnd := rand.New(rand.NewPCG(seed, 3))
+	var out []boost.Row
+	for fold := range secondFolds {
+		var in, rest []Example
+		for _, e := range examples {
+			if e.Part%secondFolds == fold {
+				rest = append(rest, e)
+			} else {
+				in = append(in, e)
+			}
+		}
+		c, err := m.With(m.Train(in, epochs, seed))
+		if err != nil {
+			return nil, err
+		}
+		c.eachTop(rest, func(_ int, r row, s *scan, f found, fs []found) {
+			if c.model.logit(&r.x) <= secondFrom {
+				return
+			}
+			x := r.x
+			// Now and then as if the token had never been met.
+			if rnd.IntN(4) == 0 {
+				x.tok = -1
+			}
+			var v [nSecond]float32
+			c.second(s, f, &x, fs, c.model.parts(&x), &v)
+			out = append(out, boost.Row{X: append([]float32(nil), v[:]...), Y: r.y, W: r.w})
+		})
+	}
+	return out, nil
+}
+
+// WithSecond gives m with a second look: what [Matcher.TrainSecond] gave.
+func (m *Matcher) WithSecond(b []byte) (*Matcher, error) {
+	t, _, err := readSecond(b)
+	if err != nil {
+		return nil, err
+	}
+	c := *m
+	c.trees = t
+	return &c, nil
+}
+
+// registered gives where the registered label lies in raw, as [index.features]
+// takes it.
+func (s *scan) registered() (from, to int) {
+	to = s.rawN
+	from = bytes.LastIndexByte(s.raw[:to], '.') + 1
+	if from > 0 && s.allN-s.rawN == 3 && secondLevel(s.raw[from:to]) {
+		to = from - 1
+		from = bytes.LastIndexByte(s.raw[:to], '.') + 1
+	}
+	return from, to
+}
+
+// perLetter gives how surprising a letter of run is, in bits; 0 for none.
+func (m *Matcher) perLetter(run []byte) float32 {
+	if len(run) == 0 {
+		return 0
+	}
+	var sum float32
+	var a, b uint8
+	for _, c := range run {
+		d := bgCode[c]
+		sum += m.ix.bg.surprise(a, b, d)
+		a, b = b, d
+	}
+	return sum / float32(len(run))
+}
+
+// edge gives how surprising the letters on both sides of i are beside each
+// other; 0 at the end of a word.
+func (g *Background) edge(raw []byte, i, lo, hi int) float32 {
+	if i <= lo || i >= hi {
+		return 0
+	}
+	at := func(j int) uint8 {
+		if j < lo || j >= hi {
+			return 0
+		}
+		return bgCode[raw[j]]
+	}
+	return g.surprise(at(i-2), at(i-1), at(i)) + g.surprise(at(i-1), at(i), at(i+1))
+}
+
+// commonRun gives the length of the longest run that a and b share.
+func commonRun(a, b []uint8) (best int) {
+	var row [maxToken * 4]uint8
+	if len(b) >= len(row) {
+		b = b[:len(row)-1]
+	}
+	for _, c := range a {
+		for j := len(b); j > 0; j-- {
+			if b[j-1] == c {
+				row[j] = row[j-1] + 1
+				best = max(best, int(row[j]))
+			} else {
+				row[j] = 0
+			}
+		}
+	}
+	return best
+}
+
+// beside says whether two letters lie side by side on a keyboard.
+func beside(a, b byte) bool {
+	pa, oka := keyAt[a]
+	pb, okb := keyAt[b]
+	return oka && okb && math.Hypot(pa[0]-pb[0], pa[1]-pb[1]) < 1.3
+}
+
+var keyAt = func() map[byte][2]float64 {
+	m := map[byte][2]float64{}
+	for y, row := range []string{"qwertyuiop", "asdfghjkl", "zxcvbnm"} {
+		for x := range len(row) {
+			m[row[x]] = [2]float64{float64(x) + float64(y)*0.4, float64(y)}
+		}
+	}
+	return m
+}()
