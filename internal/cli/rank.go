@@ -14,7 +14,6 @@ import (
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/app"
-	"github.com/impound/impound/internal/watch/match"
 	"github.com/impound/impound/internal/watch/profile"
 )
 
@@ -105,44 +104,5 @@ func (e *env) rankCmd() *cobra.Command {
 	c.Flags().StringVar(&examples, "examples", "", "file with the actor's names, oldest first, optionally with a tab and a date")
 	c.Flags().BoolVar(&scores, "scores", false, "print NAME<TAB>SCORE for every line, in order; 0 is nothing seen")
 	c.Flags().IntVar(&top, "top", 100, "how many to show")
-	return c
-}
-
-// twistCmd makes names that could imitate one.
-func (e *env) twistCmd() *cobra.Command {
-	var format string
-	c := verb("twist NAME", "names that could imitate one, as dnstwist calls them; asks nobody", `  impound twist example.org
-  impound twist example.org --format json`, cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
-		vs, err := match.Twist(args[0])
-		if err != nil {
-			return err
-		}
-		if e.asJSON {
-			format = "json"
-		}
-		switch format {
-		case "json":
-			return e.json(vs)
-		case "csv":
-			fmt.Fprintln(e.Out, "fuzzer,domain")
-			for _, v := range vs {
-				fmt.Fprintf(e.Out, "%s,%s\n", v.Fuzzer, v.Name)
-			}
-		case "list":
-			for _, v := range vs {
-				fmt.Fprintln(e.Out, v.Name)
-			}
-		case "cli":
-			var rows [][]string
-			for _, v := range vs {
-				rows = append(rows, []string{v.Fuzzer, defang(v.Name)})
-			}
-			e.table([]string{"fuzzer", "domain"}, rows)
-		default:
-			return usageError{fmt.Errorf("--format takes cli, csv, json or list")}
-		}
-		return nil
-	})
-	c.Flags().StringVar(&format, "format", "cli", "cli, csv, json or list")
 	return c
 }
