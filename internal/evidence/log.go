@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/crashpoint"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 	"golang.org/x/sys/unix"
@@ -953,6 +954,7 @@ func (l *Log) write(b *batch) (durable bool, err error) {
 
 // at calls the tests' hook.
 func (l *Log) at(step string) error {
+	crashpoint.Pass("evidence: " + step)
 	if l.hook == nil {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/crashpoint"
 	"github.com/impound/impound/internal/seizure/epp"
 	"github.com/impound/impound/internal/store"
 )
@@ -62,7 +63,7 @@ func (r Result) Count(outcomes ...string) int {
 }
 
 // crash is where tests kill the process.
-var crash = func(point string) {}
+var crash = crashpoint.Pass
 
 // actTime bounds one act, also when the caller has gone: once a command is sent,
 // its answer is waited for.

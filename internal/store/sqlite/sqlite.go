@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/crashpoint"
 	"github.com/impound/impound/internal/store"
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
@@ -264,9 +265,11 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if err := x.grow(); err != nil {
 		return err
 	}
+	crashpoint.Pass("store: commit")
 	if err := t.Commit(); err != nil {
 		return s.fault("write", err)
 	}
+	crashpoint.Pass("store: committed")
 	return nil
 }
 
