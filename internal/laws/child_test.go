@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGABRT)
 		time.Sleep(10 * time.Second)
 	}
+	dieAtPoints()
 	os.Exit(cli.Main(context.Background(), os.Args[1:], cli.OS()))
 }
 

@@ -67,6 +67,7 @@ func (c *clock) setTo(t time.Time)     { c.set(time.Until(t)) }
 type world struct {
 	state string
 	reg   *testregistry.Registry
+	rc    testregistry.Config // of reg
 	cfg   app.Config
 	clock *clock
 	log   *slog.Logger // of systems that are opened in this process; nil: nobody's
@@ -87,6 +88,7 @@ func newWorld(t testing.TB, change ...func(*testregistry.Config)) *world {
 	for _, f := range change {
 		f(&rc)
 	}
+	w.rc = rc
 	w.reg, err = testregistry.Start(t.Context(), rc)
 	if err != nil {
 		t.Fatal(err)
@@ -301,7 +303,12 @@ func (w *world) plan(t testing.TB, s *app.System, order string, approvers ...str
 // cli runs one command line on the world's folder in this process.
 func (w *world) cli(t testing.TB, args ...string) (code int, out, errs string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	return w.cliFor(t, 30*time.Second, args...)
+}
+
+func (w *world) cliFor(t testing.TB, limit time.Duration, args ...string) (code int, out, errs string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	var o, e bytes.Buffer
 	code = cli.Main(ctx, append([]string{"--state", w.state}, args...), cli.Stdio{In: strings.NewReader(""), Out: &o, Err: &e, Getenv: func(string) string { return "" }})

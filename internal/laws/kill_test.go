@@ -1,0 +1,424 @@
+package laws
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/impound/impound"
+	"github.com/impound/impound/internal/app"
+	"github.com/impound/impound/internal/cli"
+	"github.com/impound/impound/internal/crashpoint"
+	"github.com/impound/impound/internal/evidence"
+	"github.com/impound/impound/internal/seizure"
+	"github.com/impound/impound/internal/testregistry"
+)
+
+// dieAtPoints has a child write down the points that it passes, and kill itself at
+// one of them.
+func dieAtPoints() {
+	file := os.Getenv("IMPOUND_TEST_POINTS")
+	if file == "" {
+		return
+	}
+	die, _ := strconv.Atoi(os.Getenv("IMPOUND_TEST_DIE_AT"))
+	out, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	var mu sync.Mutex
+	n := 0
+	crashpoint.At = func(point string) {
+		mu.Lock()
+		defer mu.Unlock() // whoever comes next dies with it
+		n++
+		fmt.Fprintln(out, point)
+		if n == die {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+	}
+}
+
+// sunk has the order's name servers answer, as a sinkhole would, so that every
+// view shows a seizure at once.
+func sunk(t testing.TB) func(*testregistry.Config) {
+	t.Helper()
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	must(t, err)
+	srv := &dns.Server{PacketConn: pc, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		m := new(dns.Msg).SetReply(q)
+		m.Authoritative = true
+		if q.Question[0].Qtype == dns.TypeNS {
+			for _, h := range sinkNS {
+				m.Answer = append(m.Answer, &dns.NS{Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeNS, Class: 1, Ttl: 60}, Ns: h.FQDN()})
+			}
+		}
+		_ = w.WriteMsg(m)
+	})}
+	go func() { _ = srv.ActivateAndServe() }()
+	t.Cleanup(func() { _ = srv.Shutdown() })
+	return func(rc *testregistry.Config) {
+		rc.Routes = map[netip.AddrPort]netip.AddrPort{netip.MustParseAddrPort("127.53.0.53:53"): netip.MustParseAddrPort(pc.LocalAddr().String())}
+	}
+}
+
+// twin gives a world of its own that is as w is now, its registry too.
+func (w *world) twin(t testing.TB, faults testregistry.Faults) *world {
+	t.Helper()
+	c := w.copy(t)
+	c.rc.Dir = filepath.Join(filepath.Dir(c.state), "registry")
+	copyDir(t, w.rc.Dir, c.rc.Dir)
+	c.rc.Faults = faults
+	var err error
+	c.reg, err = testregistry.Start(t.Context(), c.rc)
+	must(t, err)
+	t.Cleanup(func() { c.reg.Close() })
+	a, f := c.reg.Addrs(), c.reg.Files()
+	r := c.cfg.Registries[0]
+	r.EPP, r.CA, r.Cert, r.Key, r.RDAP, r.Parents = a.EPP.String(), f.CA, f.ClientCert, f.ClientKey, "http://"+a.RDAP.String()+"/", []string{a.DNS.String()}
+	c.cfg.Registries, c.cfg.Resolvers, c.cfg.Routes = []app.RegistryConfig{r}, []string{a.Resolver.String()}, map[string]string{}
+	for from, to := range c.reg.Routes() {
+		c.cfg.Routes[from.String()] = to.String()
+	}
+	c.writeConfig(t)
+	return c
+}
+
+// process runs one command line on the world's folder in a process of its own,
+// which kills itself at the point of that number, and gives the points that it
+// passed.
+func (w *world) process(t testing.TB, die int, args ...string) (points []string, died bool, out string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "points")
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0], append([]string{"--state", w.state}, args...)...)
+	cmd.Env = append(os.Environ(), "IMPOUND_TEST_LAWS=cli", "IMPOUND_TEST_POINTS="+file, fmt.Sprint("IMPOUND_TEST_DIE_AT=", die))
+	b, err := cmd.CombinedOutput()
+	must(t, ctx.Err())
+	var x *exec.ExitError
+	if errors.As(err, &x) {
+		ws, ok := x.Sys().(syscall.WaitStatus)
+		died = ok && ws.Signaled() && ws.Signal() == syscall.SIGKILL
+	}
+	if err != nil && !died {
+		t.Fatalf("impound %s: %v\n%s", strings.Join(args, " "), err, b)
+	}
+	for line := range strings.Lines(string(bytes.TrimSpace(mustRead(t, file)))) {
+		points = append(points, strings.TrimSpace(line))
+	}
+	return points, died, string(b)
+}
+
+// sweep is one command that is killed at each of its durable steps.
+type sweep struct {
+	// prep makes the world ready and gives the command line.
+	prep func(t testing.TB, w *world) []string
+	// again gives the command line of the next run, where it is another.
+	again func(args []string) []string
+	// once are what may be done once, as the registry or the log tells it, and is
+	// done in the end.
+	once func(t testing.TB, w *world) map[string]int
+	want int // of them
+	// end looks at the end.
+	end func(t testing.TB, w *world)
+	// refused is what the next run may be told instead, where the first had done
+	// it all; "" for nothing.
+	refused string
+}
+
+// updatesSince gives what took effect at the registry after so many operations.
+func updatesSince(w *world, before int) map[string]int {
+	out := map[string]int{}
+	for _, op := range w.acts()[before:] {
+		if op.Code == 1000 || op.Code == 1001 {
+			out[op.Command+" "+op.Name]++
+		}
+	}
+	return out
+}
+
+// TestKilled kills the program at each durable step of what it does, and runs it
+// again: each act is done once, each intent has its result, the log verifies, and
+// running it a third time does nothing. In a short run each command is killed at
+// some of its steps; IMPOUND_FAULTS=long (make faults) tries all.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("starts many processes")
+	}
+	long := os.Getenv("IMPOUND_FAULTS") == "long"
+	names := []impound.Name{live, spare}
+	clause := func(how string) *impound.ReleaseTerms {
+		return &impound.ReleaseTerms{How: []string{how}, Until: time.Now().AddDate(0, 0, 30), Clause: "paragraph 9"}
+	}
+	order := func(t testing.TB, w *world, s *app.System, release *impound.ReleaseTerms) {
+		t.Helper()
+		now := time.Now()
+		w.file(t, s, terms{id: liveOrder, names: names, from: now.Add(-time.Minute), until: now.Add(time.Hour), release: release})
+	}
+	seized := func(t testing.TB, w *world, s *app.System, release *impound.ReleaseTerms) {
+		t.Helper()
+		order(t, w, s, release)
+		_, err := s.Apply(t.Context(), w.me(t, s, "olaf"), w.plan(t, s, liveOrder, "ben", "dora"))
+		must(t, err)
+	}
+	approved := func(t testing.TB, w *world, s *app.System, p *seizure.Plan, err error) []string {
+		t.Helper()
+		must(t, err)
+		for _, who := range []string{"ben", "dora"} {
+			_, err := s.Approve(t.Context(), w.me(t, s, who), p.ID)
+			must(t, err)
+		}
+		return []string{"seize", "apply", p.ID, "--as", "olaf", "--keep-trying", "1m"}
+	}
+	atRegistry := func(before *int) func(testing.TB, *world) map[string]int {
+		return func(_ testing.TB, w *world) map[string]int { return updatesSince(w, *before) }
+	}
+	delegated := func(to ...impound.Name) func(testing.TB, *world) {
+		return func(t testing.TB, w *world) {
+			t.Helper()
+			for _, n := range names {
+				d, _ := w.reg.Domain(n)
+				slices.SortFunc(d.NS, func(a, b impound.Name) int { return strings.Compare(a.String(), b.String()) })
+				if !slices.Equal(d.NS, to) {
+					t.Errorf("%s is delegated to %v, want %v", n, d.NS, to)
+				}
+			}
+		}
+	}
+	actorNS := []impound.Name{impound.MustName("ns1.bulk-host.example"), impound.MustName("ns2.bulk-host.example")}
+	var none, beforeRevert, beforeRestore, beforeDelete, beforeMend int
+	for what, sw := range map[string]sweep{
+		"apply at one instant": {
+			prep: func(t testing.TB, w *world) []string {
+				s := w.open(t)
+				order(t, w, s, nil)
+				p, err := s.Plan(t.Context(), "olaf", liveOrder)
+				return append(approved(t, w, s, p, err), "--at", "now")
+			},
+			once: atRegistry(&none), want: 4, end: delegated(sinkNS...), // two hosts, two names
+		},
+		"apply of a revert": {
+			prep: func(t testing.TB, w *world) []string {
+				s := w.open(t)
+				seized(t, w, s, nil)
+				beforeRevert = len(w.acts())
+				p, err := s.Revert(t.Context(), "olaf", liveOrder)
+				return approved(t, w, s, p, err)
+			},
+			once: atRegistry(&beforeRevert), want: 2, end: delegated(actorNS...),
+		},
+		"apply of a release that gives back": {
+			prep: func(t testing.TB, w *world) []string {
+				s := w.open(t)
+				seized(t, w, s, clause(impound.ReleaseRestore))
+				beforeRestore = len(w.acts())
+				p, err := s.Release(t.Context(), "olaf", liveOrder, seizure.LettingGo{How: impound.ReleaseRestore, Despite: "the brand takes it"}, names...)
+				return approved(t, w, s, p, err)
+			},
+			once: atRegistry(&beforeRestore), want: 2, end: delegated(actorNS...),
+		},
+		"apply of a release that deletes": {
+			prep: func(t testing.TB, w *world) []string {
+				s := w.open(t)
+				seized(t, w, s, clause(impound.ReleaseDelete))
+				beforeDelete = len(w.acts())
+				p, err := s.Release(t.Context(), "olaf", liveOrder, seizure.LettingGo{How: impound.ReleaseDelete, Despite: "the brand takes it"}, names...)
+				return approved(t, w, s, p, err)
+			},
+			once: atRegistry(&beforeDelete), want: 4, // an update and a deletion of each
+			end: func(t testing.TB, w *world) {
+				for _, n := range names {
+					if d, _ := w.reg.Domain(n); d.Deleted.IsZero() {
+						t.Errorf("%s is not deleted", n)
+					}
+				}
+			},
+		},
+		"apply that mends": {
+			prep: func(t testing.TB, w *world) []string {
+				s := w.open(t)
+				seized(t, w, s, nil)
+				for _, n := range names {
+					w.somebodyElse(t, `<update><d:update xmlns:d="urn:ietf:params:xml:ns:domain-1.0"><d:name>`+n.String()+`</d:name>`+
+						`<d:add><d:ns><d:hostObj>ns1.bulk-host.example</d:hostObj></d:ns></d:add>`+
+						`<d:rem><d:ns><d:hostObj>`+sinkNS[0].String()+`</d:hostObj></d:ns><d:status s="serverUpdateProhibited"/></d:rem></d:update></update>`)
+				}
+				beforeMend = len(w.acts())
+				p, err := s.Plan(t.Context(), "olaf", liveOrder)
+				return approved(t, w, s, p, err)
+			},
+			once: atRegistry(&beforeMend), want: 2, end: delegated(sinkNS...),
+		},
+		"seize revert": {
+			prep: func(t testing.TB, w *world) []string {
+				s := w.open(t)
+				seized(t, w, s, nil)
+				beforeRevert = len(w.acts())
+				return []string{"seize", "revert", liveOrder, "--as", "olaf"}
+			},
+			once: func(t testing.TB, w *world) map[string]int { // nothing is done, and a plan is there
+				s := w.open(t)
+				defer s.Close()
+				ps, err := s.Seizure.Plans(t.Context(), liveOrder)
+				must(t, err)
+				out := updatesSince(w, beforeRevert)
+				for _, p := range ps {
+					if p.Plan.Revert {
+						out["a plan"] = 1
+					}
+				}
+				return out
+			},
+			want: 1, end: delegated(sinkNS...),
+		},
+		"order file": {
+			prep: func(t testing.TB, w *world) []string {
+				s := w.open(t)
+				defer s.Close()
+				now := time.Now()
+				path := w.draft(t, s, terms{id: liveOrder, names: names, from: now.Add(-time.Minute), until: now.Add(time.Hour)})
+				w.sign(t, s, path, "ben", "dora")
+				return []string{"order", "file", path, "--as", "carla"}
+			},
+			once: func(t testing.TB, w *world) map[string]int {
+				s := w.open(t)
+				defer s.Close()
+				out := map[string]int{}
+				for _, what := range []string{"order.file"} {
+					es, err := s.Evidence.Select(t.Context(), evidence.Filter{What: what})
+					must(t, err)
+					if len(es) > 0 {
+						out[what] = len(es)
+					}
+				}
+				return out
+			},
+			want: 1,
+			end: func(t testing.TB, w *world) {
+				s := w.open(t)
+				defer s.Close()
+				m, err := s.Mandate(t.Context(), liveOrder)
+				must(t, err)
+				if len(m.Names()) != len(names) {
+					t.Errorf("the order is in effect for %d names", len(m.Names()))
+				}
+				k, err := s.Casework.Case(t.Context(), caseID)
+				must(t, err)
+				for _, d := range k.Domains {
+					if slices.Contains(names, d.Name) != (d.State == impound.StateOrdered && d.Order == liveOrder) {
+						t.Errorf("the case has %s as %s of %q", d.Name, d.State, d.Order)
+					}
+				}
+			},
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			base := newWorld(t, sunk(t))
+			args := sw.prep(t, base)
+			again := args
+			if sw.again != nil {
+				again = sw.again(args)
+			}
+			w := base.twin(t, testregistry.Faults{})
+			points, died, out := w.process(t, 0, args...)
+			if died || len(points) < 4 {
+				t.Fatalf("%d points, died: %v\n%s", len(points), died, out)
+			}
+			sw.check(t, w, again)
+			at := []int{}
+			step := 1
+			if !long {
+				step = max(1, len(points)/4)
+			}
+			for n := 1; n <= len(points); n += step {
+				at = append(at, n)
+			}
+			killed := 0
+			for _, n := range at {
+				var f testregistry.Faults
+				if n%2 == 0 {
+					f = testregistry.Faults{Seed: uint64(n), DropAfter: 0.3}
+				}
+				w := base.twin(t, f)
+				passed, died, _ := w.process(t, n, args...)
+				if died { // with faults, and where entries come together in one write, there may be fewer points
+					killed++
+				}
+				sw.check(t, w, again)
+				if t.Failed() {
+					t.Fatalf("killed at point %d: %s", n, passed[len(passed)-1])
+				}
+			}
+			if 2*killed < len(at) {
+				t.Errorf("killed at %d of %d points only", killed, len(at))
+			}
+			t.Logf("%s: %d durable steps, killed at %d of them", what, len(points), killed)
+		})
+	}
+}
+
+// check runs the command until it is done, and once more.
+func (sw *sweep) check(t testing.TB, w *world, again []string) {
+	t.Helper()
+	run := func() {
+		t.Helper()
+		if code, out, errs := w.cliFor(t, 3*time.Minute, again...); code != cli.ExitOK && (sw.refused == "" || !strings.Contains(errs, sw.refused)) {
+			t.Errorf("run again: %d\n%s%s", code, out, errs)
+		}
+	}
+	run()
+	first := sw.once(t, w)
+	if len(first) != sw.want {
+		t.Errorf("what was done: %v, want %d things", first, sw.want)
+	}
+	for k, n := range first {
+		if n != 1 {
+			t.Errorf("%s: %d times", k, n)
+		}
+	}
+	acts := len(w.acts())
+	run()
+	if second := sw.once(t, w); len(second) != sw.want || len(w.acts()) != acts {
+		t.Errorf("run a third time: %v, %d acts more", second, len(w.acts())-acts)
+	}
+	if sw.end != nil {
+		sw.end(t, w)
+	}
+	if code, _, errs := w.cli(t, "evidence", "verify", filepath.Join(w.state, "evidence")); code != cli.ExitOK {
+		t.Errorf("the log does not verify: %s", errs)
+	}
+	s := w.open(t)
+	defer s.Close()
+	open := map[string]string{}
+	must(t, s.Evidence.Entries(t.Context(), 0, func(_ int64, e impound.Entry) error {
+		switch e.Type {
+		case impound.EntryIntent:
+			open[e.ID] = e.What
+		case impound.EntryResult:
+			delete(open, e.Intent)
+		}
+		return nil
+	}))
+	for id, what := range open {
+		t.Errorf("intent %s (%s) has no result", id, what)
+	}
+}
