@@ -1,10 +1,12 @@
 package laws
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -14,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -91,6 +94,10 @@ func (w *world) twin(t testing.TB, faults testregistry.Faults) *world {
 	t.Cleanup(func() { c.reg.Close() })
 	a, f := c.reg.Addrs(), c.reg.Files()
 	r := c.cfg.Registries[0]
+	for i := range c.cfg.Asked {
+		c.cfg.Asked = slices.Clone(c.cfg.Asked)
+		c.cfg.Asked[i].RDAP, c.cfg.Asked[i].Parents = "http://"+a.RDAP.String()+"/", []string{a.DNS.String()}
+	}
 	r.EPP, r.CA, r.Cert, r.Key, r.RDAP, r.Parents = a.EPP.String(), f.CA, f.ClientCert, f.ClientKey, "http://"+a.RDAP.String()+"/", []string{a.DNS.String()}
 	c.cfg.Registries, c.cfg.Resolvers, c.cfg.Routes = []app.RegistryConfig{r}, []string{a.Resolver.String()}, map[string]string{}
 	for from, to := range c.reg.Routes() {
@@ -205,7 +212,7 @@ func TestKilled(t *testing.T) {
 	}
 	actorNS := []impound.Name{impound.MustName("ns1.bulk-host.example"), impound.MustName("ns2.bulk-host.example")}
 	var none, beforeRevert, beforeRestore, beforeDelete, beforeMend int
-	for what, sw := range map[string]sweep{
+	sweeps := map[string]sweep{
 		"apply at one instant": {
 			prep: func(t testing.TB, w *world) []string {
 				s := w.open(t)
@@ -329,7 +336,65 @@ func TestKilled(t *testing.T) {
 				}
 			},
 		},
-	} {
+	}
+	for _, how := range []string{"taken", "not-taken"} {
+		m := new(mailServer)
+		sweeps["seize settle --"+how] = sweep{
+			prep: func(t testing.TB, w *world) []string {
+				m.start(t)
+				w.cfg.Registries[0].TLDs = []string{"com"}
+				w.cfg.Asked = []app.AskedConfig{{Provider: "nic", TLDs: []string{"net"}, Role: "registry", Via: "mail", To: []string{"legal@nic.example"}, Remind: []string{"off"}, RDAP: w.cfg.Registries[0].RDAP, Parents: w.cfg.Registries[0].Parents}}
+				w.cfg.Mail = app.MailConfig{Relay: m.addr, TLS: "none"}
+				w.writeConfig(t)
+				s := w.open(t)
+				order(t, w, s, nil)
+				if res, err := s.Apply(t.Context(), w.me(t, s, "olaf"), w.plan(t, s, liveOrder, "ben", "dora")); impound.KindOf(err) != impound.KindPartial && impound.KindOf(err) != impound.KindUnavailable {
+					t.Fatalf("%v %+v", err, res)
+				}
+				ls, err := s.Seizure.Letters(t.Context(), liveOrder)
+				must(t, err)
+				if len(ls) != 1 || ls[0].State != seizure.LetterUnsure {
+					t.Fatalf("%+v", ls)
+				}
+				m.answers.Store(true)
+				return []string{"seize", "settle", ls[0].ID, "--" + how, "--why", "the server's log", "--as", "olaf"}
+			},
+			once: func(t testing.TB, w *world) map[string]int {
+				s := w.open(t)
+				defer s.Close()
+				es, err := s.Evidence.Select(t.Context(), evidence.Filter{What: "seize.letter"})
+				must(t, err)
+				out := map[string]int{}
+				for _, x := range es {
+					if strings.Contains(x.Entry.Detail["answer"], "olaf says: the server's log") {
+						out["settled"]++
+					}
+				}
+				return out
+			},
+			want: 1,
+			end: func(t testing.TB, w *world) {
+				s := w.open(t)
+				defer s.Close()
+				taken, state := m.taken.Load(), map[string]string{"taken": seizure.LetterSent, "not-taken": seizure.LetterComposed}[how]
+				ls, err := s.Seizure.Letters(t.Context(), liveOrder)
+				must(t, err)
+				if len(ls) != 1 || ls[0].State != state {
+					t.Errorf("%+v", ls)
+				}
+				for range 2 {
+					res, _ := s.Apply(t.Context(), w.me(t, s, "olaf"), ls[0].Plan)
+					if res.Count(seizure.Asked) != len(names) {
+						t.Errorf("applied again: %+v", res.Names)
+					}
+				}
+				if got, want := m.taken.Load()-taken, map[string]int32{"taken": 0, "not-taken": 1}[how]; got != want {
+					t.Errorf("the letter was sent %d times more, want %d", got, want)
+				}
+			},
+		}
+	}
+	for what, sw := range sweeps {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			base := newWorld(t, sunk(t))
@@ -376,6 +441,61 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// mailServer is a mail server that goes away in the moment in which it takes a
+// letter, until it answers.
+type mailServer struct {
+	addr    string
+	answers atomic.Bool
+	taken   atomic.Int32
+}
+
+func (m *mailServer) start(t testing.TB) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { l.Close() })
+	m.addr = l.Addr().String()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go m.serve(c)
+		}
+	}()
+}
+
+func (m *mailServer) serve(c net.Conn) {
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
+	say := func(s string) { _, _ = io.WriteString(c, s+"\r\n") }
+	say("220 mail.example ESMTP")
+	data := false
+	for in := bufio.NewScanner(c); in.Scan(); {
+		line := strings.ToUpper(in.Text())
+		switch {
+		case data && line == ".":
+			if data = false; !m.answers.Load() {
+				return
+			}
+			m.taken.Add(1)
+			say("250 2.0.0 queued as 4XyZ")
+		case data:
+		case strings.HasPrefix(line, "EHLO"):
+			say("250-mail.example\r\n250 8BITMIME")
+		case line == "DATA":
+			data = true
+			say("354 go on")
+		case line == "QUIT":
+			say("221 bye")
+			return
+		default:
+			say("250 ok")
+		}
+	}
+}
+
 // check runs the command until it is done, and once more.
 func (sw *sweep) check(t testing.TB, w *world, again []string) {
 	t.Helper()
@@ -412,7 +532,9 @@ func (sw *sweep) check(t testing.TB, w *world, again []string) {
 	must(t, s.Evidence.Entries(t.Context(), 0, func(_ int64, e impound.Entry) error {
 		switch e.Type {
 		case impound.EntryIntent:
-			open[e.ID] = e.What
+			if !strings.Contains(e.ID, "/commit/") { // whether a letter went is the result of its composing
+				open[e.ID] = e.What
+			}
 		case impound.EntryResult:
 			delete(open, e.Intent)
 		}

@@ -310,7 +310,8 @@ const (
 
 // SettleLetter records what a person found out about a letter, or that it is not
 // waited for any more. That is a decision, and it acts on nobody. It does not
-// make any name done: looking does.
+// make any name done: looking does. The same decision again, with the same reason,
+// changes nothing.
 func (e *Engine) SettleLetter(ctx context.Context, id, how, reason string) (LetterInfo, error) {
 	info, l, err := e.Letter(ctx, id)
 	if err != nil {
@@ -323,15 +324,28 @@ func (e *Engine) SettleLetter(ctx context.Context, id, how, reason string) (Lett
 	if reason = strings.TrimSpace(reason); reason == "" {
 		return info, impound.Errorf(impound.KindInvalid, "say how you know, or why").At("reason")
 	}
-	if how != SettleClose && st.state != LetterUnsure {
-		return info, impound.Errorf(impound.KindConflict, "letter %s is %s: there is nothing to find out", id, cmpOr(st.state, "not known"))
-	}
 	words := fmt.Sprintf("%s says: %s", e.cfg.By, reason)
+	try := st.try
+	if how != SettleClose && st.state != LetterUnsure {
+		// The same decision again: who made it was cut off before the store had it.
+		again := how == SettleTaken && st.state == LetterSent && st.sent.Detail["answer"] == clip(words)
+		if how == SettleNotTaken && st.state == LetterComposed && st.try > 1 {
+			try--
+			x, _, err := e.cfg.Evidence.Entry(letterEntry(id, fmt.Sprintf("try/%d", try)))
+			if err != nil {
+				return info, fmt.Errorf("couldn't read the evidence log: %w", err)
+			}
+			again = x.Detail["answer"] == clip(words)
+		}
+		if !again {
+			return info, impound.Errorf(impound.KindConflict, "letter %s is %s: there is nothing to find out", id, cmpOr(st.state, "not known"))
+		}
+	}
 	switch how {
 	case SettleTaken:
 		err = e.noteLetter(ctx, &l, "sent", LetterSent, words, nil)
 	case SettleNotTaken:
-		err = e.noteLetter(ctx, &l, fmt.Sprintf("try/%d", st.try), LetterComposed, words, nil)
+		err = e.noteLetter(ctx, &l, fmt.Sprintf("try/%d", try), LetterComposed, words, nil)
 	case SettleClose:
 		err = e.noteLetter(ctx, &l, "closed", LetterClosed, words, nil)
 	default:
