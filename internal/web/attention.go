@@ -123,7 +123,7 @@ func attention(now time.Time, cases []CaseHead, orders []OrderView, plans []Plan
 		}
 	}
 	if open > 0 {
-		add("info", "/candidates?status=open", "", "", "%s for an analyst's look", plural(open, "candidate waits", "candidates wait"))
+		add("info", "/watch", "", "", "%s for an analyst's look", plural(open, "candidate waits", "candidates wait"))
 	}
 	rank := map[string]int{"bad": 0, "warn": 1, "info": 2}
 	slices.SortStableFunc(out, func(a, b alert) int { return rank[a.Tone] - rank[b.Tone] })

@@ -20,6 +20,14 @@ type Desk interface {
 
 	// Candidates lists what watch found, best score first. Status "" means all.
 	Candidates(ctx context.Context, status string) ([]impound.Candidate, error)
+	// Queue gives a part of the triage queue, the highest rank first.
+	Queue(ctx context.Context, q QueueQuery) (QueuePage, error)
+	// QueueCounts counts the queue's rows by status.
+	QueueCounts(ctx context.Context) (map[string]int, error)
+	// Lessons lists what decisions taught, what weighs most first.
+	Lessons(ctx context.Context) ([]LessonView, error)
+	// Watching says whether this process reads the sources, and how it goes.
+	Watching(ctx context.Context) (WatchView, error)
 	// Sources says how the sources of new names go, by name.
 	Sources(ctx context.Context) ([]SourceView, error)
 

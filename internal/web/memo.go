@@ -90,6 +90,10 @@ func (m *memo) Candidates(ctx context.Context, status string) ([]impound.Candida
 	return ask(m, "candidates "+status, func() ([]impound.Candidate, error) { return m.Desk.Candidates(ctx, status) })
 }
 
+func (m *memo) QueueCounts(ctx context.Context) (map[string]int, error) {
+	return ask(m, "queue counts", func() (map[string]int, error) { return m.Desk.QueueCounts(ctx) })
+}
+
 // Orders asks for all orders once, whichever case they are wanted for: the
 // status line wants all of them anyway.
 func (m *memo) Orders(ctx context.Context, caseID string) ([]OrderView, error) {

@@ -175,7 +175,7 @@ func (s *server) overview(ctx context.Context, r *http.Request) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	open, err := s.desk.Candidates(ctx, "open")
+	counts, err := s.desk.QueueCounts(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +215,7 @@ func (s *server) overview(ctx context.Context, r *http.Request) (*page, error) {
 		}
 	}
 	d := overviewData{
-		Alerts: attention(s.now(), cases, orders, latestPlans(plans), len(open), sensors, alarms),
+		Alerts: attention(s.now(), cases, orders, latestPlans(plans), counts["open"], sensors, alarms),
 		Counters: []counter{
 			{N: len(inForce), Label: pluralWord(len(inForce), "order in force", "orders in force"), Href: "/orders"},
 			{N: sink, Label: pluralWord(sink, "name sinkholed", "names sinkholed"), Href: "/cases"},
@@ -1087,59 +1087,6 @@ func (s *server) planPage(ctx context.Context, r *http.Request) (*page, error) {
 }
 
 // ---- candidates
-
-func (s *server) candidates(ctx context.Context, r *http.Request) (*page, error) {
-	q := r.URL.Query()
-	if err := known(q, "status", "limit", "offset"); err != nil {
-		return nil, err
-	}
-	status, err := oneOf(q, "status", candidateStatuses)
-	if err != nil {
-		return nil, err
-	}
-	cs, err := s.desk.Candidates(ctx, status)
-	if err != nil {
-		return nil, err
-	}
-	all := len(cs)
-	part, err := parsePart(q, all)
-	if err != nil {
-		return nil, err
-	}
-	cs = cutPart(cs, part)
-	t := &table{ID: "candidates", Total: all, Title: "Candidates", Live: true, CLI: cliLine("watch", "list", "--status", status), Empty: "No candidate fits.",
-		Cols: []col{txt("name", "name"), num("score", "score"), txt("brand", "imitates"), txt("reasons", "why"), txt("source", "source"), txt("status", "status"), txt("case", "case"), txt("seen", "seen (UTC)")}}
-	for _, c := range cs {
-		cs := text("")
-		if c.Case != "" {
-			cs = link(c.Case, "/cases/"+url.PathEscape(c.Case))
-		}
-		why := cell{Value: []string{}, Kind: "weights"}
-		values := []string{}
-		for _, x := range c.Reasons {
-			values = append(values, defangHosts(x.Text))
-			w := ""
-			if x.Weight != 0 {
-				w = fmt.Sprintf("%+.2f", x.Weight)
-			}
-			why.Items = append(why.Items, item{Text: defangHosts(x.Text), Hint: x.Code, Tone: w})
-		}
-		why.Value = values
-		t.Rows = append(t.Rows, row{Key: c.Name.String(), Cells: []cell{
-			nameCell(c.Name, ""), {Value: fmt.Sprintf("%.2f", c.Score), Kind: "num"}, text(c.Brand), why, text(defangHosts(c.Source)), {Value: c.Status, Kind: "badge", Tone: map[string]string{"open": "info", "promoted": "good"}[c.Status]}, cs, s.timeCell(c.Seen)}})
-	}
-	sources, err := s.sources(ctx)
-	if err != nil {
-		return nil, err
-	}
-	tables := []*table{t}
-	if sources != nil {
-		tables = append(tables, sources)
-	}
-	return &page{Tmpl: "table-page.html", Title: "Candidates", Nav: "/candidates", Tables: tables,
-		Data: listData{Table: t, Second: sources, Intro: "Names that watch found worth a look, with why. A person promotes one to a case; nothing does that alone.",
-			Filters: []filter{{"status", "status", status, candidateStatuses}}, Pager: part.pager("/candidates", q, all)}}, nil
-}
 
 // sources tells how what watch reads goes; nil when it reads nothing.
 func (s *server) sources(ctx context.Context) (*table, error) {

@@ -33,7 +33,7 @@ func TestShots(t *testing.T) {
 		{"name", "/cases/PHOS-2019/names/outlook-verify.net", "1280,1500", "1"},
 		{"order", "/orders/PHOS-WDC-1", "1024,1200", "1"},
 		{"plan", "/plans/P-1", "1280,900", "0"},
-		{"candidates", "/candidates", "1024,600", "1"},
+		{"watch", "/watch", "1280,1400", "1"}, {"watch-dark", "/watch", "1280,1400", "0"}, {"watch-phone", "/watch", "500,2600", "1"}, {"lessons", "/watch/lessons", "1280,500", "1"},
 		{"log", "/log", "1280,1200", "1"},
 		{"about", "/about", "1024,1000", "0"},
 		{"error", "/contacts?class=victm", "1024,400", "1"},

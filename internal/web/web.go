@@ -40,6 +40,9 @@ type Config struct {
 	// Work changes a case's own words, tasks and names; nil: the pages only read.
 	Work Worker
 
+	// Triage decides of the queue's rows; nil: the pages only read.
+	Triage Triager
+
 	// Addr is where the server listens, for the about page: "127.0.0.1:8080".
 	Addr string
 
@@ -66,7 +69,9 @@ var pageRoutes = map[string]pageFunc{
 	"/orders":                  (*server).orders,
 	"/orders/{id}":             (*server).orderPage,
 	"/plans/{id}":              (*server).planPage,
-	"/candidates":              (*server).candidates,
+	"/candidates":              (*server).watchPage, // as it was called
+	"/watch":                   (*server).watchPage,
+	"/watch/lessons":           (*server).lessons,
 	"/log":                     (*server).logPage,
 	"/about":                   (*server).about,
 }
@@ -140,6 +145,7 @@ func New(c Config) http.Handler {
 	mux.HandleFunc("GET /intake", s.intakePage)
 	mux.HandleFunc("GET /cases/{id}/edit", s.editPage)
 	mux.HandleFunc("POST /cases/{id}/edit", s.edit)
+	mux.HandleFunc("POST /watch", s.rule)
 	mux.HandleFunc("POST /intake", s.intake)
 	mux.HandleFunc("GET /login", s.loginPage)
 	mux.HandleFunc("POST /login", s.login)
@@ -239,9 +245,9 @@ func headers(next http.Handler) http.Handler {
 }
 
 // forms are the addresses that take a form: logging in and out, and a report to
-// be read. Nothing of the house is changed over them; a case is, over its own
-// edit page ([editable]).
-var forms = map[string]bool{"/login": true, "/logout": true, "/intake": true}
+// be read, and the queue's decisions. Nothing else of the house is changed over
+// them; a case is, over its own edit page ([editable]).
+var forms = map[string]bool{"/login": true, "/logout": true, "/intake": true, "/watch": true}
 
 // readOnly refuses every method but GET and HEAD, before any routing, and POST
 // only where a form is meant. No other handler reads a body.
@@ -316,7 +322,7 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 
 type navLink struct{ Text, Href string }
 
-var rooms = []navLink{{"Overview", "/"}, {"Cases", "/cases"}, {"Contacts", "/contacts"}, {"Orders", "/orders"}, {"Candidates", "/candidates"}, {"Evidence log", "/log"}, {"Reports", "/intake"}}
+var rooms = []navLink{{"Overview", "/"}, {"Cases", "/cases"}, {"Contacts", "/contacts"}, {"Orders", "/orders"}, {"Watch", "/watch"}, {"Evidence log", "/log"}, {"Reports", "/intake"}}
 
 // A page is one view: a template with its data, and the tables that can be had
 // as CSV and JSON.

@@ -101,12 +101,19 @@
   }
 
   let prefix = false;
-  const places = { o: "/", c: "/cases", n: "/contacts", r: "/orders", w: "/candidates", l: "/log" };
+  const places = { o: "/", c: "/cases", n: "/contacts", r: "/orders", w: "/watch", l: "/log" };
   document.addEventListener("keydown", e => {
-    if (e.ctrlKey || e.metaKey || e.altKey || e.target.closest("input, select, textarea")) return;
+    if (e.ctrlKey || e.metaKey || e.altKey || e.target.closest('input:not([type="checkbox"]), select, textarea')) return;
     if (prefix && places[e.key]) location.href = places[e.key];
     prefix = e.key === "g";
     if (e.key === "p") toggle();
+    // Row by row: j and k go on and back, x ticks.
+    const rows = Array.from(document.querySelectorAll('.triage input[type="checkbox"]'));
+    const here = rows.indexOf(document.activeElement);
+    if (rows.length && (e.key === "j" || e.key === "k")) {
+      rows[Math.min(Math.max(here + (e.key === "j" ? 1 : -1), 0), rows.length - 1)].focus();
+    }
+    if (here >= 0 && e.key === "x") rows[here].click();
     if (e.key === "?") location.href = "/about";
     if (e.key === "/") {
       const f = document.querySelector(".filters input, .filters select");
