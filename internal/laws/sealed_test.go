@@ -383,6 +383,8 @@ func TestEveryWayToASealedCase(t *testing.T) {
 		{"case", "attribute", quietStill.String(), "--actor", "APT42", "--why", "x"}, {"case", "asked", quietStill.String(), "--why", "x"}, {"case", "notice", quietStill.String(), "--why", "x"}, {"case", "consent", quietStill.String(), "--why", "x"},
 		{"case", "contest", quietStill.String(), "--why", "x"},
 		{"watch", "dismiss", quietStill.String(), "--why", "x"}, {"watch", "dismiss", quietFound.String(), "--why", "x"}, {"watch", "list", "--status", "dismissed"}, {"watch", "list"},
+		{"watch", "reopen", quietFound.String()}, {"watch", "snooze", quietFound.String(), "--until", "14d"}, {"watch", "reopen", quietStill.String()}, {"watch", "list", "--case", quietCase, "--status", "all"},
+		{"watch", "reopen", quietFound.String()}, {"watch", "promote", quietFound.String(), "--case", quietCase, "--supplement", "--clause", "7"}, {"watch", "dismiss", quietFound.String(), "--reason", "chance"}, {"watch", "lessons"},
 	}
 	other := strings.NewReplacer(report, ghostReport, asksQuiet, asksGhost)
 	who := func(cmd []string, as string) []string {
@@ -519,6 +521,8 @@ func TestEveryWayToASealedCase(t *testing.T) {
 	}
 	for _, status := range []string{"open", "promoted", "dismissed"} {
 		leak("GET /candidates?status="+status, get("/candidates?status="+status, ""))
+		leak("GET /watch?status="+status, get("/watch?status="+status, ""))
+		leak("GET /watch as CSV, status "+status, get("/watch?format=csv&status="+status, ""))
 		leak("GET /api/v1/candidates?status="+status, get("/api/v1/candidates?status="+status, w.token))
 	}
 	// A report that is pasted, a case that is changed.
