@@ -83,6 +83,8 @@ type System struct {
 	brands   func() (*match.Matcher, error)
 	regs     *registrymap.Map
 	passive  passive
+	networks *telemetry.Networks // nil: not known
+	infra    infrastructure
 	cases    sync.Map // order id -> case id
 
 	watching watchRun // of this process
@@ -123,7 +125,7 @@ func Open(ctx context.Context, opt Options) (s *System, err error) {
 	if s.Store, err = sqlite.Open(ctx, s.path("impound.db"), sqlite.Options{Now: s.now}); err != nil {
 		return s, fmt.Errorf("couldn't open the store: %w", err)
 	}
-	obs := observe.Config{Resolvers: s.cfg.Resolvers, Routes: s.cfg.Routes, Parents: map[string][]string{}, RDAP: map[string]string{}, UserAgent: "Impound/" + opt.Version, Now: s.now, Timeout: opt.Patience}
+	obs := observe.Config{Resolvers: s.cfg.Resolvers, Routes: s.cfg.Routes, Parents: map[string][]string{}, RDAP: map[string]string{}, UserAgent: "Impound/" + opt.Version, Now: s.now, Timeout: opt.Patience, Source: s.cfg.Capture.source()}
 	for _, r := range s.cfg.Registries {
 		for _, tld := range r.TLDs {
 			if len(r.Parents) > 0 {
@@ -191,6 +193,12 @@ func Open(ctx context.Context, opt Options) (s *System, err error) {
 		}
 		topt.Networks = n
 	}
+	if s.cfg.NetworksMMDB != "" {
+		if topt.Networks, err = topt.Networks.WithMMDB(s.cfg.Path(opt.State, s.cfg.NetworksMMDB)); err != nil {
+			return s, err
+		}
+	}
+	s.networks = topt.Networks
 	if s.Telemetry, err = telemetry.Open(ctx, s.path("telemetry.db"), topt); err != nil {
 		return s, fmt.Errorf("couldn't open telemetry: %w", err)
 	}

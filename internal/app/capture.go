@@ -49,7 +49,7 @@ func (s *System) capturer() (*capture.Capturer, error) {
 		every = span(c.Every)
 	}
 	return capture.New(capture.Config{
-		Observe: s.Observe, Proxy: c.Proxy, SecondProxy: c.SecondProxy, WHOIS: c.WHOIS, Referrer: c.Referrer, Every: every,
+		Observe: s.Observe, Source: c.source(), Proxy: c.Proxy, SecondProxy: c.SecondProxy, WHOIS: c.WHOIS, Referrer: c.Referrer, Every: every,
 		Browser: capture.BrowserConfig{Path: c.Browser, Weak: c.WeakJail}, Bounds: capture.Bounds{Total: int64(c.MaxMB) << 20, Time: span(c.Timeout)},
 		Tool: "impound/" + s.opt.Version, Now: s.now, Log: s.log,
 	})

@@ -70,6 +70,9 @@ type Config struct {
 	// says who is responsible for an address. Without it victims are counted
 	// under "unknown network" and no report can be addressed.
 	Networks string `yaml:"networks,omitempty" json:"networks,omitempty"`
+	// NetworksMMDB is a database of networks in MaxMind's format (such as
+	// GeoLite2-ASN.mmdb), asked for addresses that networks: says nothing of.
+	NetworksMMDB string `yaml:"networks_mmdb,omitempty" json:"networks_mmdb,omitempty"`
 	// Brands is a JSON file of brands to screen names for; empty: the
 	// built-in set.
 	Brands string `yaml:"brands,omitempty" json:"brands,omitempty"`
@@ -142,8 +145,32 @@ type WatchConfig struct {
 	// Serve is "off" where a serving process is not to read the sources, but
 	// impound watch run alone. Default: it reads them.
 	Serve string `yaml:"serve,omitempty" json:"serve,omitempty"`
+	// Enrich says how near candidates are looked at from outside by themselves.
+	Enrich EnrichConfig `yaml:"enrich,omitempty" json:"enrich"`
 	// Sources are what is read, each from where it was left.
 	Sources []WatchSource `yaml:"sources,omitempty" json:"sources,omitempty"`
+}
+
+// EnrichConfig is how candidates are looked at from outside while impound watch
+// run goes on, and what impound watch enrich keeps to.
+type EnrichConfig struct {
+	// Level is how near: "off", the default; "registry" asks the parent zone and
+	// RDAP, of which the name's holder learns nothing; "dns" asks resolvers too, who
+	// ask the holder's servers; "web" also asks the web server, which sees a visitor
+	// come from capture.proxy, or from here. A name whose marking (PAP) allows less
+	// is asked less.
+	Level string `yaml:"level,omitempty" json:"level,omitempty"`
+	// Top is how many candidates are looked at: those with the highest scores.
+	// Default 1000.
+	Top int `yaml:"top,omitempty" json:"top,omitempty"`
+	// Refresh is when they are looked at again: "168h", the default.
+	Refresh string `yaml:"refresh,omitempty" json:"refresh,omitempty"`
+	// RegistryEvery spaces the questions to one registry, HostEvery the looks at
+	// one address: "1s", the default.
+	RegistryEvery string `yaml:"registry_every,omitempty" json:"registry_every,omitempty"`
+	HostEvery     string `yaml:"host_every,omitempty" json:"host_every,omitempty"`
+	// Parallel is how many names are looked at at a time. Default 4.
+	Parallel int `yaml:"parallel,omitempty" json:"parallel,omitempty"`
 }
 
 // WatchSource is one source; exactly one of LogList, CT, List and Zones is set.
@@ -193,6 +220,10 @@ type CaptureConfig struct {
 	// not see who looks: socks5://127.0.0.1:9050 or http://HOST:PORT. DNS and RDAP
 	// don't take it.
 	Proxy string `yaml:"proxy,omitempty" json:"proxy,omitempty"`
+	// SourceAddress is the address of this machine that questions leave from: DNS,
+	// RDAP, and what goes to actors' servers or to the proxy. Empty: the system
+	// chooses.
+	SourceAddress string `yaml:"source_address,omitempty" json:"source_address,omitempty"`
 	// SecondProxy is another way out, to find servers that answer by where the
 	// visitor comes from.
 	SecondProxy string `yaml:"second_proxy,omitempty" json:"second_proxy,omitempty"`
@@ -507,6 +538,7 @@ func (c *Config) Check(state string) impound.Problems {
 	ps = append(ps, c.checkRole(state)...)
 	ps = append(ps, c.checkCapture()...)
 	ps = append(ps, c.checkWatch()...)
+	ps = append(ps, c.checkEnrich(state)...)
 	for _, a := range c.Sinkhole.Answer {
 		if !a.IsValid() {
 			bad("sinkhole.answer", "write IP addresses", "an empty address")
@@ -594,6 +626,9 @@ func (c *Config) durations() []durationField {
 		{"hub.policy_valid", c.Hub.PolicyValid, "24h", time.Second},
 		{"capture.timeout", c.Capture.Timeout, "20s", time.Millisecond},
 		{"watch.poll", c.Watch.Poll, "2s", 10 * time.Millisecond},
+		{"watch.enrich.refresh", c.Watch.Enrich.Refresh, "168h", time.Hour},
+		{"watch.enrich.registry_every", c.Watch.Enrich.RegistryEvery, "1s", time.Millisecond},
+		{"watch.enrich.host_every", c.Watch.Enrich.HostEvery, "1s", time.Millisecond},
 	}
 }
 

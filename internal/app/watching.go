@@ -272,6 +272,17 @@ func (s *System) Watch(ctx context.Context, opt WatchOptions) error {
 			}
 		}()
 	}
+	if !opt.Once {
+		looking, stop := context.WithCancel(ctx)
+		ended := make(chan struct{})
+		defer func() { stop(); <-ended }()
+		go func() {
+			defer close(ended)
+			if err := s.enrichLoop(looking); err != nil && looking.Err() == nil {
+				s.log.Error("candidates are not looked at", "err", err)
+			}
+		}()
+	}
 	c := s.polite()
 	for {
 		srcs, dynamic, err := s.sources(ctx, c)
@@ -289,6 +300,9 @@ func (s *System) Watch(ctx context.Context, opt WatchOptions) error {
 		again := errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && dynamic && !opt.Once
 		cancel()
 		if !again {
+			if opt.Once && err == nil {
+				err = s.enrichOnce(ctx)
+			}
 			return err
 		}
 	}

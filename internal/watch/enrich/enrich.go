@@ -90,6 +90,64 @@ type Record struct {
 // Unknown gives the parts that were asked for and are not known, sorted.
 func (r Record) Unknown() []string { return slices.Sorted(maps.Keys(r.Faults)) }
 
+// Summary tells in a line what is known, for people.
+func (r Record) Summary() string {
+	var out []string
+	if g := r.Facts.Registration; g != nil {
+		switch {
+		case !g.Exists:
+			out = append(out, "not registered")
+		default:
+			s := "registered"
+			if !g.Created.IsZero() {
+				s += " " + g.Created.Format("2006-01-02")
+			}
+			if g.Registrar != "" {
+				s += " at " + defang(g.Registrar)
+			}
+			out = append(out, s)
+		}
+	}
+	if d := r.Facts.DNS; d != nil {
+		if len(d.NS) > 0 {
+			out = append(out, "ns "+defang(d.NS[0]))
+		}
+		if len(d.Addrs) > 0 {
+			a := d.Addrs[0]
+			s := "at " + a.IP
+			if a.ASN != 0 {
+				s += fmt.Sprintf(" (AS%d %s)", a.ASN, a.Net)
+			}
+			out = append(out, s)
+		} else if d.Resolved && d.Exists {
+			out = append(out, "no address")
+		}
+		if len(d.MX) > 0 {
+			out = append(out, "mail "+defang(d.MX[0]))
+		}
+	}
+	if w := r.Facts.Web; w != nil {
+		s := fmt.Sprintf("web %d", w.Status)
+		if w.Title != "" {
+			s += " “" + defang(w.Title) + "”"
+		}
+		if w.Leads != "" {
+			s += ", leads to " + defang(w.Leads)
+		}
+		if w.Password {
+			s += ", asks for a password"
+		}
+		if w.Gating == capture.GateYes || w.Gating == capture.GateAll {
+			s += ", " + w.Gating
+		}
+		out = append(out, s)
+	}
+	for _, part := range r.Unknown() {
+		out = append(out, part+" unknown: "+r.Faults[part].Err)
+	}
+	return strings.Join(out, "; ")
+}
+
 // Config says how to enrich.
 type Config struct {
 	Store   store.Store
@@ -105,9 +163,9 @@ type Config struct {
 	// Touch is called before names are looked at, with how near; what it can't
 	// note is not looked at.
 	Touch func(context.Context, Level, []impound.Name) error
-	// Rank is called in the transaction that keeps a record, to change the rank of
-	// its candidate; nil: ranks stay.
-	Rank func(ctx context.Context, tx store.Tx, r Record) error
+	// Rank says how a record changes its candidate's rank; what it gives, nil for
+	// nothing, is called in the transaction that keeps the record. nil: ranks stay.
+	Rank func(ctx context.Context, r Record) (func(store.Tx) error, error)
 
 	Level Level // how near; it must be given
 	// Top is how many of the highest candidates are looked at by themselves. 0: 1000.
@@ -343,6 +401,13 @@ func (e *Enricher) one(ctx context.Context, n impound.Name, level Level, hand bo
 		e.unclaim(n, old)
 		return Done{}, context.Cause(ctx)
 	}
+	var rank func(store.Tx) error
+	if e.cfg.Rank != nil {
+		if rank, err = e.cfg.Rank(ctx, r); err != nil {
+			e.unclaim(n, old)
+			return Done{}, fmt.Errorf("couldn't rank %s by what was seen of it: %w", n.Defanged(), err)
+		}
+	}
 	err = e.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		_, rev, err := store.Get[Record](tx, kindRecord, n.String())
 		if err != nil && impound.KindOf(err) != impound.KindNotFound {
@@ -351,8 +416,8 @@ func (e *Enricher) one(ctx context.Context, n impound.Name, level Level, hand bo
 		if _, err := store.Put(tx, kindRecord, n.String(), rev, r, nil); err != nil {
 			return err
 		}
-		if e.cfg.Rank != nil {
-			return e.cfg.Rank(ctx, tx, r)
+		if rank != nil {
+			return rank(tx)
 		}
 		return nil
 	})

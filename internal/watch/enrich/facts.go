@@ -97,6 +97,16 @@ func (f Facts) Age(now time.Time) time.Duration {
 	return d
 }
 
+// Newest is when the newest part was seen; zero where there is none.
+func (f Facts) Newest() (at time.Time) {
+	for _, t := range f.times() {
+		if t.After(at) {
+			at = t
+		}
+	}
+	return at
+}
+
 func (f Facts) times() (out []time.Time) {
 	if f.Registration != nil {
 		out = append(out, f.Registration.At)

@@ -114,17 +114,7 @@ func New(items []Item) *Graph {
 	slices.SortFunc(names, byName)
 	for _, n := range names {
 		it := g.items[n]
-		ts := it.Traits
-		if d, err := n.RegistryDomain(); err == nil {
-			if r, err := n.Registrable(); err == nil && r == d {
-				ts = append(slices.Clip(ts), trait.Trait{Kind: trait.Domain, Value: d.String(), Show: d.Defanged()})
-			}
-		}
-		for _, t := range ts {
-			rule, ok := trait.Of(t.Kind)
-			if !ok || !rule.Links {
-				continue
-			}
+		for _, t := range withDomain(n, it.Traits) {
 			g.join(n, t)
 			if t.Kind != trait.Cert || t.Hub != "" {
 				continue
@@ -316,27 +306,43 @@ type Link struct {
 	Item  Item
 }
 
-// Links gives what a name shares with those that want is true of, hubs left out:
-// of each thing the first name alone, so that one server counts once.
-func (g *Graph) Links(n impound.Name, want func(Item) bool) []Link {
+// Links gives what a name with these traits shares with those that want is true
+// of, hubs left out: of each kind the first alone, so that one server counts once.
+// The name itself need not be in the graph.
+func (g *Graph) Links(n impound.Name, ts []trait.Trait, want func(Item) bool) []Link {
 	var out []Link
-	ids := slices.Clone(g.of[n])
-	slices.SortFunc(ids, func(a, b string) int {
-		return cmp.Or(trait.Order(g.have[a].t.Kind, g.have[b].t.Kind), strings.Compare(a, b))
-	})
 	kinds := map[trait.Kind]bool{}
-	for _, id := range ids {
-		x := g.have[id]
-		if x.t.Hub != "" || kinds[x.t.Kind] {
+	for _, t := range withDomain(n, ts) {
+		x := g.have[ID(string(t.Kind), t.Value)]
+		if x == nil || x.t.Hub != "" || t.Hub != "" || kinds[t.Kind] {
 			continue
 		}
 		for _, o := range x.names {
 			if it := g.items[o]; o != n && want(*it) {
 				out = append(out, Link{x.t, *it})
-				kinds[x.t.Kind] = true
+				kinds[t.Kind] = true
 				break
 			}
 		}
 	}
+	return out
+}
+
+// withDomain gives the traits that link, with what of the name was registered,
+// in the order of kinds.
+func withDomain(n impound.Name, ts []trait.Trait) []trait.Trait {
+	var out []trait.Trait
+	for _, t := range ts {
+		if rule, ok := trait.Of(t.Kind); ok && rule.Links {
+			out = append(out, t)
+		}
+	}
+	if d, err := n.RegistryDomain(); err == nil {
+		// Below somebody's own suffix live his customers, who have nothing in common.
+		if r, err := n.Registrable(); err == nil && r == d {
+			out = append(out, trait.Trait{Kind: trait.Domain, Value: d.String(), Show: d.Defanged()})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b trait.Trait) int { return cmp.Or(trait.Order(a.Kind, b.Kind), strings.Compare(a.Value, b.Value)) })
 	return out
 }
