@@ -15,6 +15,7 @@ import (
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/app"
 	"github.com/impound/impound/internal/watch/profile"
+	"github.com/impound/impound/internal/watch/trait"
 )
 
 // rankCmd ranks names by how much they are like an actor's.
@@ -22,6 +23,8 @@ func (e *env) rankCmd() *cobra.Command {
 	var examples string
 	var scores bool
 	var top int
+	var habits *profile.Habits
+	var observed map[impound.Name][]trait.Trait
 	c := verb("rank [ACTOR]", "rank names by an actor's habits, learnt from its names", `  impound actor rank APT35 < new-names.txt                  # habits from the actor's cases
   impound actor rank --examples names.txt < new-names.txt   # or from a list: a name a line, oldest first, [tab, date]
   impound actor rank --examples names.txt --scores < new-names.txt   # name, score for every line`, cobra.MaximumNArgs(1), func(c *cobra.Command, args []string) error {
@@ -38,7 +41,13 @@ func (e *env) rankCmd() *cobra.Command {
 		default:
 			err := e.with(c, func(ctx context.Context, s *app.System) error {
 				names, err := s.ActorNames(ctx, args[0])
-				ex = strings.NewReader(strings.Join(names, "\n"))
+				if ex = strings.NewReader(strings.Join(names, "\n")); err != nil || scores {
+					return err
+				}
+				// What was observed counts beside the names; --scores is by names alone.
+				if habits, err = s.ActorHabits(ctx, args[0]); err == nil && habits != nil {
+					observed, err = s.Observed(ctx)
+				}
 				return err
 			})
 			if err != nil {
@@ -76,7 +85,7 @@ func (e *env) rankCmd() *cobra.Command {
 				bad++
 				continue
 			}
-			s, rs := p.Score(n.String())
+			s, rs := p.ScoreObserved(n.String(), habits, observed[n])
 			out = append(out, ranked{n, s, rs})
 			if len(out) > 4*top && len(out) > 4096 { // keep what can still be shown
 				slices.SortStableFunc(out, func(a, b ranked) int { return cmp.Compare(b.Score, a.Score) })

@@ -157,7 +157,7 @@ func (e *env) watchCmd() *cobra.Command {
 	screen.Flags().StringVar(&zone, "zone", "", "the file is a zone file, of this zone; it may be packed with gzip")
 	screen.Flags().BoolVar(&keep, "keep", false, "keep the candidates for triage")
 
-	return group("watch", "find an actor's names in streams", "  impound watch screen names.txt --keep\n  impound watch run\n  impound watch status\n  impound watch list\n  impound watch promote NAME --case APT35", append([]*cobra.Command{screen, e.watchRunCmd(), e.watchStatusCmd(), e.watchReleaseCmd()}, e.triageCmds()...)...)
+	return group("watch", "find an actor's names in streams", "  impound watch screen names.txt --keep\n  impound watch run\n  impound watch status\n  impound watch list\n  impound watch promote NAME --case APT35", append([]*cobra.Command{screen, e.watchRunCmd(), e.watchStatusCmd(), e.watchReleaseCmd()}, append(e.triageCmds(), e.enrichCmds()...)...)...)
 }
 
 // eachName goes on behind a name that fails; some failed is KindPartial.
