@@ -302,7 +302,7 @@ func (s *System) knownNames(ctx context.Context, recs map[impound.Name]enrich.Re
 			if ok && !f.Empty() || ok && taken(d).IsZero() {
 				f = f.Over(before(r.Facts, taken(d)))
 			}
-			it := graph.Item{Name: d.Name, Traits: f.Traits(), Beside: beside(f), Status: string(d.State), Case: k.ID, Actor: k.Actor}
+			it := graph.Item{Name: d.Name, Traits: f.Traits(d.Name), Beside: beside(f), Status: string(d.State), Case: k.ID, Actor: k.Actor}
 			it.Seen = f.Newest()
 			out = append(out, known{it, f, d.FirstSeen})
 		}
@@ -381,7 +381,7 @@ func (s *System) evidenced(caseID string, d impound.CaseDomain) (enrich.Facts, e
 
 // candidateItem makes a graph's item of what was seen of a candidate.
 func candidateItem(r enrich.Record, c impound.Candidate) graph.Item {
-	return graph.Item{Name: r.Name, Traits: r.Facts.Traits(), Beside: beside(r.Facts), Status: cmp.Or(c.Status, "looked at"), Case: c.Case, Score: c.Score, Seen: r.At}
+	return graph.Item{Name: r.Name, Traits: r.Facts.Traits(r.Name), Beside: beside(r.Facts), Status: cmp.Or(c.Status, "looked at"), Case: c.Case, Score: c.Score, Seen: r.At}
 }
 
 // public gives what ranks rest on.
@@ -467,7 +467,7 @@ func (s *System) rankSeen(ctx context.Context, r enrich.Record) (func(store.Tx) 
 			}
 		}
 	}
-	ts := r.Facts.Traits()
+	ts := r.Facts.Traits(r.Name)
 	for _, l := range p.g.Links(r.Name, ts, func(it graph.Item) bool { return it.Case != "" }) {
 		a.Links = append(a.Links, enrich.Link{Trait: l.Trait, Name: l.Item.Name, Case: l.Item.Case, Actor: l.Item.Actor})
 	}
@@ -498,7 +498,7 @@ func (s *System) ActorHabits(ctx context.Context, actorID string) (*profile.Habi
 	}
 	for _, r := range recs {
 		if !mine[r.Name] {
-			shares.Add(r.Facts.Traits())
+			shares.Add(r.Facts.Traits(r.Name))
 		}
 	}
 	return profile.LearnHabits(actorID, byActor(ks)[actorID], &shares), nil
@@ -522,7 +522,7 @@ func (s *System) Observed(ctx context.Context) (map[impound.Name][]trait.Trait, 
 	out := map[impound.Name][]trait.Trait{}
 	for n, r := range recs {
 		if _, ok := cands[n]; ok || x.Name(n) {
-			out[n] = r.Facts.Traits()
+			out[n] = r.Facts.Traits(n)
 		}
 	}
 	ks, err := s.knownNames(ctx, recs)

@@ -103,7 +103,7 @@ func (e *env) watchSeenCmd() *cobra.Command {
 				return e.json(r)
 			}
 			var rows [][]string
-			for _, t := range r.Facts.Traits() {
+			for _, t := range r.Facts.Traits(n) {
 				rule, _ := trait.Of(t.Kind)
 				rows = append(rows, []string{rule.Label, t.String(), t.Hub})
 			}

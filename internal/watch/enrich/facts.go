@@ -433,8 +433,24 @@ func foldOrg(s string) string {
 	return strings.Join(out, " ")
 }
 
-// Traits gives what of f can be compared with other names'.
-func (f Facts) Traits() []trait.Trait {
+// own is the value of servers' zones that are the name's own domain.
+const own = "own"
+
+// Traits gives what of f, seen of n, can be compared with other names'.
+func (f Facts) Traits(n impound.Name) []trait.Trait {
+	home, err := n.Registrable()
+	if err != nil {
+		home = n
+	}
+	servers := func(host, zone trait.Kind, h string, add func(k trait.Kind, value, show, hub string)) {
+		if x, err := impound.ParseName(h); err == nil && x.AtOrBelow(home) {
+			add(zone, own, "the name itself", "") // its own servers are nobody else's
+			return
+		}
+		hub, _ := trait.Zone(zoneOf(h))
+		add(host, h, defang(h), hub)
+		add(zone, zoneOf(h), defang(zoneOf(h)), hub)
+	}
 	var out []trait.Trait
 	add := func(k trait.Kind, value, show, hub string) {
 		if value == "" {
@@ -469,7 +485,9 @@ func (f Facts) Traits() []trait.Trait {
 				add(trait.Hour, fmt.Sprint(c.Hour()/4), fmt.Sprintf("%02d to %02d h UTC", c.Hour()/4*4, c.Hour()/4*4+4), "")
 				zone := ""
 				if len(ns) > 0 {
-					zone = zoneOf(ns[0])
+					if zone = zoneOf(ns[0]); zone == home.String() {
+						zone = own
+					}
 				}
 				if who := cmp.Or(r.IANA, foldOrg(r.Registrar)); who != "" {
 					show := fmt.Sprintf("%s at %s", c.Format("2006-01-02 15:04Z"), cmp.Or(r.Registrar, "IANA id "+r.IANA))
@@ -482,11 +500,9 @@ func (f Facts) Traits() []trait.Trait {
 		}
 	}
 	for _, h := range ns {
-		hub, _ := trait.Zone(zoneOf(h))
-		add(trait.NS, h, defang(h), hub)
-		add(trait.NSZone, zoneOf(h), defang(zoneOf(h)), hub)
+		servers(trait.NS, trait.NSZone, h, add)
 	}
-	if len(ns) > 1 {
+	if x, err := impound.ParseName(strings.Join(ns[:min(len(ns), 1)], "")); len(ns) > 1 && (err != nil || !x.AtOrBelow(home)) {
 		set := slices.Sorted(slices.Values(ns))
 		_, parked := trait.Zone(zoneOf(ns[0]))
 		hub := ""
@@ -505,9 +521,7 @@ func (f Facts) Traits() []trait.Trait {
 			add(trait.Addr, a.IP, show, trait.Network(a.ASN))
 		}
 		for _, m := range d.MX {
-			hub, _ := trait.Zone(zoneOf(m))
-			add(trait.MX, m, defang(m), hub)
-			add(trait.MXZone, zoneOf(m), defang(zoneOf(m)), hub)
+			servers(trait.MX, trait.MXZone, m, add)
 		}
 	}
 	if w := f.Web; w != nil {
