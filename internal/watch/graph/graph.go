@@ -343,6 +343,8 @@ func withDomain(n impound.Name, ts []trait.Trait) []trait.Trait {
 			out = append(out, trait.Trait{Kind: trait.Domain, Value: d.String(), Show: d.Defanged()})
 		}
 	}
-	slices.SortStableFunc(out, func(a, b trait.Trait) int { return cmp.Or(trait.Order(a.Kind, b.Kind), strings.Compare(a.Value, b.Value)) })
+	slices.SortStableFunc(out, func(a, b trait.Trait) int {
+		return cmp.Or(trait.Order(a.Kind, b.Kind), strings.Compare(a.Value, b.Value))
+	})
 	return out
 }
