@@ -20,7 +20,6 @@ import (
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/casework"
-	"github.com/impound/impound/internal/casework/gate"
 	"github.com/impound/impound/internal/evidence"
 	"github.com/impound/impound/internal/notify"
 	"github.com/impound/impound/internal/observe"
@@ -79,7 +78,7 @@ type System struct {
 	sight    sights
 	byTLD    map[string]string // providers; not changed once opened
 	orders   orderViews
-	lists    *gate.Lists // nil: the built-in facts
+	lists    liveLists
 	brands   func() (*match.Matcher, error)
 	regs     *registrymap.Map
 	passive  passive
@@ -167,12 +166,10 @@ func Open(ctx context.Context, opt Options) (s *System, err error) {
 	if s.Observe, err = observe.New(obs); err != nil {
 		return s, err
 	}
-	if _, err := os.Stat(s.listsDir()); err == nil || s.cfg.Lists != "" {
-		if s.lists, err = gate.LoadLists(s.listsDir()); err != nil {
-			return s, err
-		}
+	if err := s.openLists(); err != nil {
+		return s, err
 	}
-	if s.Casework, err = casework.New(casework.Config{Store: s.Store, Evidence: s.Evidence, Now: s.now, Gates: s.lists, Facts: s.gateFacts, Registry: s.registryOf, Passive: s.knownFacts, Capacity: s.fleet, Taken: s.taken, Neighbours: neighbours, Log: s.log, Tool: "impound " + opt.Version, SeesArtefact: s.seesArtefact, RenewalBy: s.cfg.RenewalBy}); err != nil {
+	if s.Casework, err = casework.New(casework.Config{Store: s.Store, Evidence: s.Evidence, Now: s.now, GatesNow: s.lists.now, Facts: s.gateFacts, Registry: s.registryOf, Passive: s.knownFacts, Capacity: s.fleet, Taken: s.taken, Neighbours: neighbours, Log: s.log, Tool: "impound " + opt.Version, SeesArtefact: s.seesArtefact, RenewalBy: s.cfg.RenewalBy}); err != nil {
 		return s, err
 	}
 	if s.regs, err = s.registryMap(); err != nil {

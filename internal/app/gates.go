@@ -50,7 +50,7 @@ func (s *System) passiveDNS() *gate.Passive {
 // passiveFacts adds what is known of n without asking anybody.
 func (s *System) passiveFacts(n impound.Name, f *casework.Facts) {
 	p := s.passiveDNS()
-	lists := s.lists
+	lists := s.lists.now()
 	if lists == nil {
 		lists = gate.BuiltIn()
 	}

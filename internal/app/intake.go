@@ -16,7 +16,7 @@ func (s *System) ReadReport(ctx context.Context, filename string, data []byte) (
 	if err != nil {
 		return intake.Findings{}, err
 	}
-	return intake.Read(filename, data, intake.Options{Lists: s.lists, Actors: actors}), nil
+	return intake.Read(filename, data, intake.Options{Lists: s.lists.now(), Actors: actors}), nil
 }
 
 // TakeIn adds the names of a report that an analyst ticked to a case, each with

@@ -74,8 +74,8 @@ type readyList struct {
 // cut would let names pass). What a bad source would have replaced stays, and the
 // error, of KindPartial where another source was taken, says so. Each file is
 // replaced whole, and the change is recorded before that, with source, date and
-// hash. Lists that no source holds stay. Processes that run already go on with
-// what they read at their start. Role: analyst or admin.
+// hash. Lists that no source holds stay. A serving process takes them up within
+// seconds. Role: analyst or admin.
 func (s *System) UpdateLists(ctx context.Context, me Identity, src ListSources) ([]ListChange, error) {
 	if err := s.may(ctx, "UpdateLists", me.ID); err != nil {
 		return nil, err

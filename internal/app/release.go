@@ -78,9 +78,10 @@ func (s *System) risks(ctx context.Context, m *impound.Mandate, n impound.Name, 
 	if err := s.riskVisitors(ctx, m, n, acts, now, say); err != nil {
 		return nil, err
 	}
-	if s.lists == nil {
+	lists := s.lists.now()
+	if lists == nil {
 		say(RiskPopular, impound.GateWarn, "not known: no list of popular names is here (impound lists update)")
-	} else if r, ok := s.lists.Rank(n); !ok {
+	} else if r, ok := lists.Rank(n); !ok {
 		say(RiskPopular, impound.GateWarn, "not known: no list of popular names is here (impound lists update)")
 	} else if r.Place > 0 {
 		say(RiskPopular, impound.GateBlock, "it is number %d of the %d names of %s: many come to it", r.Place, r.Of, r.Source)

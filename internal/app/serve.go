@@ -120,6 +120,7 @@ func (s *System) Start(ctx context.Context) (err error) {
 	if every, err := s.cfg.custodyEvery(); err == nil && every > 0 {
 		v.wg.Go(func() { s.custodyLoop(ctx, every) })
 		v.wg.Go(func() { s.nightlyLoop(ctx) })
+		v.wg.Go(func() { s.listsLoop(ctx) })
 	}
 	if often, err := every(s.cfg.PollEvery, 5*time.Minute); err == nil && often > 0 && len(s.cfg.Registries) > 0 {
 		v.wg.Go(func() { s.pollLoop(ctx, often) })

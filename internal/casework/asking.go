@@ -190,6 +190,7 @@ func (a *Asking) look(ctx context.Context, names []impound.OrderName) ([]Facts, 
 func (a *Asking) judge(ctx context.Context, view ledgerView, names []impound.OrderName, facts []Facts) []NameReport {
 	s, o := a.s, a.order
 	now := s.now()
+	lists, _ := s.gates()
 	out := make([]NameReport, len(names))
 	for i, on := range names {
 		d, inCase := a.domains[on.Name]
@@ -209,7 +210,7 @@ func (a *Asking) judge(ctx context.Context, view ledgerView, names []impound.Ord
 			in.Capacity = &own
 		}
 		view.inform(&in, view.actors[o.Case], a.claims[on.Name])
-		vs := gate.Run(ctx, in, s.cfg.Gates)
+		vs := gate.Run(ctx, in, lists)
 		acts := o.Acts
 		if on.Acts != nil {
 			acts = *on.Acts

@@ -89,8 +89,9 @@ type Registration struct {
 type Config struct {
 	Store    store.Store
 	Evidence Evidence
-	Now      func() time.Time // nil: time.Now
-	Gates    *gate.Lists      // nil: the built-in facts
+	Now      func() time.Time   // nil: time.Now
+	Gates    *gate.Lists        // nil: the built-in facts
+	GatesNow func() *gate.Lists // where they can change while this runs; nil, or nil given: Gates
 	// Facts looks at a name for the gates; nil means that nothing is known. It
 	// is called for up to 8 names of each registry at once. Its errors make facts
 	// unknown.
@@ -129,6 +130,9 @@ type Service struct {
 	cache  map[string]*impound.Mandate // proven orders; key: document and keyring
 	docs   map[string]*filedOrder      // by the hashes of their artefacts
 	sights map[string]*keptSight       // hidden names by person
+
+	listsNow *gate.Lists // what [Service.gates] gave last
+	listsRev int         // and how many there were
 
 	whole memo[wholeCase]
 	heads memo[[]CaseHead]

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/casework/gate"
 	"github.com/impound/impound/internal/store"
 )
 
@@ -74,7 +75,26 @@ func (s *Service) Word(ctx context.Context) (string, error) {
 		return "", err
 	}
 	w, err := s.whole.word(ctx, s.cfg.Store)
-	return fmt.Sprintf("%d %s", view.rev, w), err
+	_, rev := s.gates()
+	return fmt.Sprintf("%d %d %s", view.rev, rev, w), err
+}
+
+// gates gives the lists that the gates read now, with a number that grows when
+// they are others than before.
+func (s *Service) gates() (*gate.Lists, int) {
+	l := s.cfg.Gates
+	if s.cfg.GatesNow != nil {
+		if now := s.cfg.GatesNow(); now != nil {
+			l = now
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listsNow != l {
+		s.listsNow = l
+		s.listsRev++
+	}
+	return l, s.listsRev
 }
 
 // mostNames bounds the names that are kept of cases together: about 1.5 KB each.

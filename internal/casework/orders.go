@@ -650,11 +650,11 @@ type filedOrder struct {
 }
 
 // filed reads and proves what an entry filed. What hashes name never changes, so
-// it is kept; the gates that need no facts are asked once for each Service, since
-// its lists don't change either. It fails when the gates' record can't be read:
+// it is kept; the gates that need no facts are asked once for each set of lists. It fails when the gates' record can't be read:
 // then nobody knows what was blocked.
 func (s *Service) filed(f filing) (*filedOrder, error) {
-	key := f.document + " " + f.hash + " " + f.gates + " " + f.stops
+	lists, rev := s.gates()
+	key := fmt.Sprint(f.document, " ", f.hash, " ", f.gates, " ", f.stops, " ", rev)
 	s.mu.Lock()
 	d := s.docs[key]
 	s.mu.Unlock()
@@ -697,7 +697,7 @@ func (s *Service) filed(f filing) (*filedOrder, error) {
 		if !ok {
 			vs = []impound.GateVerdict{{Gate: gate.G1, Outcome: impound.GateUnknown, Reason: "the gates were never run on it"}}
 		}
-		for _, v := range gate.Offline(on.Name, s.cfg.Gates) {
+		for _, v := range gate.Offline(on.Name, lists) {
 			if !slices.ContainsFunc(vs, func(x impound.GateVerdict) bool { return x.Gate == v.Gate && x.Outcome == v.Outcome }) {
 				vs = append(slices.Clone(vs), v)
 			}
