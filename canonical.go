@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"slices"
-	"strings"
 )
 
 // CanonicalJSON encodes v with sorted keys, no white space and no HTML
@@ -29,14 +28,16 @@ func CanonicalJSON(v any) ([]byte, error) {
 // canon puts compact JSON, as json.Encoder writes it, in order. It goes by the
 // text: a tree of it in memory would be ten times its size, and plans are long.
 type canon struct {
-	in  []byte
-	pos int
-	out []byte
+	in      []byte
+	pos     int
+	out     []byte
+	members []member // of the objects that are open, the innermost last
+	was     []byte   // for putting members in order
 }
 
 // member is one of an object, in out.
 type member struct {
-	key      string
+	key      []byte // what its name says
 	from, to int
 }
 
@@ -63,8 +64,10 @@ func (c *canon) value() error {
 		return err
 	}
 	from := c.pos
-	for c.pos < len(c.in) && !strings.ContainsRune(",]}\n", rune(c.in[c.pos])) {
-		c.pos++
+	for ; c.pos < len(c.in); c.pos++ {
+		if b := c.in[c.pos]; b == ',' || b == ']' || b == '}' || b == '\n' {
+			break
+		}
 	}
 	c.out = append(c.out, c.in[from:c.pos]...)
 	return nil
@@ -72,8 +75,7 @@ func (c *canon) value() error {
 
 func (c *canon) object() error {
 	c.out = append(c.out, '{')
-	start := len(c.out)
-	var ms []member
+	start, first := len(c.out), len(c.members)
 	inOrder := true
 	for c.pos++; c.in[c.pos] != '}'; {
 		if c.in[c.pos] == ',' {
@@ -91,31 +93,32 @@ func (c *canon) object() error {
 			return err
 		}
 		m.to = len(c.out)
-		inOrder = inOrder && (len(ms) == 0 || ms[len(ms)-1].key < m.key)
-		ms = append(ms, m)
+		inOrder = inOrder && (len(c.members) == first || bytes.Compare(c.members[len(c.members)-1].key, m.key) < 0)
+		c.members = append(c.members, m)
 	}
 	c.pos++
-	if !inOrder {
-		slices.SortStableFunc(ms, func(a, b member) int { return strings.Compare(a.key, b.key) })
-		was := slices.Clone(c.out[start:])
+	if ms := c.members[first:]; !inOrder {
+		slices.SortStableFunc(ms, func(a, b member) int { return bytes.Compare(a.key, b.key) })
+		c.was = append(c.was[:0], c.out[start:]...)
 		c.out = c.out[:start]
 		for i, m := range ms {
-			if i+1 < len(ms) && ms[i+1].key == m.key {
+			if i+1 < len(ms) && bytes.Equal(ms[i+1].key, m.key) {
 				continue // the last of the same name counts
 			}
 			if len(c.out) > start {
 				c.out = append(c.out, ',')
 			}
-			c.out = append(c.out, was[m.from-start:m.to-start]...)
+			c.out = append(c.out, c.was[m.from-start:m.to-start]...)
 		}
 	}
+	c.members = c.members[:first]
 	c.out = append(c.out, '}')
 	return nil
 }
 
 // str takes a string over, and gives what it says. One that may be written in
 // more than one way is written anew.
-func (c *canon) str() (string, error) {
+func (c *canon) str() ([]byte, error) {
 	from, plain := c.pos, true
 	for c.pos++; c.in[c.pos] != '"'; c.pos++ {
 		if c.in[c.pos] == '\\' {
@@ -129,20 +132,20 @@ func (c *canon) str() (string, error) {
 	raw := c.in[from:c.pos]
 	if plain {
 		c.out = append(c.out, raw...)
-		return string(raw[1 : len(raw)-1]), nil
+		return raw[1 : len(raw)-1], nil
 	}
 	var s string
 	if err := json.Unmarshal(raw, &s); err != nil {
-		return "", err
+		return nil, err
 	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(s); err != nil {
-		return "", err
+		return nil, err
 	}
 	c.out = append(c.out, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
-	return s, nil
+	return []byte(s), nil
 }
 
 // HashBytes gives "sha256:" and the hash of b in hex.

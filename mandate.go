@@ -28,15 +28,24 @@ type Mandate struct {
 // order that it names; otherwise nil. An order whose dates lie in the future or
 // past can be authorized: dates are judged by [Mandate.Permit], at every use.
 func (o *Order) Authorize(keys Keyring, parent *Mandate) (*Mandate, error) {
-	if ps := o.Validate(); len(ps) > 0 {
+	// Beside the checks: an order can hold 10,000 names.
+	var hash string
+	var err error
+	hashed := make(chan struct{})
+	go func() {
+		defer close(hashed)
+		hash, err = HashOf(o)
+	}()
+	ps := o.Validate()
+	c := o.clone() // what is proven must not change afterwards
+	<-hashed
+	if len(ps) > 0 {
 		return nil, ps
 	}
-	c := o.clone() // what is proven must not change afterwards
-	b, err := CanonicalJSON(o)
 	if err != nil {
 		return nil, err
 	}
-	m := &Mandate{order: c, hash: HashBytes(b), acts: map[Name]Acts{}}
+	m := &Mandate{order: c, hash: hash, acts: map[Name]Acts{}}
 	if m.signers, err = Signers(o.Signatures, SignOrder, m.hash, keys, RoleApprover); err != nil {
 		return nil, err
 	}

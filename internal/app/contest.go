@@ -165,6 +165,9 @@ func (s *System) Claims(ctx context.Context) ([]ClaimRow, error) {
 			dismissed[e.Entry.Detail["ref"]] = e.Entry.Detail["text"]
 		}
 	}
+	if !slices.ContainsFunc(es, func(e evidence.Indexed) bool { return e.Entry.What == whatClaim }) {
+		return nil, nil
+	}
 	ms, err := s.Casework.Mandates(ctx)
 	if err != nil && impound.KindOf(err) != impound.KindPartial {
 		return nil, err

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/impound/impound"
@@ -649,31 +651,8 @@ type filedOrder struct {
 	stops map[impound.Name][]impound.GateVerdict // verdicts that keep names out, overrides apart
 }
 
-// filed reads and proves what an entry filed. What hashes name never changes, so
-// it is kept; the gates that need no facts are asked once for each set of lists. It fails when the gates' record can't be read:
-// then nobody knows what was blocked.
-func (s *Service) filed(f filing) (*filedOrder, error) {
-	lists, rev := s.gates()
-	key := fmt.Sprint(f.document, " ", f.hash, " ", f.gates, " ", f.stops, " ", rev)
-	s.mu.Lock()
-	d := s.docs[key]
-	s.mu.Unlock()
-	if d != nil {
-		return d, nil
-	}
-	data, err := s.artefact(f.document, "the document of order "+f.entry.Order)
-	if err != nil {
-		return nil, err
-	}
-	o := s.signed(f)
-	if o == nil {
-		if o, err = orderdoc.Parse(f.entry.Order, data); err != nil {
-			return nil, err
-		}
-		if o.ID != f.entry.Order || o.Hash() != f.hash {
-			return nil, impound.Errorf(impound.KindInternal, "the entry of order %s names the document of another order (%s)", f.entry.Order, o.ID)
-		}
-	}
+// gatesSaid reads what the gates said of an order's names when it was filed.
+func (s *Service) gatesSaid(f filing) (map[impound.Name][]impound.GateVerdict, error) {
 	hash := f.gates
 	if f.stops != "" {
 		hash = f.stops
@@ -690,14 +669,72 @@ func (s *Service) filed(f filing) (*filedOrder, error) {
 	for _, r := range gr.Names {
 		said[r.Name] = r.Verdicts
 	}
+	return said, nil
+}
+
+// offlineOf asks the gates that need no facts, with all processors.
+func offlineOf(ons []impound.OrderName, lists *gate.Lists) [][]impound.GateVerdict {
+	out := make([][]impound.GateVerdict, len(ons))
+	parts := min(runtime.GOMAXPROCS(0), len(ons)/256+1)
+	var wg sync.WaitGroup
+	for p := range parts {
+		wg.Go(func() {
+			for i := p * len(ons) / parts; i < (p+1)*len(ons)/parts; i++ {
+				out[i] = gate.Offline(ons[i].Name, lists)
+			}
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// filed reads and proves what an entry filed. What hashes name never changes, so
+// it is kept; the gates that need no facts are asked once for each set of lists. It
+// fails when the gates' record can't be read: then nobody knows what was blocked.
+func (s *Service) filed(f filing) (*filedOrder, error) {
+	lists, rev := s.gates()
+	key := fmt.Sprint(f.document, " ", f.hash, " ", f.gates, " ", f.stops, " ", rev)
+	s.mu.Lock()
+	d := s.docs[key]
+	s.mu.Unlock()
+	if d != nil {
+		return d, nil
+	}
+	data, err := s.artefact(f.document, "the document of order "+f.entry.Order)
+	if err != nil {
+		return nil, err
+	}
+	// What the gates said is read beside what was ordered: both can be of 10,000
+	// names.
+	var said map[impound.Name][]impound.GateVerdict
+	var gateErr error
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		said, gateErr = s.gatesSaid(f)
+	}()
+	o := s.signed(f)
+	if o == nil {
+		if o, err = orderdoc.Parse(f.entry.Order, data); err == nil && (o.ID != f.entry.Order || o.Hash() != f.hash) {
+			err = impound.Errorf(impound.KindInternal, "the entry of order %s names the document of another order (%s)", f.entry.Order, o.ID)
+		}
+	}
+	if <-read; err != nil {
+		return nil, err
+	}
+	if gateErr != nil {
+		return nil, gateErr
+	}
 	d = &filedOrder{order: o, data: data, stops: map[impound.Name][]impound.GateVerdict{}}
-	for _, on := range o.Names() {
+	ons := o.Names()
+	offline := offlineOf(ons, lists)
+	for i, on := range ons {
 		d.names = append(d.names, on.Name)
 		vs, ok := said[on.Name]
 		if !ok {
 			vs = []impound.GateVerdict{{Gate: gate.G1, Outcome: impound.GateUnknown, Reason: "the gates were never run on it"}}
 		}
-		for _, v := range gate.Offline(on.Name, lists) {
+		for _, v := range offline[i] {
 			if !slices.ContainsFunc(vs, func(x impound.GateVerdict) bool { return x.Gate == v.Gate && x.Outcome == v.Outcome }) {
 				vs = append(slices.Clone(vs), v)
 			}

@@ -288,7 +288,7 @@ func (e *env) seizeCmd() *cobra.Command {
 			if e.asJSON {
 				return e.json(info)
 			}
-			fmt.Fprint(e.Out, printable(info.Plan.String()))
+			fmt.Fprint(e.Out, printable(info.Text()))
 			sts, err := s.SeizureStatus(ctx, info.Plan.Order)
 			if err != nil {
 				return err

@@ -99,8 +99,15 @@ func (p *Plan) Count() (change, already, blocked int) {
 // String gives the plan as people read it: a diff per provider and name, names
 // defanged.
 func (p *Plan) String() string {
-	var b strings.Builder
 	hash, _ := p.Hash()
+	return p.text(hash)
+}
+
+// Text is the plan's String, for those who have its hash.
+func (i *PlanInfo) Text() string { return i.Plan.text(i.Hash) }
+
+func (p *Plan) text(hash string) string {
+	var b strings.Builder
 	verb, asWanted := "of", "as ordered"
 	switch {
 	case p.Release != "":
