@@ -113,15 +113,17 @@ const runMax = 6
 // commonness gives how common text is among ordinary names in a place: the
 // least of what its runs of letters allow, in bits (bgFloor: not seen).
 func (g *Background) commonness(kind int, text []byte) float32 {
-	most := 0
+	most, n := 0, len(text)
+	// The longest first: they are the rarest, and rarer than rarest is nothing.
+	for l := min(runMax, n); l >= runMin[runAny]; l-- {
+		for i := 0; i+l <= n; i++ {
+			if most = max(most, g.bitsOf(runHash(runAny, text[i:i+l]))); most == bgFloor {
+				return bgFloor
+			}
+		}
+	}
 	look := func(kind int, run []byte) {
 		most = max(most, g.bitsOf(runHash(kind, run)))
-	}
-	n := len(text)
-	for l := runMin[runAny]; l <= min(runMax, n); l++ {
-		for i := 0; i+l <= n; i++ {
-			look(runAny, text[i:i+l])
-		}
 	}
 	switch kind {
 	case runStart:

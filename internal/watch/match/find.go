@@ -50,7 +50,7 @@ func (s *scan) fillLetters(name []byte) bool {
 	if dot <= 0 || dot == n-1 {
 		return false
 	}
-	s.hasA, s.merged = false, false
+	s.hasA, s.merged, s.plain, s.near.ready = false, false, true, false
 	s.allN, s.rawN, s.n = n, dot, dot
 	clear(s.code[padLeft+dot : padLeft+dot+padRight])
 	s.pos[dot] = uint8(dot)
@@ -59,7 +59,7 @@ func (s *scan) fillLetters(name []byte) bool {
 
 func (s *scan) fillAny(name []byte) bool {
 	s.allN, s.rawN, s.n = 0, 0, 0
-	s.hasA, s.merged = false, false
+	s.hasA, s.merged, s.plain, s.near.ready = false, false, false, false
 	if len(name) > 2 && name[0] == '*' && name[1] == '.' {
 		name = name[2:]
 	}
@@ -168,7 +168,7 @@ func (s *scan) mergeOf(t *scan) {
 	}
 	clear(s.code[padLeft+w : padLeft+w+padRight])
 	s.pos[w] = uint8(t.rawN)
-	s.n, s.merged = w, true
+	s.n, s.merged, s.plain, s.near.ready = w, true, false, false
 }
 
 // rawEnd gives the position in raw behind letter i-1 of code.

@@ -76,7 +76,9 @@ func packRight(codes []uint8) uint64 {
 type index struct {
 	bg      *Background
 	tokens  []token
-	ends    []ends // by token, for those of 8 letters and more
+	names   []string // of the brand, by token
+	hot     []hot    // by token
+	ends    []ends   // by token, for those of 8 letters and more
 	entries []entry
 	any     [1 << 15 / 64]uint64 // whether there is a bucket: 4 KiB, stays in the nearest cache
 	bucket  [1 << 15]uint16      // which
@@ -219,6 +221,7 @@ func newIndex(tokens []token, bg *Background) *index {
 	ix := &index{tokens: tokens, bg: bg, ends: make([]ends, len(tokens))}
 	for i := range tokens {
 		t := &tokens[i]
+		ix.hot = append(ix.hot, hotOf(t))
 		c, n, id := t.codes, len(t.codes), int32(i)
 		if n >= 8 {
 			ix.ends[i] = ends{pack(c), packRight(c), tops << (8 * max(0, 16-n))}
@@ -446,9 +449,11 @@ type scan struct {
 	rawN int        // octets in raw, without the top-level domain
 	allN int        // octets in raw
 
-	hasA    bool      // holds an A-label, which is left out of code
-	digraph bool      // holds rn or vv, says find
-	merged  bool      // those are merged
+	hasA    bool // holds an A-label, which is left out of code
+	digraph bool // holds rn or vv, says find
+	merged  bool // those are merged
+	plain   bool // letters and one dot
+	near    around
 	idn     bool      // A-labels were replaced by what they look like,
 	looks   [256]bool // in these places of raw
 

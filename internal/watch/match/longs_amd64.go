@@ -10,3 +10,11 @@ var fastLongs = cpu.X86.HasAVX2
 //
 //go:noescape
 func nearLongsAVX2(items *uint64, n int, groups *longs, code *uint8, letters int, some *uint64) int
+
+// fastSums says that weights.sums is done in vectors.
+var fastSums = cpu.X86.HasAVX2
+
+// sumsAVX2 is sumsPlain. There is a val at least, and one of at beyond them.
+//
+//go:noescape
+func sumsAVX2(h *units, sum *float32, hidden *units, at *uint16, val *float32, nVal, nAt int) float32

@@ -101,3 +101,44 @@ loop:
 	SHRQ $3, R12
 	MOVQ R12, ret+48(FP)
 	RET
+
+// func sumsAVX2(h *units, sum *float32, hidden *units, at *uint16, val *float32, nVal, nAt int) float32
+TEXT ·sumsAVX2(SB), NOSPLIT, $0-60
+	MOVQ h+0(FP), DI
+	MOVQ sum+8(FP), SI
+	MOVQ hidden+16(FP), R8
+	MOVQ at+24(FP), R9
+	MOVQ val+32(FP), R10
+	MOVQ nVal+40(FP), R11
+	MOVQ nAt+48(FP), R12
+	VMOVUPS (DI), Y0
+	VXORPS  X1, X1, X1
+	LEAQ (R9)(R12*2), R12 // end
+	LEAQ (R9)(R11*2), R11 // end of those with a value
+
+vals:
+	MOVWLZX (R9), AX
+	VBROADCASTSS (R10), Y2
+	VMULSS (SI)(AX*4), X2, X3
+	VADDSS X3, X1, X1
+	SHLQ $5, AX
+	VMULPS (R8)(AX*1), Y2, Y2
+	VADDPS Y2, Y0, Y0
+	ADDQ $2, R9
+	ADDQ $4, R10
+	CMPQ R9, R11
+	JLT  vals
+
+ones:
+	MOVWLZX (R9), AX
+	VADDSS (SI)(AX*4), X1, X1
+	SHLQ $5, AX
+	VADDPS (R8)(AX*1), Y0, Y0
+	ADDQ $2, R9
+	CMPQ R9, R12
+	JLT  ones
+
+	VMOVUPS Y0, (DI)
+	VZEROUPPER
+	MOVSS X1, ret+56(FP)
+	RET

@@ -5,3 +5,7 @@ package match
 const fastLongs = false
 
 func nearLongsAVX2(*uint64, int, *longs, *uint8, int, *uint64) int { return 0 }
+
+const fastSums = false
+
+func sumsAVX2(*units, *float32, *units, *uint16, *float32, int, int) float32 { return 0 }

@@ -74,13 +74,16 @@ type Hit struct {
 // Matcher finds brands in names. It never changes after [New] and is safe for
 // concurrent use.
 type Matcher struct {
-	brands []Brand
-	ix     *index
-	own    map[string]bool // the brands' domains
-	opt    Options
-	model  *model
-	looker *looker
-	trees  *boost.Model // the second look; nil for none
+	brands  []Brand
+	ix      *index
+	own     map[string]bool // the brands' domains
+	opt     Options
+	model   *model
+	looker  *looker
+	trees   *boost.Model // the second look; nil for none
+	weights *weights // of model, laid out
+
+	ownEnds [1 << 12 / 64]uint64 // by ownEnd: what own may hold
 }
 
 // New builds a Matcher. Brands are cleaned as [LoadBrands] does; a brand that
@@ -96,6 +99,7 @@ func New(brands []Brand, opt Options) (*Matcher, error) {
 	if opt.NoTLD {
 		m.model, m.trees = withoutTLD, secondWithout
 	}
+	m.weights = m.model.weights()
 	users := map[string][]int32{}
 	for i, b := range brands {
 		b.Domains, b.Tokens = slices.Clone(b.Domains), slices.Clone(b.Tokens)
@@ -105,6 +109,7 @@ func New(brands []Brand, opt Options) (*Matcher, error) {
 		m.brands = append(m.brands, b)
 		for _, d := range b.Domains {
 			m.own[d] = true
+			m.ownEnds[ownEnd([]byte(d))>>6] |= 1 << (ownEnd([]byte(d)) & 63)
 		}
 		for _, t := range b.Tokens {
 			users[t] = append(users[t], int32(i))
@@ -157,6 +162,9 @@ func New(brands []Brand, opt Options) (*Matcher, error) {
 	}
 	m.ix = newIndex(tokens, opt.Background)
 	m.looker = newLooker(m.brands)
+	for i := range tokens {
+		m.ix.names = append(m.ix.names, m.brands[tokens[i].brands[0]].ID)
+	}
 	return m, nil
 }
 
@@ -223,7 +231,7 @@ func (m *Matcher) brandOf(tok int32) string {
 	if tok < 0 {
 		return ""
 	}
-	return m.brands[m.ix.tokens[tok].brands[0]].ID
+	return m.ix.names[tok]
 }
 
 // squash maps a logit to 0..1, never quite reaching either.
@@ -303,8 +311,8 @@ func (m *Matcher) weigh(s *scan, fs []found, idn bool) verdict {
 	var best verdict
 	own, checked := false, false
 	for _, f := range fs {
-		var x features
-		if !m.ix.features(s, f, &x, m.opt.NoTLD) {
+		l, ok := m.logitOf(s, &f)
+		if !ok {
 			continue
 		}
 		if !checked {
@@ -313,7 +321,7 @@ func (m *Matcher) weigh(s *scan, fs []found, idn bool) verdict {
 		if own {
 			return verdict{}
 		}
-		if l := m.model.logit(&x); !best.ok || l > best.logit {
+		if !best.ok || l > best.logit {
 			best = verdict{logit: l, found: f, ok: true}
 		}
 	}
@@ -323,8 +331,29 @@ func (m *Matcher) weigh(s *scan, fs []found, idn bool) verdict {
 	return best
 }
 
+// ownEnd hashes how a name ends: its last eight octets, or all.
+func ownEnd(name []byte) uint32 {
+	if len(name) > 8 {
+		name = name[len(name)-8:]
+	}
+	h := uint64(0)
+	for _, c := range name {
+		h = h<<8 | uint64(c)
+	}
+	return uint32(h * 0x9e3779b97f4a7c15 >> (64 - 12))
+}
+
 // isOwn says whether the name is at or below a brand's own domain.
 func (m *Matcher) isOwn(s *scan) bool {
+	// Of eight octets or less, where a label may begin: few names end so.
+	maybe := uint64(0)
+	for n := 3; n <= min(8, s.allN); n++ {
+		h := ownEnd(s.raw[s.allN-n : s.allN])
+		maybe |= m.ownEnds[h>>6] >> (h & 63)
+	}
+	if maybe&1 == 0 && s.allN >= 3 {
+		return false
+	}
 	name := unsafe.String(&s.raw[0], s.allN) // a map look-up only; nothing keeps it
 	for {
 		if m.own[name] {

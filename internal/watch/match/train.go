@@ -28,7 +28,7 @@ func (m *Matcher) Train(examples []Example, epochs int, seed uint64) []byte {
 		rows := m.rows(examples)
 		best = fit(rows, epochs, seed+uint64(round))
 		c := *m
-		c.model = best
+		c.model, c.weights = best, best.weights()
 		m = &c
 	}
 	return best.encode()
@@ -42,6 +42,7 @@ func (m *Matcher) With(weights []byte) (*Matcher, error) {
 	if err := c.model.decode(weights); err != nil {
 		return nil, err
 	}
+	c.weights = c.model.weights()
 	return &c, nil
 }
 
