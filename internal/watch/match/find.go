@@ -441,37 +441,45 @@ func (ix *index) findLoose(s *scan) (best found, ok bool) {
 	for i := 0; i < s.n; {
 		// A word: to the next separator. Nothing is merged here.
 		j := i
-		var mask uint32
+		var once, twice uint32
 		for {
-			mask |= 1 << s.code[padLeft+j]
+			bit := uint32(1) << (s.code[padLeft+j] & 31)
+			twice |= once & bit
+			once |= bit
 			if j++; j >= s.n || s.pos[j] != s.pos[j-1]+1 {
 				break
 			}
 		}
-		if n := j - i; n >= 3 && n <= 3*maxToken/2 {
-			var peq [32]uint64
-			ready := false
-			by := &ix.loose[s.code[padLeft+i]]
-			for tn := looseFrom[n]; tn <= min(looseTo[n], maxToken); tn++ {
-				k := 2 * tn / 5
-				// A letter that only one of the two has takes an edit; of the longer one,
-				// as many letters more are left out as it is longer.
-				kt, kw := k-max(0, n-tn), k-max(0, tn-n)
-				for _, t := range by[tn] {
-					if bits.OnesCount32(t.mask&^mask) > kt || bits.OnesCount32(mask&^t.mask) > kw {
-						continue
-					}
-					if !ready {
-						for p, c := range s.code[padLeft+i : padLeft+j] {
-							peq[c] |= 1 << p
-						}
-						ready = true
-					}
+		if n := j - i; n >= 3 && n < len(looseFrom) && looseFrom[n] <= looseTo[n] {
+			first := s.code[padLeft+i] & 31
+			tokens := ix.loose[ix.looseAt[first][looseFrom[n]]:ix.looseAt[first][looseTo[n]+1]]
+			word, may := uint64(twice)<<32|uint64(once), &looseMay[n]
+			for len(tokens) > 0 {
+				// A letter that only one of the two has takes an edit; of the longer one, as
+				// many letters more are left out as it is longer.
+				k := 0
+				part := tokens[:min(len(tokens), maxWork)]
+				tokens = tokens[len(part):]
+				for x := range part {
+					t := &part[x]
+					m := may[t.n]
+					s.side[k] = uint32(x)
+					k += int((uint(bits.OnesCount64(t.letters&^word)) - uint(m.token)) & (uint(bits.OnesCount64(word&^t.letters)) - uint(m.word)) >> 63)
+				}
+				if k == 0 {
+					continue
+				}
+				var peq [32]uint64
+				for p, c := range s.code[padLeft+i : padLeft+j] {
+					peq[c&31] |= 1 << p
+				}
+				for _, x := range s.side[:k] {
+					t := &part[x]
 					d := wordEdits(&peq, n, ix.tokens[t.tok].codes)
-					if d > k {
+					if d > 2*int(t.n)/5 {
 						continue
 					}
-					if r := float32(d) / float32(tn); r < bestRatio || r == bestRatio && best.at == i && t.tok < best.tok {
+					if r := float32(d) / float32(t.n); r < bestRatio || r == bestRatio && best.at == i && t.tok < best.tok {
 						bestRatio, ok = r, true
 						best = found{tok: t.tok, at: i, end: j, dist: d, edit: editMany}
 					}
@@ -482,6 +490,18 @@ func (ix *index) findLoose(s *scan) (best found, ok bool) {
 	}
 	return best, ok
 }
+
+// looseMay says, by the letters of a word and of a token, below how many letters
+// must be that only the token or only the word has.
+var looseMay = func() (t [3*maxToken/2 + 1][maxToken + 1]struct{ token, word int8 }) {
+	for n := range t {
+		for tn := range t[n] {
+			k := 2 * tn / 5
+			t[n][tn].token, t[n][tn].word = int8(max(0, k-max(0, n-tn)+1)), int8(max(0, k-max(0, tn-n)+1))
+		}
+	}
+	return t
+}()
 
 // looseFrom and looseTo give how long a token may be that a word of so many
 // letters is a garbled form of.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"slices"
+	"sort"
 )
 
 // maxToken is the longest token that can be matched.
@@ -88,7 +89,8 @@ type index struct {
 	gapBits [1 << 15 / 64]uint64 // by hashGap
 	gapAt   []uint32             // 1<<15 + 1 offsets into gaps
 	gaps    []entry
-	loose   [32][maxToken + 1][]looseT // tokens by first letter and length
+	loose   []looseT                 // by first letter, then length
+	looseAt [32][maxToken + 2]uint32 // where they begin
 }
 
 // bucket is what begins with the same three letters.
@@ -212,9 +214,33 @@ func (e *ends) far(s *scan, at, n int) bool {
 	return bits.OnesCount64(h)+bits.OnesCount64(t) > 2
 }
 
+// looseT is a token for garbled words: a bit for each letter that it has, and
+// one for each that it has twice.
 type looseT struct {
-	tok  int32
-	mask uint32 // its letters
+	letters uint64
+	tok     int32
+	n       uint8
+}
+
+func newLoose(tokens []token) (all []looseT, at [32][maxToken + 2]uint32) {
+	for i := range tokens {
+		if t := &tokens[i]; len(t.codes) >= 4 && !t.merged {
+			var once, twice uint64
+			for _, c := range t.codes {
+				twice |= once & (1 << c)
+				once |= 1 << c
+			}
+			all = append(all, looseT{once | twice<<32, int32(i), uint8(len(t.codes))})
+		}
+	}
+	first := func(t looseT) int { return int(tokens[t.tok].codes[0]) }
+	slices.SortStableFunc(all, func(a, b looseT) int { return cmp.Or(cmp.Compare(first(a), first(b)), cmp.Compare(a.n, b.n)) })
+	for c := range at {
+		for n := range at[c] {
+			at[c][n] = uint32(sort.Search(len(all), func(i int) bool { return first(all[i]) > c || first(all[i]) == c && int(all[i].n) >= n }))
+		}
+	}
+	return all, at
 }
 
 func newIndex(tokens []token, bg *Background) *index {
@@ -222,14 +248,11 @@ func newIndex(tokens []token, bg *Background) *index {
 	for i := range tokens {
 		t := &tokens[i]
 		ix.hot = append(ix.hot, hotOf(t))
-		c, n, id := t.codes, len(t.codes), int32(i)
-		if n >= 8 {
+		if c, n := t.codes, len(t.codes); n >= 8 {
 			ix.ends[i] = ends{pack(c), packRight(c), tops << (8 * max(0, 16-n))}
 		}
-		if n >= 4 && !t.merged {
-			ix.loose[c[0]][n] = append(ix.loose[c[0]][n], looseT{id, letters(c)})
-		}
 	}
+	ix.loose, ix.looseAt = newLoose(tokens)
 	near, gap, two := anchors(tokens)
 	slices.SortStableFunc(near, func(a, b pending) int { return cmp.Compare(a.code, b.code) })
 	ix.buckets = append(ix.buckets, bucket{two: -1}) // the first is none

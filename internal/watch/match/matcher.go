@@ -10,6 +10,7 @@ package match
 
 import (
 	"cmp"
+	"encoding/binary"
 	"math"
 	"slices"
 	"strings"
@@ -83,7 +84,7 @@ type Matcher struct {
 	trees   *boost.Model // the second look; nil for none
 	weights *weights // of model, laid out
 
-	ownEnds [1 << 12 / 64]uint64 // by ownEnd: what own may hold
+	ownEnds [9][]uint64 // by length and ownEnd: what own may hold
 }
 
 // New builds a Matcher. Brands are cleaned as [LoadBrands] does; a brand that
@@ -109,7 +110,12 @@ func New(brands []Brand, opt Options) (*Matcher, error) {
 		m.brands = append(m.brands, b)
 		for _, d := range b.Domains {
 			m.own[d] = true
-			m.ownEnds[ownEnd([]byte(d))>>6] |= 1 << (ownEnd([]byte(d)) & 63)
+			n := min(8, len(d))
+			if m.ownEnds[n] == nil {
+				m.ownEnds[n] = make([]uint64, 1<<ownBits/64)
+			}
+			h := ownEnd(packRight([]uint8(d)), n)
+			m.ownEnds[n][h>>6] |= 1 << (h & 63)
 		}
 		for _, t := range b.Tokens {
 			users[t] = append(users[t], int32(i))
@@ -331,28 +337,26 @@ func (m *Matcher) weigh(s *scan, fs []found, idn bool) verdict {
 	return best
 }
 
-// ownEnd hashes how a name ends: its last eight octets, or all.
-func ownEnd(name []byte) uint32 {
-	if len(name) > 8 {
-		name = name[len(name)-8:]
-	}
-	h := uint64(0)
-	for _, c := range name {
-		h = h<<8 | uint64(c)
-	}
-	return uint32(h * 0x9e3779b97f4a7c15 >> (64 - 12))
+// ownEnd hashes how a name ends: its last n octets, 8 at most.
+func ownEnd(last8 uint64, n int) uint64 {
+	return (last8 >> (64 - 8*n) * 0x9e3779b97f4a7c15) >> (64 - ownBits)
 }
+
+const ownBits = 17
 
 // isOwn says whether the name is at or below a brand's own domain.
 func (m *Matcher) isOwn(s *scan) bool {
-	// Of eight octets or less, where a label may begin: few names end so.
-	maybe := uint64(0)
-	for n := 3; n <= min(8, s.allN); n++ {
-		h := ownEnd(s.raw[s.allN-n : s.allN])
-		maybe |= m.ownEnds[h>>6] >> (h & 63)
-	}
-	if maybe&1 == 0 && s.allN >= 3 {
-		return false
+	if s.allN >= 8 { // few names end as one does
+		last, maybe := binary.LittleEndian.Uint64(s.raw[s.allN-8:]), uint64(0)
+		for n := range m.ownEnds {
+			if e := m.ownEnds[n]; e != nil {
+				h := ownEnd(last, n)
+				maybe |= e[h>>6] >> (h & 63)
+			}
+		}
+		if maybe&1 == 0 {
+			return false
+		}
 	}
 	name := unsafe.String(&s.raw[0], s.allN) // a map look-up only; nothing keeps it
 	for {

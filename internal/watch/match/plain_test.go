@@ -51,6 +51,40 @@ func (p *plainIndex) find(s *scan, fs []found) []found {
 	return fs
 }
 
+func (p *plainIndex) findLoose(s *scan) (best found, ok bool) {
+	bestRatio := float32(1)
+	for i := 0; i < s.n; {
+		j := i + 1
+		for j < s.n && s.pos[j] == s.pos[j-1]+1 {
+			j++
+		}
+		var peq [32]uint64
+		if n := j - i; n >= 3 && n <= 3*maxToken/2 {
+			for k, c := range s.code[padLeft+i : padLeft+j] {
+				peq[c] |= 1 << k
+			}
+			for tn := 4; tn <= maxToken; tn++ {
+				for tok := range p.ix.tokens {
+					t := &p.ix.tokens[tok]
+					if len(t.codes) != tn || t.merged || t.codes[0] != s.code[padLeft+i] {
+						continue
+					}
+					d := wordEdits(&peq, n, t.codes)
+					if d > 2*tn/5 {
+						continue
+					}
+					if r := float32(d) / float32(tn); r < bestRatio || r == bestRatio && best.at == i && int32(tok) < best.tok {
+						bestRatio, ok = r, true
+						best = found{tok: int32(tok), at: i, end: j, dist: d, edit: editMany}
+					}
+				}
+			}
+		}
+		i = j
+	}
+	return best, ok
+}
+
 // head1Plain is head1 as one would write it first.
 func head1Plain(name, tok []uint8) (dist, length int, how edit) {
 	n := len(tok)
@@ -159,6 +193,11 @@ func TestIndexIsPlain(t *testing.T) {
 		if d := cmp.Diff(want, got, cmp.AllowUnexported(found{})); d != "" || a.digraph != b.digraph {
 			t.Errorf("%s: digraph %v, want %v; found %s", name, a.digraph, b.digraph, d)
 		}
+		l, ok := ix.findLoose(&a)
+		lp, okp := p.findLoose(&b)
+		if ok != okp || l != lp {
+			t.Errorf("%s: garbled %v %+v, want %v %+v", name, ok, l, okp, lp)
+		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		letters := rapid.SampledFrom([]string{"abl", "abcdefghi", "aeirnvtsol0"}).Draw(t, "letters")
@@ -186,6 +225,7 @@ func TestIndexIsPlain(t *testing.T) {
 				i := rapid.IntRange(0, len(name)).Draw(t, "at")
 				name = name[:i] + rapid.SampledFrom([]string{"-", ".", "_"}).Draw(t, "sep") + name[i:]
 			}
+			same(t, m.ix, p, word(40, 63, "long")+".com")
 			same(t, m.ix, p, name+rapid.SampledFrom([]string{".com", "", ".co.jp", ".x"}).Draw(t, "tld"))
 		}
 	})
