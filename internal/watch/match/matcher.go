@@ -82,7 +82,7 @@ type Matcher struct {
 	model   *model
 	looker  *looker
 	trees   *boost.Model // the second look; nil for none
-	weights *weights // of model, laid out
+	weights *weights     // of model, laid out
 
 	ownEnds [9][]uint64 // by length and ownEnd: what own may hold
 }

@@ -297,3 +297,86 @@ func TestNearLongs(t *testing.T) {
 		t.Error("nothing was near")
 	}
 }
+
+// Weighing gives what measuring and the model give, to the bit.
+func TestWeighIsPlain(t *testing.T) {
+	for _, opt := range []Options{{}, {NoTLD: true}} {
+		m, err := New(Builtin(), opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		weighed := 0
+		each := func(t interface{ Errorf(string, ...any) }, s *scan, name string) {
+			fs := m.ix.find(s, make([]found, 0, maxFound))
+			if f, ok := m.ix.findLoose(s); ok && !s.merged {
+				fs = append(fs, f)
+			}
+			for _, f := range fs {
+				var x features
+				ok := m.ix.features(s, f, &x, opt.NoTLD)
+				got, gotOK := m.logitOf(s, &f)
+				if ok != gotOK || ok && got != m.model.logit(&x) {
+					t.Errorf("%s, %s: got %v %v, want %v %v", name, m.ix.tokens[f.tok].text, gotOK, got, ok, m.model.logit(&x))
+				}
+				weighed++
+			}
+		}
+		rapid.Check(t, func(t *rapid.T) {
+			part := rapid.SampledFrom([]string{"google", "gogle", "go0gle", "paypal", "paypa1", "payqal", "rnicrosoft", "micosofft", "yah-oo", "pay.pal", "id", "my", "login", "secure",
+				"co", "zoomus", "apple", "aple", "verify", "x", "support", "1", "42", "-", "--", "_", ".", ".", "telegrarn", "lnstagram", "insta_gram", "vvhatsapp", "outlookk", "b", "service"})
+			name := strings.Join(rapid.SliceOfN(part, 1, 9).Draw(t, "parts"), "") +
+				rapid.SampledFrom([]string{".com", ".top", ".co.jp", ".com.br", "", ".x", ".or.id"}).Draw(t, "suffix")
+			var s, u scan
+			if s.fill([]byte(name)) {
+				each(t, &s, name)
+				u.mergeOf(&s)
+				each(t, &u, name)
+				u.fill([]byte(name))
+				u.idn = true
+				for i := range u.looks {
+					u.looks[i] = i%3 == 0
+				}
+				u.near.ready = false
+				each(t, &u, name)
+			}
+		})
+		if weighed == 0 {
+			t.Error("nothing was weighed")
+		}
+		w := m.weights
+		rnd := rand.New(rand.NewPCG(9, 9))
+		for range 200 {
+			val := make([]float32, 1+rnd.IntN(20))
+			at := make([]uint16, len(val)+1+rnd.IntN(15))
+			for i := range val {
+				val[i] = rnd.Float32()*4 - 2
+			}
+			for i := range at {
+				at[i] = uint16(rnd.IntN(nWeights))
+			}
+			h, plain := w.hBias, w.hBias
+			if got, want := w.sums(&h, at, val), w.sumsPlain(&plain, at, val); got != want || h != plain {
+				t.Fatalf("sums %v %v, want %v %v", got, h, want, plain)
+			}
+		}
+	}
+}
+
+// isOwn looks into a table of ends first; it must let none through.
+func TestOwnEnds(t *testing.T) {
+	own := []string{"a.me", "bb.me", "t.co", "fb.com", "me.com", "example.com", "xample.com", "long-name.example.org"}
+	m, err := New([]Brand{{ID: "paypal", Tokens: []string{"paypal"}, Domains: own}}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range own {
+		for _, front := range []string{"", "paypal.", "my-paypal.www."} {
+			if p, _ := m.Score([]byte(front + d)); p != 0 {
+				t.Errorf("%s%s is flagged", front, d)
+			}
+		}
+		if p, _ := m.Score([]byte("paypal" + d)); p == 0 {
+			t.Errorf("paypal%s is not", d)
+		}
+	}
+}
