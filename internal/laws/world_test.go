@@ -75,8 +75,15 @@ type world struct {
 
 func newWorld(t testing.TB, change ...func(*testregistry.Config)) *world {
 	t.Helper()
+	return newWorldAt(t, 0, change...)
+}
+
+// newWorldAt is newWorld with a clock that is off.
+func newWorldAt(t testing.TB, off time.Duration, change ...func(*testregistry.Config)) *world {
+	t.Helper()
 	dir := t.TempDir()
 	w := &world{state: filepath.Join(dir, "state"), clock: new(clock)}
+	w.clock.set(off)
 	var err error
 	rc := testregistry.Config{
 		Dir: filepath.Join(dir, "registry"), TLDs: []string{"com", "net"},
@@ -146,7 +153,7 @@ func newWorld(t testing.TB, change ...func(*testregistry.Config)) *world {
 	must(t, s.Casework.OpenCase(t.Context(), "ada", impound.Case{ID: caseID, Title: "practice", Actor: "APT35", TLP: impound.TLPAmber}))
 	var add []casework.AddName
 	for _, n := range []impound.Name{live, lapsed, unlisted, spare, planted} {
-		add = append(add, casework.AddName{Name: n, FirstSeen: time.Now().UTC(), Reasons: []impound.Reason{{Code: "report", Text: "named in a report"}}})
+		add = append(add, casework.AddName{Name: n, FirstSeen: w.clock.now().UTC(), Reasons: []impound.Reason{{Code: "report", Text: "named in a report"}}})
 	}
 	_, err = s.Casework.AddNames(t.Context(), "ada", caseID, add)
 	must(t, err)

@@ -277,6 +277,9 @@ func alreadySinkholed(in Input, l *Lists) impound.GateVerdict {
 	if len(in.NS) == 0 && in.NSWhy != "" {
 		return verdict(G5, impound.GateUnknown, in.Now, "", "its name servers could not be seen, so nobody knows whether it is sinkholed already: %s", in.NSWhy)
 	}
+	if len(in.NS) == 0 && !in.NSAsOf.IsZero() {
+		return verdict(G5, impound.GateUnknown, in.NSAsOf, "", "its parent zone has no name servers for it: it is on hold, expired or not registered, and perhaps somebody has it already")
+	}
 	if len(in.NS) == 0 {
 		return verdict(G5, impound.GateUnknown, in.Now, "", "its name servers were not looked up, so nobody knows whether it is sinkholed already")
 	}
