@@ -50,7 +50,7 @@ type OrderReport struct {
 	Unsigned impound.Problems `json:"unsigned,omitempty"`
 	Names    []NameReport     `json:"names,omitempty"`
 	Missing  []Missing        `json:"missing,omitempty"`
-	Omitted  []impound.Name   `json:"omitted,omitempty"` // names of the case that the order leaves out
+	Omitted  []LeftOut        `json:"omitted,omitempty"` // names of the actor's set that the order leaves out, with why
 	Filed    bool             `json:"filed"`             // this order, by its hash, is filed
 }
 
@@ -139,7 +139,7 @@ func (s *Service) check(ctx context.Context, view ledgerView, x Sight, filename 
 	} else if err != nil {
 		return rep, doc, err
 	}
-	if err := s.runGates(ctx, x.narrow(namesOf(o)), &rep, c, from, until, claims); err != nil {
+	if err := s.runGates(ctx, x, x.narrow(namesOf(o)), &rep, c, from, until, claims); err != nil {
 		return rep, doc, err
 	}
 	rep.Missing = missing(doc)
@@ -239,7 +239,7 @@ func (s *Service) claims(tx store.Tx, x Sight, c impound.Case, o *impound.Order,
 }
 
 // runGates fills rep.Names and rep.Omitted.
-func (s *Service) runGates(ctx context.Context, view ledgerView, rep *OrderReport, c impound.Case, from, until time.Time, claims map[impound.Name][]string) error {
+func (s *Service) runGates(ctx context.Context, x Sight, view ledgerView, rep *OrderReport, c impound.Case, from, until time.Time, claims map[impound.Name][]string) error {
 	a, err := s.asking(ctx, view, rep.Order, c, from, until, claims)
 	if err != nil {
 		return err
@@ -250,12 +250,8 @@ func (s *Service) runGates(ctx context.Context, view ledgerView, rep *OrderRepor
 	}
 	a.fleet = s.fleet(ctx, facts, a.taken, a.names)
 	rep.Names = a.judge(ctx, view, a.names, facts)
-	for _, d := range c.Domains {
-		if _, listed := a.at[d.Name]; !listed && d.Order == "" && d.State != impound.StateReleased {
-			rep.Omitted = append(rep.Omitted, d.Name)
-		}
-	}
-	return nil
+	rep.Omitted, err = s.leftOut(ctx, view, x, a, c)
+	return err
 }
 
 func namesOf(o *impound.Order) []impound.Name {

@@ -23,7 +23,7 @@ type SupplementDraft struct {
 	Names    []impound.Name `json:"names"`
 }
 
-// LeftOut is a name of the case that may not go into the supplement.
+// LeftOut is a name that an order doesn't list, or a supplement can't, with why.
 type LeftOut struct {
 	Name impound.Name `json:"name"`
 	Why  string       `json:"why"`

@@ -58,8 +58,20 @@ func (e *env) orderCmd() *cobra.Command {
 		for _, m := range r.Missing {
 			fmt.Fprintf(e.Err, "the recipient will ask: %s: %s: %s\n", m.Where, m.Field, m.Why)
 		}
+		// Thousands may be left out for one reason.
+		const first = 5
+		same := map[string]int{}
 		for _, n := range r.Omitted {
-			fmt.Fprintf(e.Err, "note: %s is in the case but not in the order\n", n.Defanged())
+			same[n.Why]++
+			if same[n.Why] <= first {
+				fmt.Fprintf(e.Err, "note: not in the order: %s: %s\n", n.Name.Defanged(), printable(n.Why))
+			}
+		}
+		for _, n := range r.Omitted {
+			if more := same[n.Why] - first; more > 0 {
+				fmt.Fprintf(e.Err, "note: not in the order: %d more: %s (--json lists them)\n", more, printable(n.Why))
+				same[n.Why] = 0
+			}
 		}
 		var rows [][]string
 		for _, n := range r.Names {
