@@ -615,7 +615,7 @@ var Needs = func() map[string]casework.Need {
 	unnamed("Poll", impound.RoleOperator, impound.RoleAnalyst, impound.RoleAuditor)
 	unnamed("Share", impound.RoleNotifier, impound.RoleAnalyst, impound.RoleOperator)
 	unnamed("ShareFeed", impound.RoleNotifier, impound.RoleAnalyst, impound.RoleOperator)
-	reads("ActorHabits", "Observed", "Seen", "WatchGraph")
+	reads("ActorHabits", "Observed", "Seen", "WatchGraph", "WatchShared")
 	unnamed("Enrich", impound.RoleAnalyst, impound.RoleOperator)
 	unnamed("Watch", impound.RoleAnalyst, impound.RoleOperator)
 	unnamed("WatchRelease", impound.RoleAnalyst, impound.RoleOperator)

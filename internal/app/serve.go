@@ -238,7 +238,7 @@ func (s *System) startWeb(v *serving) error {
 	}
 	v.webAt = l.Addr().String()
 	_, port, _ := net.SplitHostPort(v.webAt)
-	h := web.New(web.Config{Desk: desk{s}, Auth: doorman{s}, Intake: s.reportView, Work: worker{s}, Triage: triager{s}, AllowedHosts: []string{v.webAt, "localhost:" + port, "127.0.0.1:" + port}, Version: s.opt.Version, Now: s.now, Log: s.log})
+	h := web.New(web.Config{Desk: desk{s}, Links: linker{s}, Auth: doorman{s}, Intake: s.reportView, Work: worker{s}, Triage: triager{s}, AllowedHosts: []string{v.webAt, "localhost:" + port, "127.0.0.1:" + port}, Version: s.opt.Version, Now: s.now, Log: s.log})
 	v.web = web.NewServer(h)
 	v.wg.Go(func() {
 		if err := v.web.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {

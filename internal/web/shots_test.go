@@ -34,6 +34,7 @@ func TestShots(t *testing.T) {
 		{"order", "/orders/PHOS-WDC-1", "1024,1200", "1"},
 		{"plan", "/plans/P-1", "1280,900", "0"},
 		{"watch", "/watch", "1280,1400", "1"}, {"watch-dark", "/watch", "1280,1400", "0"}, {"watch-phone", "/watch", "500,2600", "1"}, {"lessons", "/watch/lessons", "1280,500", "1"},
+		{"links", "/links?at=name:outlook-signin.net", "1280,1100", "1"}, {"links-dark", "/links?at=name:outlook-signin.net", "1280,1100", "0"}, {"links-phone", "/links?at=name:outlook-signin.net", "500,2400", "1"},
 		{"log", "/log", "1280,1200", "1"},
 		{"about", "/about", "1024,1000", "0"},
 		{"error", "/contacts?class=victm", "1024,400", "1"},

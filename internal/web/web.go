@@ -40,6 +40,9 @@ type Config struct {
 	// Work changes a case's own words, tasks and names; nil: the pages only read.
 	Work Worker
 
+	// Links walks along what names have in common; nil: there is no such page.
+	Links Linker
+
 	// Triage decides of the queue's rows; nil: the pages only read.
 	Triage Triager
 
@@ -73,6 +76,7 @@ var pageRoutes = map[string]pageFunc{
 	"/watch":                   (*server).watchPage,
 	"/watch/lessons":           (*server).lessons,
 	"/log":                     (*server).logPage,
+	"/links":                   (*server).linksPage,
 	"/about":                   (*server).about,
 }
 

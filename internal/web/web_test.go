@@ -24,7 +24,7 @@ import (
 )
 
 func handler(f *fixture) http.Handler {
-	return New(Config{Desk: f, Addr: "127.0.0.1:8080", Version: "test", Now: func() time.Time { return f.now }})
+	return New(Config{Desk: f, Links: links{f.now}, Addr: "127.0.0.1:8080", Version: "test", Now: func() time.Time { return f.now }})
 }
 
 func get(t testing.TB, h http.Handler, url string, head ...string) *httptest.ResponseRecorder {
@@ -42,7 +42,7 @@ func get(t testing.TB, h http.Handler, url string, head ...string) *httptest.Res
 var pages = []string{
 	"/", "/cases", "/cases/PHOS-2019", "/cases/QUIET-1", "/cases/PHOS-2019?resolvers=1&window=1h", "/cases/PHOS-2019/names", "/cases/PHOS-2019/names/outlook-verify.net", "/cases/PHOS-2019/names/blogspot.com", "/cases/PHOS-2019/names/xn--google-yri.com",
 	"/contacts", "/contacts?class=victim&proto=http&zone=outlook-verify[.]net&case=PHOS-2019", "/contacts?limit=20&offset=40", "/contacts?case=none",
-	"/orders", "/orders/PHOS-WDC-1", "/orders/DRAFT-2", "/plans/P-1", "/candidates", "/watch", "/watch?status=promoted", "/watch/lessons", "/log", "/log?type=intent&name=outlook-verify.net", "/about",
+	"/orders", "/orders/PHOS-WDC-1", "/orders/DRAFT-2", "/plans/P-1", "/candidates", "/watch", "/watch?status=promoted", "/watch/lessons", "/links", "/links?at=name:outlook-signin.net", "/links?at=address:192.0.2.7", "/log", "/log?type=intent&name=outlook-verify.net", "/about",
 }
 
 var apis = []string{"/api/v1/cases", "/api/v1/cases/PHOS-2019", "/api/v1/contacts", "/api/v1/contacts?class=victim&limit=3", "/api/v1/orders", "/api/v1/orders?case=PHOS-2019", "/api/v1/candidates", "/api/v1/log", "/api/v1/series", "/api/v1/series?case=PHOS-2019&window=15m", "/api/v1/victims"}

@@ -175,6 +175,15 @@ func (g *Graph) Node(id string) (Node, bool) {
 	return Node{}, false
 }
 
+// Traits gives what was observed of a name, also what links nothing.
+func (g *Graph) Traits(n impound.Name) []trait.Trait {
+	it := g.items[n]
+	if it == nil {
+		return nil
+	}
+	return slices.Clone(it.Traits)
+}
+
 func (g *Graph) nameNode(n impound.Name) Node {
 	it := g.items[n]
 	return Node{ID: ID(KindName, n.String()), Kind: KindName, Value: n.String(), Show: n.Defanged(), Status: it.Status, Case: it.Case, Actor: it.Actor, Score: it.Score, Seen: it.Seen}
@@ -182,6 +191,20 @@ func (g *Graph) nameNode(n impound.Name) Node {
 
 func (g *Graph) thingNode(id string, x *thing) Node {
 	return Node{ID: id, Kind: string(x.t.Kind), Value: x.t.Value, Show: x.t.String(), Names: len(x.names), Hub: x.t.Hub}
+}
+
+// Shared gives what links the most names without being a hub, at most limit.
+func (g *Graph) Shared(limit int) []Node {
+	var out []Node
+	for id, x := range g.have {
+		if len(x.names) > 1 && x.t.Hub == "" && x.t.Kind != trait.Domain {
+			out = append(out, g.thingNode(id, x))
+		}
+	}
+	slices.SortFunc(out, func(a, b Node) int {
+		return cmp.Or(cmp.Compare(b.Names, a.Names), cmp.Compare(order(a), order(b)), strings.Compare(a.ID, b.ID))
+	})
+	return out[:min(limit, len(out))]
 }
 
 // Walk says how far to go.
