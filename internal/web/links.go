@@ -324,7 +324,7 @@ func drawLinks(v LinkView) template.HTML {
 				}
 			}
 			fmt.Fprintf(&b, `<a href="%s"><title>%s</title><rect class="%s" x="%d" y="%d" width="%d" height="%d" rx="3"/><text x="%d" y="%d">%s</text></a>`,
-				html.EscapeString(linkHref(n.ID)), html.EscapeString(title), class, x, y, linkBox, linkRow-4, x+6, y+linkRow/2+2, html.EscapeString(middle(label, 38)))
+				html.EscapeString(linkHref(n.ID)), html.EscapeString(title), class, x, y, linkBox, linkRow-4, x+6, y+linkRow/2+2, html.EscapeString(middle(label, 35)))
 		}
 	}
 	b.WriteString(`</svg>`)
