@@ -108,6 +108,18 @@ func (r *Row) id() string {
 
 func at(status, scope string) string { return status + "@" + scope }
 
+// feed gives which source a sighting is of, without where in it: of "ct argon #7"
+// argon. What the live watch didn't write is a source as it stands.
+func feed(source string) string {
+	for _, kind := range []string{"ct ", "list ", "feed ", "zone ", "zones ", "stdin "} {
+		if rest, ok := strings.CutPrefix(source, kind); ok && rest != "" {
+			id, _, _ := strings.Cut(rest, " ")
+			return clipKey(id)
+		}
+	}
+	return clipKey(source)
+}
+
 func clipKey(s string) string {
 	if len(s) > 200 {
 		s = strings.ToValidUTF8(s[:200], "")
@@ -228,7 +240,7 @@ func (b *book) sight(in, c impound.Candidate, fresh bool) error {
 			r.Top, r.Score, r.Brand, r.Reasons, changed = top.Name, r.Hosts[0].Score, top.Brand, top.Reasons, true
 		}
 	}
-	if s := clipKey(in.Source); s != "" {
+	if s := feed(in.Source); s != "" {
 		j := slices.IndexFunc(r.Sources, func(x RowSource) bool { return x.Source == s })
 		switch {
 		case j >= 0 && in.Seen.Sub(r.Sources[j].Last) > time.Hour:

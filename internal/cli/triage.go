@@ -161,11 +161,24 @@ func rowText(r casework.Row) []string {
 	if r.Scope != "" {
 		status += " (sealed: " + r.Scope + ")"
 	}
-	why := speaking(append(append([]impound.Reason{}, r.Reasons...), r.Learnt...))
-	for _, l := range r.Learnt {
-		if l.Weight < 0 {
-			why += fmt.Sprintf("; %s (%+.2f)", l.Text, l.Weight)
+	// What it is about and what weighs most; --json and the page have all.
+	var most []impound.Reason
+	left := 0
+	for _, x := range r.Reasons {
+		switch {
+		case x.Weight <= 0.05 && !strings.HasPrefix(x.Code, "brand-") && x.Code != "actor-known":
+		case len(most) < 3:
+			most = append(most, x)
+		default:
+			left++
 		}
+	}
+	why := reasons(most)
+	if left > 0 {
+		why += fmt.Sprintf("; %d more", left)
+	}
+	for _, l := range r.Learnt {
+		why += fmt.Sprintf("; %s (%+.2f)", l.Text, l.Weight)
 	}
 	if r.Again != "" {
 		why = "AGAIN: " + r.Again + "; " + why
@@ -365,10 +378,12 @@ func (e *env) triageCmds() []*cobra.Command {
 					note = "too few to count"
 				}
 				some := append(append([]string{}, l.Dismissed...), l.Promoted...)
+				more := ""
 				if len(some) > 3 {
-					some = append(some[:3], "...")
+					more = fmt.Sprintf(" and %d more", len(some)-3)
+					some = some[:3]
 				}
-				rows = append(rows, []string{l.Key, fmt.Sprintf("%+.2f", l.Offset), l.Words, strings.Join(l.By, ", "), utc(l.Last), defang(strings.Join(some, " ")), note})
+				rows = append(rows, []string{l.Key, fmt.Sprintf("%+.2f", l.Offset), l.Words, strings.Join(l.By, ", "), utc(l.Last), defang(strings.Join(some, " ")) + more, note})
 			}
 			e.table([]string{"lesson", "adds", "because", "by", "last", "such as", "note"}, rows)
 			return nil
