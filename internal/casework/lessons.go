@@ -30,7 +30,7 @@ type DismissReason struct{ Code, Text, Does string }
 // DismissReasons are all, as they are offered.
 var DismissReasons = []DismissReason{
 	{ReasonWord, "the word means something else here", "names with the same words and this brand rank lower"},
-	{ReasonChance, "alike by chance", "names that were found for this brand in the same way rank lower"},
+	{ReasonChance, "alike by chance", "names with the same words and this brand rank lower, and those that are as many letters off in the same way"},
 	{ReasonOwn, "the brand's own, or of somebody who acts for it", "the domain stays closed for this brand, whatever hosts come; nothing else changes"},
 	{ReasonActor, "not this actor's way", "names that only the actor's habits speak for rank lower for that actor"},
 	{ReasonInactive, "parked, empty or gone", "nothing; it opens again at any sign of life"},
@@ -90,6 +90,22 @@ func (l *lesson) words() string {
 // A feature is what rows have in common that can be learnt of.
 type feature struct {
 	key, text, kind, brand, actor string
+	plain                         bool // of how the brand stands there: it stands there as it is
+}
+
+// plainHow are the ways in which most phishing imitates: that one name of that
+// kind was harmless must not speak against all others, but against its words.
+var plainHow = []string{"exact", "combo", "sub-domain", "tld-swap", "homoglyph", "idn"}
+
+// taughtBy says whether a dismissal for reason teaches of f.
+func (f feature) taughtBy(reason string) bool {
+	switch {
+	case f.kind == reason:
+		return !f.plain
+	case f.kind == ReasonWord:
+		return reason == ReasonChance
+	}
+	return false
 }
 
 // features gives those of a row.
@@ -112,6 +128,7 @@ func (r *Row) features() []feature {
 		for _, x := range r.Reasons {
 			if how, ok := strings.CutPrefix(x.Code, "brand-"); ok {
 				add(ReasonChance, r.Brand, how, "“"+how+"” of "+r.Brand)
+				out[len(out)-1].plain = slices.Contains(plainHow, how)
 			}
 		}
 		for _, w := range r.words() {
@@ -205,7 +222,7 @@ func (b *book) teach(r *Row, st Standing, caseSealed, undo bool) ([]feature, err
 		case up && caseSealed && r.Scope == "":
 			continue // what a sealed case took must not show in what others see
 		case up:
-		case st.Status != CandidateDismissed || f.kind != st.Reason:
+		case st.Status != CandidateDismissed || !f.taughtBy(st.Reason):
 			continue
 		}
 		l, err := b.lesson(f.key)

@@ -228,6 +228,27 @@ func TestDecisionsTeach(t *testing.T) {
 	}
 }
 
+// That one plain combination was harmless speaks against its words, not against
+// every combination with the brand; a misspelling speaks against its kind.
+func TestWhatChanceTeaches(t *testing.T) {
+	ctx := t.Context()
+	for how, want := range map[string]float64{"brand-combo": .5, "brand-omission": .38} {
+		d := newDesk(t)
+		for i := range 3 {
+			n := fmt.Sprintf("outlook-bakery%d.com", i)
+			d.saw(cand(n, "nrd", .5, "Outlook", how))
+			d.rules("ann", casework.Ruling{Do: casework.DoDismiss, Reason: casework.ReasonChance}, n)
+		}
+		d.saw(cand("outlook-verify.com", "nrd", .5, "Outlook", how), cand("outlook-bakery9.com", "nrd", .5, "Outlook", how))
+		if r := d.row(ctx, "outlook-verify.com"); r.Rank != want {
+			t.Errorf("%s: %+v", how, r)
+		}
+		if r := d.row(ctx, "outlook-bakery9.com"); r.Rank >= .5 {
+			t.Errorf("%s: %+v", how, r)
+		}
+	}
+}
+
 // Two analysts at once: the second one is told, and loses nothing that is not in
 // question.
 func TestTwoAnalystsAtOnce(t *testing.T) {

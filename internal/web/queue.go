@@ -472,7 +472,10 @@ func (s *server) rule(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		d.Err, code = problemOf(err), statusOf[impound.KindOf(err)]
 	} else {
-		d.Err = &problem{Msg: fmt.Sprintf("%d of %s could not be decided; %d are", len(failed), plural(len(picks), "domain", "domains"), len(picks)-len(failed)), Cure: "below they stand as they are now"}
+		d.Err = &problem{Msg: "nothing was decided", Cure: "below the domains stand as they are now"}
+		if n := len(picks) - len(failed); n > 0 {
+			d.Err.Msg = fmt.Sprintf("%s decided, and %d not", plural(n, "domain is", "domains are"), len(failed))
+		}
 		for _, e := range failed {
 			p := problemOf(e)
 			d.Failed = append(d.Failed, defangHosts(p.Msg))
