@@ -64,6 +64,7 @@ type System struct {
 	now   func() time.Time
 	conns []seizure.Connector
 
+	inboxMu sync.Mutex // held while the mailbox is read
 	factsMu sync.Mutex
 	hidden  struct {
 		mu   sync.Mutex

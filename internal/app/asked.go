@@ -98,6 +98,8 @@ type MailConfig struct {
 	DKIM DKIMConfig `yaml:"dkim,omitempty" json:"dkim"`
 	// MaxMB bounds a letter. Default 18.
 	MaxMB int `yaml:"max_mb,omitempty" json:"max_mb,omitempty"`
+	// Answers is the mailbox that answers come to.
+	Answers MailboxConfig `yaml:"answers,omitempty" json:"answers"`
 }
 
 // DKIMConfig names the key that is published at SELECTOR._domainkey.DOMAIN.
@@ -198,13 +200,14 @@ func (c *Config) checkAsked(state string, seen map[string]string, bad func(where
 		}
 	}
 	m := c.Mail
-	for _, f := range []string{m.CA, m.PasswordFile, m.Cert, m.Key, m.DKIM.Key} {
+	for _, f := range []string{m.CA, m.PasswordFile, m.Cert, m.Key, m.DKIM.Key, m.Answers.CA, m.Answers.PasswordFile} {
 		if f != "" {
 			if _, err := os.Stat(c.Path(state, f)); err != nil {
 				bad("mail", "put the file there, or correct the path", "couldn't find %s", f)
 			}
 		}
 	}
+	c.checkMailbox(state, bad)
 	if (m.Cert == "") != (m.Key == "") {
 		bad("mail.cert", "give both cert and key, or neither", "a certificate and its key go together")
 	}
@@ -617,7 +620,12 @@ func (s *System) FileAnswer(ctx context.Context, by, id string, raw []byte, text
 	if err := s.may(ctx, "FileAnswer", by); err != nil {
 		return Letter{}, err
 	}
-	pctx := impound.WithPrincipal(ctx, impound.Principal{ID: by})
+	return s.fileAnswer(impound.WithPrincipal(ctx, impound.Principal{ID: by}), by, id, raw, text)
+}
+
+// fileAnswer files it; pctx says who may see the letter.
+func (s *System) fileAnswer(pctx context.Context, by, id string, raw []byte, text string) (Letter, error) {
+	ctx := pctx
 	r := seizure.LetterReply{Kind: "note", Text: text, At: s.now().UTC()}
 	var a mailconn.Answer
 	if raw != nil {
@@ -651,6 +659,9 @@ func (s *System) FileAnswer(ctx context.Context, by, id string, raw []byte, text
 			return Letter{}, err
 		} else if have {
 			return s.withTask(ctx, info), nil
+		}
+		if by == casework.System && len(info.Replies) >= inboxReplies {
+			return Letter{}, errEnoughAnswers
 		}
 		to, err := s.cfg.personalRecipients()
 		if err != nil {
@@ -708,6 +719,8 @@ func (s *System) askedAlarms(ctx context.Context, m *impound.Mandate, now time.T
 			add("look in the mail server's log for "+l.Ref+", then say which", "impound seize settle "+l.ID, "nobody knows whether it was taken")
 		case l.State != seizure.LetterSent || l.Kind != seizure.LetterRequest:
 			continue
+		case unread(l):
+			add("open it (impound evidence get HASH, age -d), and say what it says: impound seize answer "+l.ID+" --text ...", "impound seize letters "+l.Order, "an answer came to the mailbox, and nobody has said what it says")
 		case slices.ContainsFunc(l.Replies, func(r seizure.LetterReply) bool { return r.Kind == "failed" }):
 			add("reach the provider another way, and close the letter", "impound seize letters "+l.Order, "it did not arrive")
 		}
@@ -716,4 +729,11 @@ func (s *System) askedAlarms(ctx context.Context, m *impound.Mandate, now time.T
 		}
 	}
 	return out, err
+}
+
+// unread says whether an answer to l was filed by itself, and nobody has filed or
+// noted anything since.
+func unread(l seizure.LetterInfo) bool {
+	i := slices.IndexFunc(l.Replies, func(r seizure.LetterReply) bool { return r.Kind == "reply" && r.By == casework.System })
+	return i >= 0 && !slices.ContainsFunc(l.Replies[i:], func(r seizure.LetterReply) bool { return r.By != casework.System })
 }

@@ -593,6 +593,7 @@ var Needs = func() map[string]casework.Need {
 	roles("DraftSupplement", impound.RoleAnalyst)
 	roles("EnrolSensor", impound.RoleAdmin)
 	roles("FileAnswer", impound.RoleAnalyst, impound.RoleCounsel, impound.RoleOperator)
+	m["ReadInbox"] = casework.Need{Roles: []impound.Role{impound.RoleAnalyst, impound.RoleCounsel, impound.RoleOperator}, System: true}
 	m["Follow"] = casework.Need{Roles: []impound.Role{impound.RoleOperator}, System: true}
 	roles("OpenSealed", impound.RoleAnalyst)
 	roles("Plan", impound.RoleAnalyst, impound.RoleCounsel, impound.RoleApprover, impound.RoleOperator)

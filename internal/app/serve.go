@@ -125,6 +125,9 @@ func (s *System) Start(ctx context.Context) (err error) {
 	if often, err := every(s.cfg.PollEvery, 5*time.Minute); err == nil && often > 0 && len(s.cfg.Registries) > 0 {
 		v.wg.Go(func() { s.pollLoop(ctx, often) })
 	}
+	if often, err := every(s.cfg.Mail.Answers.Every, 5*time.Minute); err == nil && often > 0 && s.cfg.Mail.Answers.IMAP != "" {
+		v.wg.Go(func() { s.inboxLoop(ctx, often) })
+	}
 	if often, err := every(s.cfg.Seal.Every, 24*time.Hour); err == nil && often > 0 && len(s.cfg.Seal.Witnesses)+len(s.cfg.Seal.TSAs) > 0 {
 		v.wg.Go(func() { s.sealLoop(ctx, often) })
 	}

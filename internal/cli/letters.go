@@ -158,7 +158,34 @@ func (e *env) letterCmds() []*cobra.Command {
 		})
 	})
 	answer.Flags().StringVar(&text, "text", "", "what was said, in your own words; name nobody who need not be named")
-	return []*cobra.Command{letters, show, follow, settle, answer}
+	inbox := verb("inbox", "read the mailbox that answers come to, and file those to our letters, sealed; impound serve does so by itself", "  impound seize inbox --as olaf", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			me, err := e.me(s)
+			if err != nil {
+				return err
+			}
+			in, err := s.ReadInbox(ctx, me.ID)
+			if e.asJSON {
+				return errors.Join(e.json(in), err)
+			}
+			fmt.Fprintf(e.Err, "%d mails looked at, %d filed", in.Looked, in.Filed)
+			if in.Others > 0 {
+				fmt.Fprintf(e.Err, ", %d delivery reports of other mails left", in.Others)
+			}
+			if in.Large+in.Left > 0 {
+				fmt.Fprintf(e.Err, ", %d answers too large or too many: file them by hand", in.Large+in.Left)
+			}
+			if in.More {
+				fmt.Fprint(e.Err, "; there are more: read again")
+			}
+			fmt.Fprintln(e.Err)
+			for _, id := range in.Of {
+				fmt.Fprintln(e.Out, id)
+			}
+			return err
+		})
+	})
+	return []*cobra.Command{letters, show, follow, settle, answer, inbox}
 }
 
 // letterWord is the newest that is known of a letter.

@@ -179,6 +179,12 @@ func (e *Engine) follow(ctx context.Context, m *impound.Mandate, info *LetterInf
 	return out, e.remind(ctx, a, p, h, &l, st, open, no+1)
 }
 
+// heard says whether r is a sign of life that puts reminders off: one that a person
+// has filed. What a mailbox took in by itself anybody can have written.
+func (r LetterReply) heard() bool {
+	return (r.Kind == "reply" || r.Kind == "note") && r.By != "system"
+}
+
 // pick gives the plans of the names of rs, in their order.
 func pick(p *Plan, rs []NameResult) []NamePlan {
 	var out []NamePlan
@@ -203,7 +209,7 @@ func reminders(info *LetterInfo, all []LetterInfo) (no int, last time.Time) {
 	}
 	heard := func(l *LetterInfo) {
 		for _, r := range l.Replies {
-			if r.Kind == "reply" || r.Kind == "note" {
+			if r.heard() {
 				note(r.At)
 			}
 		}
@@ -419,7 +425,7 @@ func (e *Engine) Reply(ctx context.Context, id string, r LetterReply) (LetterInf
 			}
 		}
 		v.Replies = append(v.Replies, r)
-		if r.Kind == "reply" || r.Kind == "note" {
+		if r.heard() {
 			v.Last = e.now()
 		}
 	})

@@ -177,10 +177,8 @@ func Read(ctx context.Context, c Config, from Place, wants func(head []byte) boo
 	if err != nil {
 		return at, seen, fail("look for mails", err)
 	}
-	// n:* is never empty: the last mail is in it, whatever n is (RFC 9051 9).
-	uids := slices.DeleteFunc(found.AllUIDs(), func(u imap.UID) bool { return uint32(u) <= at.UID })
-	slices.Sort(uids)
-	uids = slices.Compact(uids)
+	all, _ := found.All.(imap.UIDSet)
+	uids := after(all, at.UID, c.MaxMails+1)
 	if seen.More = len(uids) > c.MaxMails; seen.More {
 		uids = uids[:c.MaxMails]
 	}
@@ -220,6 +218,31 @@ func Read(ctx context.Context, c Config, from Place, wants func(head []byte) boo
 	}
 	_ = s.Logout().Wait()
 	return at, seen, nil
+}
+
+// after gives the first most numbers of set behind last. n:* is never empty: the
+// last mail is in it, whatever n is (RFC 9051 9); and a server may name four
+// thousand million with a few octets.
+func after(set imap.UIDSet, last uint32, most int) []imap.UID {
+	var out []imap.UID
+	for _, r := range set {
+		lo, hi := uint64(min(r.Start, r.Stop)), uint64(max(r.Start, r.Stop))
+		if r.Start == 0 || r.Stop == 0 { // "*" is no answer
+			continue
+		}
+		lo = max(lo, uint64(last)+1)
+		for u := lo; u <= hi && u < lo+uint64(most); u++ {
+			out = append(out, imap.UID(u))
+		}
+		if len(out) > 4*most { // keep the first ones alone
+			slices.Sort(out)
+			out = slices.Compact(out)
+			out = out[:min(len(out), most)]
+		}
+	}
+	slices.Sort(out)
+	out = slices.Compact(out)
+	return out[:min(len(out), most)]
 }
 
 // fetch gives the first most octets of a part of mail u, and how large the mail

@@ -80,6 +80,17 @@ func ReadAnswer(raw []byte) (Answer, error) {
 	return a, nil
 }
 
+// IsReport says whether head is that of a delivery report (RFC 3464): which mail it
+// is about stands in its parts.
+func IsReport(head []byte) bool {
+	m, err := mail.ReadMessage(bytes.NewReader(head))
+	if err != nil {
+		return false
+	}
+	media, params, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
+	return err == nil && media == "multipart/report" && strings.EqualFold(params["report-type"], "delivery-status")
+}
+
 // report reads the parts of a delivery report.
 func report(a *Answer, body io.Reader, boundary string, add func(...string)) {
 	mr := multipart.NewReader(io.LimitReader(body, MaxAnswer), boundary)
