@@ -720,7 +720,7 @@ func (s *System) askedAlarms(ctx context.Context, m *impound.Mandate, now time.T
 		case l.State != seizure.LetterSent || l.Kind != seizure.LetterRequest:
 			continue
 		case unread(l):
-			add("open it (impound evidence get HASH, age -d), and say what it says: impound seize answer "+l.ID+" --text ...", "impound seize letters "+l.Order, "an answer came to the mailbox, and nobody has said what it says")
+			add("open it (impound evidence show HASH, age -d), and say what it says: impound seize answer "+l.ID+" --text ...", "impound seize letters "+l.Order, "an answer came to the mailbox, and nobody has said what it says")
 		case slices.ContainsFunc(l.Replies, func(r seizure.LetterReply) bool { return r.Kind == "failed" }):
 			add("reach the provider another way, and close the letter", "impound seize letters "+l.Order, "it did not arrive")
 		}

@@ -123,6 +123,10 @@ func (s *System) ReadInbox(ctx context.Context, by string) (Inbox, error) {
 	if m.IMAP == "" {
 		return in, impound.Errorf(impound.KindInvalid, "no mailbox is configured").At("mail.answers").WithCure("fill in imap, user and password_file; or file answers by hand: impound seize answer FILE.eml")
 	}
+	sees := ctx
+	if by != casework.System {
+		sees = impound.WithPrincipal(ctx, impound.Principal{ID: by})
+	}
 	// Whoever asks: answers to letters that he may not see are filed all the same.
 	ctx = impound.AsSystem(ctx)
 	s.inboxMu.Lock()
@@ -170,7 +174,10 @@ func (s *System) ReadInbox(ctx context.Context, by string) (Inbox, error) {
 		case err != nil:
 			return err
 		}
-		if in.Filed++; !slices.Contains(in.Of, l.ID) {
+		if in.Filed++; slices.Contains(in.Of, l.ID) {
+			return nil
+		}
+		if _, err := s.letter(sees, l.ID); err == nil {
 			in.Of = append(in.Of, l.ID)
 		}
 		return nil

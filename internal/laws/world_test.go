@@ -234,6 +234,7 @@ type terms struct {
 	release     *impound.ReleaseTerms
 	registrant  string
 	renew       bool
+	instrument  string    // hash of the court's paper
 	expires     time.Time // of every name, as the order was drawn up
 }
 
@@ -250,7 +251,7 @@ func (w *world) draft(t testing.TB, s *app.System, o terms) string {
 	}
 	doc, err := s.Casework.DraftOrder(t.Context(), caseID, impound.Order{
 		ID: o.id, Kind: impound.KindWarrant,
-		Authority: impound.Authority{Court: "Practice Court", Docket: "26-mj-00001", CallBack: "clerk, +1 555 0199"},
+		Authority: impound.Authority{Court: "Practice Court", Docket: "26-mj-00001", CallBack: "clerk, +1 555 0199", Instrument: o.instrument},
 		Issued:    now.Add(-time.Hour).Truncate(time.Second), From: o.from.UTC(), Until: o.until.UTC(), AtEnd: "restore",
 		Parties:   impound.Parties{Requesting: "The unit", Technical: "desk@unit.example"},
 		Recipient: impound.Recipient{Name: "Practice Registry", Role: "registry"},

@@ -197,6 +197,7 @@ ssl_cert = <%[3]s
 ssl_key = <%[4]s
 mail_location = maildir:%[5]s
 first_valid_uid = 1
+auth_failure_delay = 0 secs
 service imap-login {
   chroot =
   inet_listener imap {
