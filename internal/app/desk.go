@@ -340,7 +340,7 @@ func (d desk) planView(ctx context.Context, p seizure.PlanInfo, status []seizure
 		for _, st := range n.Steps {
 			pn.Diff = append(pn.Diff, st.Lines...)
 		}
-		for _, look := range []*web.Look{&pn.Parent, &pn.RDAP, &pn.Resolver} {
+		for _, look := range []*web.Look{&pn.Parent, &pn.RDAP, &pn.Resolver, &pn.Child} {
 			look.Verdict = web.Unknown
 		}
 		for _, z := range of[n.Name] {
@@ -350,7 +350,14 @@ func (d desk) planView(ctx context.Context, p seizure.PlanInfo, status []seizure
 					pn.Result += ": " + z.Msg
 				}
 			}
+			pn.Acted, pn.Turns = z.Acted, pn.Turns[:0]
+			for _, t := range z.Turns {
+				pn.Turns = append(pn.Turns, web.Turn{At: t.At, View: t.View, Verdict: t.State, Detail: t.Why})
+			}
 			if z.Status != nil {
+				if c := z.Status.Child; c != nil {
+					pn.Child = web.Look{Verdict: c.State, Detail: c.Why, At: z.Status.At}
+				}
 				for _, view := range z.Status.Views {
 					l := web.Look{Verdict: view.State, Detail: view.Why, At: z.Status.At}
 					if took, ok := z.Took(view.View); ok {

@@ -233,6 +233,18 @@ type PlanName struct {
 	Parent   Look         `json:"parent"`
 	RDAP     Look         `json:"rdap"`
 	Resolver Look         `json:"resolver"`
+	Child    Look         `json:"child"` // its own servers: for information, no order is judged by it
+
+	Acted time.Time `json:"acted,omitzero"`  // when it was done at its provider
+	Turns []Turn    `json:"turns,omitempty"` // how the views came to show it since, oldest first
+}
+
+// Turn is that a view came to show something else.
+type Turn struct {
+	At      time.Time `json:"at"`
+	View    string    `json:"view"` // "parent" | "rdap" | "resolver"
+	Verdict string    `json:"verdict"`
+	Detail  string    `json:"detail,omitempty"`
 }
 
 // What a look found.

@@ -578,7 +578,7 @@ func (s *server) namesPage(ctx context.Context, r *http.Request) (*page, error) 
 // nameTable lists a part of the names, those that need a look first.
 func (s *server) nameTable(c impound.Case, orders []OrderView, plans []PlanView, path string, p part) *table {
 	t := &table{ID: "names", Total: len(c.Domains), Title: "Names", Live: true, CLI: cliLine("case", "show", c.ID), Empty: "No name yet.",
-		Cols: []col{txt("name", "name"), txt("state", "state"), txt("order", "order"), txt("gates", "gates"), txt("parent", "parent zone"), txt("rdap", "RDAP"), txt("resolver", "resolver"), hidden("first_seen", ""), txt("changed", "last change"), hidden("by", ""), hidden("why", "")}}
+		Cols: []col{txt("name", "name"), txt("state", "state"), txt("order", "order"), txt("gates", "gates"), txt("parent", "parent zone"), txt("rdap", "RDAP"), txt("resolver", "resolver"), txt("child", "own servers"), hidden("first_seen", ""), txt("changed", "last change"), hidden("by", ""), hidden("why", "")}}
 	looks := planNames(plans)
 	inForce := map[string]bool{}
 	for _, o := range orders {
@@ -617,10 +617,10 @@ func (s *server) nameTable(c impound.Case, orders []OrderView, plans []PlanView,
 		r := row{Key: d.Name.String(), Cells: []cell{
 			nameCell(d.Name, path+"/names/"+url.PathEscape(d.Name.String())), stateCell(d.State), order, gatesCell(d.Verdicts)}}
 		if p, ok := looks[d.Name]; ok {
-			r.Cells = append(r.Cells, s.lookCell(p.Parent), s.lookCell(p.RDAP), s.lookCell(p.Resolver))
+			r.Cells = append(r.Cells, s.lookCell(p.Parent), s.lookCell(p.RDAP), s.lookCell(p.Resolver), s.lookCell(p.Child))
 		} else {
 			none := cell{Value: "", Kind: "badge", Text: "no plan"}
-			r.Cells = append(r.Cells, none, none, none)
+			r.Cells = append(r.Cells, none, none, none, none)
 		}
 		r.Cells = append(r.Cells, s.timeCell(d.FirstSeen), changed, text(last.By), text(defangHosts(last.Why)))
 		t.Rows = append(t.Rows, r)
@@ -738,6 +738,7 @@ type nameData struct {
 	Look     *PlanName
 	Looks    []namedLook
 	Plot     *picture
+	Spread   *table // how the views came to show it; nil: nobody has looked
 	History  *table
 	Gates    *table
 	Newest   *table
@@ -808,9 +809,12 @@ func (s *server) namePage(ctx context.Context, r *http.Request) (*page, error) {
 		for _, l := range []struct {
 			title string
 			look  Look
-		}{{"Parent zone", p.Parent}, {"RDAP", p.RDAP}, {"Resolver", p.Resolver}} {
+		}{{"Parent zone", p.Parent}, {"RDAP", p.RDAP}, {"Resolver", p.Resolver}, {"Its own servers", p.Child}} {
 			d.Looks = append(d.Looks, namedLook{l.title, s.lookCell(l.look), Look{Verdict: l.look.Verdict, Detail: defangHosts(l.look.Detail), At: l.look.At}})
 		}
+	}
+	if d.Look != nil && len(d.Look.Turns) > 0 {
+		d.Spread = s.spreadTable(*d.Look, cliLine("seize", "status", dom.Order))
 	}
 	cli := cliLine("case", "show", id)
 	d.History = &table{ID: "history", Title: "History", Live: true, CLI: cli, Empty: "Nothing has happened to it yet.",
@@ -839,7 +843,31 @@ func (s *server) namePage(ctx context.Context, r *http.Request) (*page, error) {
 	d.Timeline = s.logTable(lines, "timeline", "In the evidence log", cliLine("evidence", "list", "--case", id, "--name", n.Defanged()))
 	d.Timeline.Total, d.Timeline.Live = nLines, true
 	return &page{Tmpl: "name.html", Title: n.Defanged(), Nav: "/cases", Data: d, Plots: map[string]string{"over-time": svg},
-		Tables: []*table{d.History, d.Gates, d.Newest, d.Timeline}}, nil
+		Tables: slices.DeleteFunc([]*table{d.Spread, d.History, d.Gates, d.Newest, d.Timeline}, func(t *table) bool { return t == nil })}, nil
+}
+
+// spreadTable shows how the three views came to show the order, each with how long
+// after the act it was.
+func (s *server) spreadTable(p PlanName, cli string) *table {
+	t := &table{ID: "spread", Title: "How the views came to show it", Live: true, CLI: cli, Empty: "Nobody has looked yet.",
+		Cols: []col{txt("at", "seen (UTC)"), txt("view", "view"), txt("verdict", "shows"), txt("after", "after the act"), txt("why", "what it showed")}}
+	title := map[string]string{"parent": "parent zone", "rdap": "RDAP"}
+	for i, x := range p.Turns {
+		name := title[x.View]
+		if name == "" {
+			name = x.View
+		}
+		after := cell{Value: "", Text: "–"}
+		if !p.Acted.IsZero() && !x.At.Before(p.Acted) {
+			after = text(x.At.Sub(p.Acted).Round(10 * time.Millisecond).String())
+		}
+		v := x.Verdict
+		if lookTone[v] == "" {
+			v = Unknown
+		}
+		t.Rows = append(t.Rows, row{Key: fmt.Sprint(i), Cells: []cell{s.timeCell(x.At), text(name), {Value: v, Kind: "badge", Text: strings.ReplaceAll(v, "-", " "), Tone: lookTone[v]}, after, text(defangHosts(x.Detail))}})
+	}
+	return t
 }
 
 // ---- contacts
@@ -980,6 +1008,9 @@ type orderData struct {
 	Names *table
 	Plans *table
 	Log   *table
+
+	Letters *table // nil: none
+	Release bool   // there is a page that says who could get the names
 }
 
 func (s *server) orderPage(ctx context.Context, r *http.Request) (*page, error) {
@@ -1030,9 +1061,21 @@ func (s *server) orderPage(ctx context.Context, r *http.Request) (*page, error) 
 		d.Plans.Rows = append(d.Plans.Rows, row{Key: p.ID, Cells: []cell{
 			link(p.ID, "/plans/"+url.PathEscape(p.ID)), {Value: p.State, Kind: "badge", Tone: planTone[p.State]}, {Value: by, Kind: "lines"}, number(p.Needed), number(len(p.Names)), s.timeCell(p.Made), hashCell(p.Hash)}})
 	}
+	tables := []*table{d.Names, d.Plans}
+	if ld, ok := s.desk.(LetterDesk); ok {
+		ls, err := ld.Letters(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if len(ls) > 0 {
+			d.Letters = s.letterTable(ls, id)
+			tables = append(tables, d.Letters)
+		}
+	}
+	_, d.Release = s.desk.(ReleaseDesk)
 	d.Log = s.logTable(lines, "timeline", "In the evidence log", cliLine("evidence", "list", "--order", id))
 	d.Log.Total, d.Log.Live = n, true
-	return &page{Tmpl: "order.html", Title: "Order " + id, Nav: "/orders", Data: d, Tables: []*table{d.Names, d.Plans, d.Log}}, nil
+	return &page{Tmpl: "order.html", Title: "Order " + id, Nav: "/orders", Data: d, Tables: append(tables, d.Log)}, nil
 }
 
 var planTone = map[string]string{"proposed": "info", "approved": "info", "applying": "warn", "applied": "good", "verified": "good", "partial": "bad", "failed": "bad"}
@@ -1069,7 +1112,7 @@ func (s *server) planPage(ctx context.Context, r *http.Request) (*page, error) {
 	}
 	d := planData{Pager: part.pager("/plans/"+url.PathEscape(p.ID), q, len(p.Names)), Plan: p, State: cell{Value: p.State, Kind: "badge", Tone: planTone[p.State]}}
 	d.Names = &table{ID: "names", Total: len(p.Names), Title: "Names", Live: true, CLI: cliLine("seize", "show", p.ID), Empty: "The plan changes nothing.",
-		Cols: []col{txt("name", "name"), txt("provider", "at"), txt("diff", "change"), txt("result", "result"), txt("parent", "parent zone"), txt("rdap", "RDAP"), txt("resolver", "resolver")}}
+		Cols: []col{txt("name", "name"), txt("provider", "at"), txt("diff", "change"), txt("result", "result"), txt("parent", "parent zone"), txt("rdap", "RDAP"), txt("resolver", "resolver"), txt("child", "own servers")}}
 	for _, n := range cutPart(p.Names, part) {
 		lines := make([]string, len(n.Diff))
 		for i, l := range n.Diff {
@@ -1081,7 +1124,7 @@ func (s *server) planPage(ctx context.Context, r *http.Request) (*page, error) {
 		}
 		nc := nameCell(n.Name, "/cases/"+url.PathEscape(p.Case)+"/names/"+url.PathEscape(n.Name.String()))
 		d.Names.Rows = append(d.Names.Rows, row{Key: n.Name.String(), Cells: []cell{
-			nc, text(n.Provider), {Value: lines, Kind: "diff"}, res, s.lookCell(n.Parent), s.lookCell(n.RDAP), s.lookCell(n.Resolver)}})
+			nc, text(n.Provider), {Value: lines, Kind: "diff"}, res, s.lookCell(n.Parent), s.lookCell(n.RDAP), s.lookCell(n.Resolver), s.lookCell(n.Child)}})
 	}
 	return &page{Tmpl: "plan.html", Title: "Plan " + p.ID, Nav: "/orders", Data: d, Tables: []*table{d.Names}}, nil
 }

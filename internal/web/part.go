@@ -35,7 +35,7 @@ func cutPart[T any](list []T, p part) []T {
 func (p part) pager(path string, q url.Values, n int) *pager {
 	shown := min(p.limit, n-min(p.offset, n))
 	keep := url.Values{}
-	for _, k := range []string{"status", "limit"} {
+	for _, k := range []string{"status", "how", "limit"} {
 		if q.Get(k) != "" {
 			keep.Set(k, q.Get(k))
 		}

@@ -71,6 +71,8 @@ var pageRoutes = map[string]pageFunc{
 	"/contacts":                (*server).contacts,
 	"/orders":                  (*server).orders,
 	"/orders/{id}":             (*server).orderPage,
+	"/orders/{id}/release":     (*server).releasePage,
+	"/letters/{id}":            (*server).letterPage,
 	"/plans/{id}":              (*server).planPage,
 	"/candidates":              (*server).watchPage, // as it was called
 	"/watch":                   (*server).watchPage,
@@ -85,6 +87,7 @@ var apiRoutes = map[string]func(s *server, ctx context.Context, r *http.Request)
 	"/api/v1/cases/{id}": (*server).apiCase,
 	"/api/v1/contacts":   (*server).apiContacts,
 	"/api/v1/orders":     (*server).apiOrders,
+	"/api/v1/letters":    (*server).apiLetters,
 	"/api/v1/candidates": (*server).apiCandidates,
 	"/api/v1/log":        (*server).apiLog,
 	"/api/v1/series":     (*server).apiSeries,
