@@ -163,7 +163,7 @@ func visitOf(ctx context.Context) visit {
 var scopes = map[string]impound.Scope{
 	"/api/v1/cases": impound.ScopeCases, "/api/v1/cases/{id}": impound.ScopeCases, "/api/v1/orders": impound.ScopeCases,
 	"/api/v1/contacts": impound.ScopeContacts, "/api/v1/series": impound.ScopeContacts, "/api/v1/victims": impound.ScopeContacts,
-	"/api/v1/candidates": impound.ScopeCandidates, "/api/v1/log": impound.ScopeLog,
+	"/api/v1/candidates": impound.ScopeCandidates, "/api/v1/letters": impound.ScopeCases, "/api/v1/log": impound.ScopeLog,
 }
 
 // scoped refuses a token whose scopes don't hold path's.

@@ -25,6 +25,7 @@ type fixture struct {
 	alarms   []AlarmView
 	cands    []impound.Candidate
 	notReady error
+	weighed  int // names that letting go was weighed of
 	series   int // how often Series was asked
 	onSeries func(n int)
 }
@@ -83,6 +84,9 @@ func newFixture() *fixture {
 	for i, n := range names {
 		l := Look{Verdict: AsOrdered, Detail: "NS ns1.sinkhole.example, ns2.sinkhole.example", At: now.Add(-2 * time.Minute)}
 		pn := PlanName{Name: n, Provider: "practice registry (EPP)", Diff: []string{"- ns ns1.actor.example", "+ ns ns1.sinkhole.example", "+ ns ns2.sinkhole.example", "- ds 12345 13 2", "+ status serverTransferProhibited"}, Result: "1000 command completed", Parent: l, RDAP: l, Resolver: l}
+		pn.Child = Look{Verdict: AsOrdered, Detail: "2 of 2 answers with authority", At: l.At}
+		pn.Acted = l.At.Add(-3 * time.Second)
+		pn.Turns = []Turn{{At: pn.Acted.Add(200 * time.Millisecond), View: "parent", Verdict: NotYet, Detail: "still the former name servers: ns1.actor.example"}, {At: pn.Acted.Add(700 * time.Millisecond), View: "rdap", Verdict: AsOrdered}, {At: pn.Acted.Add(2500 * time.Millisecond), View: "parent", Verdict: AsOrdered}}
 		if i == 2 {
 			pn.Resolver = Look{Verdict: NotYet, Detail: "the resolver still holds the old delegation, 212 s left", At: l.At}
 		}

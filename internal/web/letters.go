@@ -70,6 +70,15 @@ type LetterPart struct {
 	Size int    `json:"size"`
 }
 
+// beneath gives the desk that d remembers answers of, to ask what not every desk
+// knows.
+func beneath(d Desk) Desk {
+	if m, ok := d.(*memo); ok {
+		return beneath(m.Desk)
+	}
+	return d
+}
+
 func (l LetterView) kind() string {
 	if l.No > 0 {
 		return fmt.Sprintf("%s %d", l.Kind, l.No)
@@ -96,7 +105,7 @@ func letterState(l LetterView) cell {
 	case "composed":
 		c.Text = "written, not sent"
 	case "unsure":
-		c.Text = "nobody knows whether it was taken"
+		c.Text, c.Hint = "taken or not?", "nobody knows whether it was taken"
 	case "sent":
 		c.Text = "sent, waited for"
 		if l.Via == "manual" {
@@ -109,7 +118,7 @@ func letterState(l LetterView) cell {
 	case "closed":
 		c.Text = "closed by somebody"
 	}
-	if l.Server != "" {
+	if l.Server != "" && c.Hint == "" {
 		c.Hint = defangHosts(l.Server)
 	}
 	return c
@@ -117,8 +126,8 @@ func letterState(l LetterView) cell {
 
 func (s *server) letterTable(ls []LetterView, order string) *table {
 	t := &table{ID: "letters", Title: "Letters and tasks", Live: true, CLI: cliLine("seize", "letters", order), Empty: "No provider was asked by mail or by a task.",
-		Cols: []col{txt("id", "letter"), txt("kind", "kind"), txt("provider", "asked of"), txt("state", "state"), txt("sent", "sent (UTC)"), txt("delivery", "delivered"), num("reminders", "reminders"), txt("next_reminder", "next (UTC)"),
-			num("names", "names"), num("open", "open"), txt("answered", "answered (UTC)"), txt("answer", "newest answer"), hidden("artefact", ""), hidden("ref", ""), hidden("body", "")}}
+		Cols: []col{txt("id", "letter"), hidden("kind", ""), txt("provider", "asked of"), txt("state", "state"), txt("sent", "sent (UTC)"), txt("delivery", "delivered"), txt("reminders", "reminders"), hidden("next_reminder", ""),
+			hidden("names", ""), txt("open", "not yet"), hidden("answered", ""), txt("answer", "newest answer"), hidden("artefact", ""), hidden("ref", ""), hidden("body", "")}}
 	for _, l := range ls {
 		delivery := cell{Value: l.Delivery, Kind: "badge", Tone: deliveryTone[l.Delivery]}
 		switch {
@@ -133,7 +142,9 @@ func (s *server) letterTable(ls []LetterView, order string) *table {
 		answer := text(defangHosts(a.Text))
 		switch {
 		case l.Unread:
-			answer.Sub = "nobody has said what it says"
+			answer.Sub = "on " + clock(a.At) + "; nobody has said what it says"
+		case a.Kind != "":
+			answer.Sub = "on " + clock(a.At)
 		case a.Kind == "" && l.Claimed != "":
 			answer.Text = "said to be done by " + l.Claimed
 		}
@@ -141,13 +152,17 @@ func (s *server) letterTable(ls []LetterView, order string) *table {
 		if l.Via == "manual" {
 			via = "by a task"
 		}
+		reminders := cell{Value: l.Reminders, Text: fmt.Sprint(l.Reminders)}
+		if !l.Next.IsZero() {
+			reminders.Sub = "next " + l.Next.UTC().Format(time.DateOnly)
+		}
 		tone := ""
 		if l.State == "unsure" || l.Delivery == "failed" {
 			tone = "alarm"
 		}
 		t.Rows = append(t.Rows, row{Key: l.ID, Tone: tone, Cells: []cell{
-			{Value: l.ID, Kind: "link", Href: "/letters/" + url.PathEscape(l.ID)}, text(l.kind()), {Value: l.Provider, Sub: via}, letterState(l), s.timeCell(l.Sent), delivery, number(l.Reminders), s.timeCell(l.Next),
-			number(len(l.Names)), number(len(l.Open)), s.timeCell(a.At), answer, text(a.Artefact), text(l.Ref), text(l.Body)}})
+			{Value: l.ID, Kind: "link", Href: "/letters/" + url.PathEscape(l.ID), Sub: l.kind()}, text(l.kind()), {Value: l.Provider, Sub: via}, letterState(l), s.timeCell(l.Sent), delivery, reminders, s.timeCell(l.Next),
+			number(len(l.Names)), {Value: len(l.Open), Text: fmt.Sprintf("%d of %d names", len(l.Open), len(l.Names))}, s.timeCell(a.At), answer, text(a.Artefact), text(l.Ref), text(l.Body)}})
 	}
 	return t
 }
@@ -168,7 +183,7 @@ func (s *server) letterPage(ctx context.Context, r *http.Request) (*page, error)
 		return nil, err
 	}
 	id := r.PathValue("id")
-	ld, ok := s.desk.(LetterDesk)
+	ld, ok := beneath(s.desk).(LetterDesk)
 	if !ok {
 		return nil, impound.Errorf(impound.KindNotFound, "there is no letter %.40q", id)
 	}
@@ -212,7 +227,7 @@ func (s *server) apiLetters(ctx context.Context, r *http.Request) (any, error) {
 	if err := known(q, "order"); err != nil {
 		return nil, err
 	}
-	ld, ok := s.desk.(LetterDesk)
+	ld, ok := beneath(s.desk).(LetterDesk)
 	if !ok {
 		return []LetterView{}, nil
 	}
@@ -268,7 +283,7 @@ func (s *server) releasePage(ctx context.Context, r *http.Request) (*page, error
 	if err != nil {
 		return nil, err
 	}
-	rd, ok := s.desk.(ReleaseDesk)
+	rd, ok := beneath(s.desk).(ReleaseDesk)
 	if !ok {
 		return nil, impound.Errorf(impound.KindNotFound, "nobody weighs here what follows when names are let go")
 	}

@@ -1062,7 +1062,7 @@ func (s *server) orderPage(ctx context.Context, r *http.Request) (*page, error) 
 			link(p.ID, "/plans/"+url.PathEscape(p.ID)), {Value: p.State, Kind: "badge", Tone: planTone[p.State]}, {Value: by, Kind: "lines"}, number(p.Needed), number(len(p.Names)), s.timeCell(p.Made), hashCell(p.Hash)}})
 	}
 	tables := []*table{d.Names, d.Plans}
-	if ld, ok := s.desk.(LetterDesk); ok {
+	if ld, ok := beneath(s.desk).(LetterDesk); ok {
 		ls, err := ld.Letters(ctx, id)
 		if err != nil {
 			return nil, err
@@ -1072,7 +1072,7 @@ func (s *server) orderPage(ctx context.Context, r *http.Request) (*page, error) 
 			tables = append(tables, d.Letters)
 		}
 	}
-	_, d.Release = s.desk.(ReleaseDesk)
+	_, d.Release = beneath(s.desk).(ReleaseDesk)
 	d.Log = s.logTable(lines, "timeline", "In the evidence log", cliLine("evidence", "list", "--order", id))
 	d.Log.Total, d.Log.Live = n, true
 	return &page{Tmpl: "order.html", Title: "Order " + id, Nav: "/orders", Data: d, Tables: append(tables, d.Log)}, nil
@@ -1275,5 +1275,5 @@ func (s *server) about(ctx context.Context, r *http.Request) (*page, error) {
 	}
 	g := s.gapTable(gaps)
 	return &page{Tmpl: "about.html", Title: "About", Nav: "/about", Tables: []*table{t, g},
-		Data: aboutData{Addr: s.cfg.Addr, Version: s.cfg.Version, Sensors: t, Gaps: g, API: []string{"/api/v1/cases", "/api/v1/contacts", "/api/v1/orders", "/api/v1/candidates", "/api/v1/log", "/api/v1/series", "/api/v1/victims"}}}, nil
+		Data: aboutData{Addr: s.cfg.Addr, Version: s.cfg.Version, Sensors: t, Gaps: g, API: []string{"/api/v1/cases", "/api/v1/contacts", "/api/v1/orders", "/api/v1/letters", "/api/v1/candidates", "/api/v1/log", "/api/v1/series", "/api/v1/victims"}}}, nil
 }
