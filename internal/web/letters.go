@@ -319,7 +319,8 @@ func (s *server) releasePage(ctx context.Context, r *http.Request) (*page, error
 		Cols: []col{txt("name", "name"), txt("advice", "advice"), txt("who", "who could get it"), txt("against", "speaks against it"), txt("for", "asked, and nothing found")}}
 	shown := cutPart(names, p)
 	risks := map[impound.Name][]impound.GateVerdict{}
-	if how != "" && len(shown) > 0 {
+	// An open page asks each second for what is live: nothing here is.
+	if how != "" && len(shown) > 0 && q.Get("live") != "1" {
 		if risks, err = rd.Risks(ctx, id, how, shown); err != nil {
 			return nil, err
 		}

@@ -129,6 +129,7 @@ func TestLettersOnThePages(t *testing.T) {
 	page = get("/orders/PHOS-WDC-1/release?how=expire", 200)
 	has("letting go", page, "victims still come: 12 contacts", "keep it: have it renewed", "nothing blocks it", "2027-11-01", "1 of these 2 should be kept", "delete: delete the registration (not allowed by the order now)", "impound seize release PHOS-WDC-1 NAME --how expire")
 	has("giving back", get("/orders/PHOS-WDC-1/release", 200), "whoever held it before has it again: registrant C-17")
+	get("/orders/PHOS-WDC-1/release?how=expire&live=1", 200)
 	if f.weighed != 4 {
 		t.Errorf("%d names were asked about, want those that were shown", f.weighed)
 	}
