@@ -49,6 +49,11 @@ type Appendix struct {
 	Sequence []string              `json:"sequence,omitempty"`
 	Block    []impound.Name        `json:"block_create,omitempty"` // to be kept from registration; not among Groups
 	Exhibits []Exhibit             `json:"exhibits,omitempty"`     // see WithExhibits
+	// Of a supplement: names of the orders before it that are not acted on any
+	// more, and what is not said of them. The CSV, which machines act on, has
+	// neither.
+	NoLonger       []NoLonger `json:"no_longer,omitempty"`
+	NoLongerUnsaid string     `json:"no_longer_unsaid,omitempty"`
 }
 
 // AppendixGroup is the names that one registrar holds under one registry.
@@ -95,6 +100,9 @@ func (s *Service) Appendix(ctx context.Context, filename string, data []byte) (A
 	if o.Sinkhole != (impound.SinkTerms{}) {
 		t := o.Sinkhole
 		a.Sinkhole = &t
+	}
+	if a.NoLonger, a.NoLongerUnsaid, err = s.noLonger(ctx, o); err != nil {
+		return Appendix{}, err
 	}
 	in := map[impound.Name]string{}
 	own := map[impound.Name]impound.Acts{}
@@ -384,6 +392,15 @@ func (a Appendix) Text(w io.Writer) error {
 			for _, why := range n.Why {
 				sub("", why)
 			}
+		}
+	}
+	if a.Parent != nil {
+		fmt.Fprintf(&b, "\nNames no longer covered: %d\n  %s\n", len(a.NoLonger), a.nothingTaken())
+		if a.NoLongerUnsaid != "" {
+			fmt.Fprintf(&b, "  %s\n", strings.TrimPrefix(cell(a.NoLongerUnsaid), "'"))
+		}
+		for _, n := range a.NoLonger {
+			fmt.Fprintf(&b, "  %s (order %s): %s\n", n.Name.Defanged(), n.Order, n.Why)
 		}
 	}
 	if len(a.Missing) > 0 {

@@ -296,6 +296,23 @@ func (a Appendix) Paper() *document.Doc {
 		add(tab)
 	}
 
+	if a.Parent != nil {
+		add(document.Heading{Level: 1, Text: "Names no longer covered"}, t(a.nothingTaken()))
+		if a.NoLongerUnsaid != "" {
+			add(t(a.NoLongerUnsaid))
+		}
+		if len(a.NoLonger) == 0 {
+			add(t("No name that is listed there for this recipient is known to be without effect now."))
+		} else {
+			add(t("Nothing is to be done now with the names below, and what was done is undone or under review, for the reason given."))
+			tab := document.Table{Head: []string{"Domain name", "Listed in order", "Why"}, Widths: []float64{3, 2, 4}}
+			for _, n := range a.NoLonger {
+				tab.Rows = append(tab.Rows, []document.Cell{document.C(m(n.Name.String())), document.C(t(n.Order)), document.C(t(n.Why))})
+			}
+			add(tab)
+		}
+	}
+
 	if len(a.Block) > 0 {
 		add(document.Heading{Level: 1, Text: "Names to be kept from registration"},
 			t(fmt.Sprintf("Nobody has registered these %d names; the actor's programs make them up. The registry is to refuse whoever asks for one while the order is in force. Nothing else is ordered for them.", len(a.Block))))
