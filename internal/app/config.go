@@ -183,7 +183,10 @@ type WatchSource struct {
 	// are usable, qualified or read-only are read.
 	LogList string `yaml:"log_list,omitempty" json:"log_list,omitempty"`
 	// CT is where one log is read. Key is its public key, base64 of DER. For a
-	// log of static-ct-api, Submission is its other address, its name.
+	// log of static-ct-api, Submission is its other address, its name. Of a log
+	// list, Key is the key that signs it, PEM or base64 (log_list_pubkey.pem);
+	// the signature is read from beside the list, log_list.sig. Without a key a
+	// list is believed as https brings it.
 	CT         string `yaml:"ct,omitempty" json:"ct,omitempty"`
 	Submission string `yaml:"submission,omitempty" json:"submission,omitempty"`
 	Key        string `yaml:"key,omitempty" json:"key,omitempty"`

@@ -58,6 +58,11 @@ func (c *Config) checkWatch() impound.Problems {
 		}
 		switch {
 		case s.LogList != "":
+			if s.Key != "" {
+				if _, err := ctlog.ParseListKey(s.Key); err != nil {
+					bad(at+".key", "copy log_list_pubkey.pem, which is published beside the list", "is no public key that a log list could be signed with")
+				}
+			}
 		case s.Name == "":
 			bad(at+".name", "choose a short name", "has no name to keep its place under")
 		case len(s.Name) > 200 || strings.ContainsAny(s.Name, "/\\\x00\n") || strings.HasPrefix(s.Name, "."):
@@ -143,7 +148,7 @@ func (s *System) sources(ctx context.Context, c *polite.Client) (out []live.Sour
 			out = append(out, live.NewCT(w.Name, l, start))
 		case w.LogList != "":
 			dynamic = true
-			infos, problems, err := s.logList(ctx, c, w.LogList, i)
+			infos, problems, err := s.logList(ctx, c, w, i)
 			if err != nil {
 				return nil, false, err
 			}
@@ -172,18 +177,49 @@ func (s *System) sources(ctx context.Context, c *polite.Client) (out []live.Sour
 }
 
 // logList reads a log list. One from a URL is kept, and used when it can't be
-// had.
-func (s *System) logList(ctx context.Context, c *polite.Client, where string, i int) ([]ctlog.Info, impound.Problems, error) {
+// had. Where its key is given, it counts only with its signature, which lies
+// beside it under .sig; what was kept was checked when it came.
+func (s *System) logList(ctx context.Context, c *polite.Client, w WatchSource, i int) ([]ctlog.Info, impound.Problems, error) {
+	where := w.LogList
+	check := func(list []byte, sig func() ([]byte, error)) error {
+		if w.Key == "" {
+			return nil
+		}
+		key, err := ctlog.ParseListKey(w.Key)
+		if err != nil {
+			return err
+		}
+		b, err := sig()
+		if err != nil {
+			return fmt.Errorf("couldn't get the log list's signature: %w", err)
+		}
+		return ctlog.CheckList(list, b, key)
+	}
 	if !isURL(where) {
-		f, err := os.Open(s.cfg.Path(s.opt.State, where))
+		path := s.cfg.Path(s.opt.State, where)
+		b, err := os.ReadFile(path)
 		if err != nil {
 			return nil, nil, impound.Errorf(impound.KindNotFound, "couldn't open the log list: %w", err)
 		}
-		defer f.Close()
-		return ctlog.ReadList(f, s.now())
+		if err := check(b, func() ([]byte, error) { return os.ReadFile(signatureOf(path)) }); err != nil {
+			return nil, nil, err
+		}
+		return ctlog.ReadList(bytes.NewReader(b), s.now())
 	}
 	kept := s.path("watch", fmt.Sprintf("log-list-%d.json", i))
+	if w.Key != "" { // what was kept without a key was checked by nobody
+		kept = s.path("watch", fmt.Sprintf("log-list-%d-signed.json", i))
+	}
 	res, err := c.Get(ctx, polite.Request{URL: where, Max: maxListSize})
+	if err == nil {
+		err = check(res.Body, func() ([]byte, error) {
+			sig, err := c.Get(ctx, polite.Request{URL: signatureOf(where), Max: 1 << 16})
+			if err != nil {
+				return nil, err
+			}
+			return sig.Body, nil
+		})
+	}
 	if err == nil {
 		infos, problems, rerr := ctlog.ReadList(bytes.NewReader(res.Body), s.now())
 		if rerr == nil {
@@ -202,6 +238,10 @@ func (s *System) logList(ctx context.Context, c *polite.Client, where string, i 
 	s.log.Warn("couldn't get the log list: the last one that was had is used", "err", err)
 	return ctlog.ReadList(f, s.now())
 }
+
+// signatureOf gives where a log list's signature lies: log_list.sig beside
+// log_list.json.
+func signatureOf(list string) string { return strings.TrimSuffix(list, ".json") + ".sig" }
 
 // WatchOptions say how to watch.
 type WatchOptions struct {
