@@ -52,6 +52,31 @@ func (m *Model) Logit(x []float32) float32 {
 	return sum
 }
 
+// Mean gives the model whose logit is the mean of those of models, which must
+// ask for as many numbers. Models that differ in their seeds alone err less
+// together.
+func Mean(models ...*Model) *Model {
+	out := &Model{}
+	k := 1 / float32(len(models))
+	for _, m := range models {
+		out.features = m.features
+		out.base += m.base * k
+		from := int32(len(out.nodes))
+		for _, n := range m.nodes {
+			if n.left == 0 {
+				n.at *= k
+			} else {
+				n.left, n.right = n.left+from, n.right+from
+			}
+			out.nodes = append(out.nodes, n)
+		}
+		for _, r := range m.roots {
+			out.roots = append(out.roots, r+from)
+		}
+	}
+	return out
+}
+
 const version = 1
 
 // Encode gives the model in octets: version, features, base, roots, nodes, all

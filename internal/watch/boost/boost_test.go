@@ -63,6 +63,22 @@ func TestRisingNeverFalls(t *testing.T) {
 	}
 }
 
+func TestMean(t *testing.T) {
+	rows := learnable(500, 4)
+	a, b := Train(rows, Options{Trees: 8}), Train(rows, Options{Trees: 8, Seed: 1})
+	m := Mean(a, b)
+	back, err := Decode(m.Encode(), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rows[:50] {
+		want := (a.Logit(r.X) + b.Logit(r.X)) / 2
+		if d := back.Logit(r.X) - want; d > 1e-4 || d < -1e-4 {
+			t.Fatalf("%v, want %v", back.Logit(r.X), want)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	good := Train(learnable(300, 1), Options{Trees: 3}).Encode()
 	f.Add(good)
