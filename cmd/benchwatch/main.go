@@ -54,7 +54,7 @@ func main() {
 	flag.StringVar(&b.data, "data", "", "folder with nrd_shreshta.tsv.gz, popular_tranco100k.tsv.gz, brands105.json; without it names are made up")
 	flag.IntVar(&b.certs, "certs", 20_000, "certificates to submit to the real log")
 	flag.IntVar(&b.zone, "zone", 2_000_000, "names in the zone file")
-	only := flag.String("only", "", "one of names, zone, ct")
+	only := flag.String("only", "", "one of names, twist, zone, ct")
 	child := flag.String("child", "", "internal: screen this zone file and say what it took")
 	flag.Parse()
 	if *child != "" {
@@ -85,7 +85,7 @@ func (b *bench) run(only string) error {
 	for _, m := range []struct {
 		name string
 		f    func() error
-	}{{"names", b.speed}, {"zone", b.zones}, {"ct", b.ct}} {
+	}{{"names", b.speed}, {"twist", b.twist}, {"zone", b.zones}, {"ct", b.ct}} {
 		if only == "" || only == m.name {
 			if err := m.f(); err != nil {
 				return fmt.Errorf("%s: %w", m.name, err)
