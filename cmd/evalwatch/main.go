@@ -17,6 +17,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/impound/impound/internal/benchout"
 )
 
 func main() {
@@ -68,6 +70,21 @@ func run(data, train, out, only string) error {
 }
 
 type folder string
+
+// row prints a figure beside its bar, and gives it to BENCH_OUT. A bar of 0 is
+// none.
+func row(measure string, v, bar float64) {
+	ok := bar == 0 || v >= bar
+	note := ""
+	if bar != 0 {
+		note = fmt.Sprintf("  bar %.3g", bar)
+		if !ok {
+			note += "  MISSED"
+		}
+	}
+	fmt.Printf("%-92s %.3f%s\n", measure, v, note)
+	benchout.Report("watch: "+measure, v, "share", bar, ok)
+}
 
 // rows reads a gzipped tab-separated file.
 func (d folder) rows(name string) ([][]string, error) {

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -138,7 +139,7 @@ func (m *matchData) examples(all bool) []match.Example {
 			if p.tier == "loose" {
 				w /= 3
 			}
-			out = append(out, match.Example{Name: p.name, Brand: p.brand, Weight: w})
+			out = append(out, match.Example{Name: p.name, Brand: p.brand, Weight: w, Part: month(p.date)})
 		}
 	}
 	for _, p := range m.hosts {
@@ -147,17 +148,17 @@ func (m *matchData) examples(all bool) []match.Example {
 			if p.tier == "loose" {
 				w /= 3
 			}
-			out = append(out, match.Example{Name: p.name, Brand: p.brand, Weight: w})
+			out = append(out, match.Example{Name: p.name, Brand: p.brand, Weight: w, Part: month(p.date)})
 		}
 	}
 	for _, p := range m.nrd {
 		if all || p.date < nrdSplit {
-			out = append(out, match.Example{Name: p.name, Weight: 1})
+			out = append(out, match.Example{Name: p.name, Weight: 1, Part: day(p.date)})
 		}
 	}
 	for i, h := range m.benign {
 		if all || i/1000%2 == 0 {
-			out = append(out, match.Example{Name: h, Weight: 0.5})
+			out = append(out, match.Example{Name: h, Weight: 0.5, Part: i / 1000 / 2})
 		}
 	}
 	return out
@@ -169,18 +170,37 @@ func trainMatch(d folder, out string) error {
 		return err
 	}
 	ex := md.examples(true)
-	var all []byte
+	var all, second []byte
 	for _, noTLD := range []bool{false, true} {
 		m, err := match.New(md.brands, match.Options{NoTLD: noTLD})
 		if err != nil {
 			return err
 		}
 		all = append(all, m.Train(ex, epochs, 1)...)
+		b, err := m.TrainSecond(ex, epochs, 1)
+		if err != nil {
+			return err
+		}
+		second = append(second, b...)
+	}
+	if err := os.WriteFile(filepath.Join(out, "second.bin"), second, 0o644); err != nil {
+		return err
 	}
 	return os.WriteFile(filepath.Join(out, "weights.bin"), all, 0o644)
 }
 
 const epochs = 12
+
+// month and day count from a date as 2026-11-21.
+func month(d string) int {
+	t, _ := time.Parse("2006-01-02", d)
+	return t.Year()*12 + int(t.Month())
+}
+
+func day(d string) int {
+	t, _ := time.Parse("2006-01-02", d)
+	return int(t.Unix() / 86400)
+}
 
 // years gives how much earlier a is than b, both as 2026-11-21.
 func years(a, b string) float64 {
@@ -195,7 +215,7 @@ func years(a, b string) float64 {
 }
 
 var (
-	halfLife = envFloat("HALFLIFE", 1)
+	halfLife = envFloat("HALFLIFE", 0.7)
 	flatten  = envFloat("FLATTEN", 0.8)
 )
 
@@ -282,6 +302,13 @@ func evalMatch(d folder) error {
 		if err != nil {
 			return err
 		}
+		second, err := past.TrainSecond(ex, epochs, 1)
+		if err != nil {
+			return err
+		}
+		if learnt, err = learnt.WithSecond(second); err != nil {
+			return err
+		}
 		for _, v := range []struct {
 			what string
 			m    *match.Matcher
@@ -310,46 +337,68 @@ func evalMatch(d folder) error {
 				what string
 				in   []phish
 				neg  []scored
+				row  string
 			}{
-				{"registrable exact+fuzzy | new registrations", later(md.reg, "exact", "fuzzy"), sn},
-				{"registrable exact       | new registrations", later(md.reg, "exact"), sn},
-				{"registrable fuzzy       | new registrations", later(md.reg, "fuzzy"), sn},
-				{"registrable loose       | new registrations", later(md.reg, "loose"), sn},
-				{"hosts exact+fuzzy       | new registrations", later(md.hosts, "exact", "fuzzy"), sn},
-				{"hosts exact+fuzzy       | ordinary hosts   ", later(md.hosts, "exact", "fuzzy"), sb},
-				{"hosts loose             | new registrations", later(md.hosts, "loose"), sn},
+				{"registrable exact+fuzzy | new registrations", later(md.reg, "exact", "fuzzy"), sn, "brand-bearing registrable phishing names"},
+				{"registrable exact       | new registrations", later(md.reg, "exact"), sn, ""},
+				{"registrable fuzzy       | new registrations", later(md.reg, "fuzzy"), sn, ""},
+				{"registrable loose       | new registrations", later(md.reg, "loose"), sn, "garbled names"},
+				{"hosts exact+fuzzy       | new registrations", later(md.hosts, "exact", "fuzzy"), sn, "phishing hosts against new registrations"},
+				{"hosts exact+fuzzy       | ordinary hosts   ", later(md.hosts, "exact", "fuzzy"), sb, "phishing hosts against ordinary hosts"},
+				{"hosts loose             | new registrations", later(md.hosts, "loose"), sn, ""},
 			} {
-				report(set.what, v.m, set.in, set.neg)
+				f := report(set.what, v.m, set.in, set.neg)
+				if v.m == learnt {
+					tell(set.row, noTLD, f)
+				}
 			}
 		}
 	}
 	return nil
 }
 
-func report(what string, m *match.Matcher, in []phish, neg []scored) {
+// figures are shares found at [rates]: of all names, and the means of the
+// brands' and of the months' shares (of those with 5 names and more); and how
+// often the right brand was named where anything was.
+type figures struct {
+	all, brands, months [3]float64
+	right               float64
+}
+
+func report(what string, m *match.Matcher, in []phish, neg []scored) (f figures) {
 	sp := scoreAll(m, in, func(p phish) string { return p.name })
 	fmt.Printf("  %s n=%-6d", what, len(in))
-	for _, r := range rates {
-		t := threshold(neg, r)
-		n := 0
+	macro := func(t float64, key func(phish) string) float64 {
 		by := map[string][2]int{}
 		for i, s := range sp {
-			c := by[in[i].brand]
+			c := by[key(in[i])]
 			c[1]++
 			if s.p > t {
-				n++
 				c[0]++
 			}
-			by[in[i].brand] = c
+			by[key(in[i])] = c
 		}
-		macro, k := 0.0, 0
+		sum, k := 0.0, 0
 		for _, b := range slices.Sorted(maps.Keys(by)) {
 			if c := by[b]; c[1] >= 5 {
-				macro += float64(c[0]) / float64(c[1])
+				sum += float64(c[0]) / float64(c[1])
 				k++
 			}
 		}
-		fmt.Printf("  %g%%: %.3f (by brand %.3f)", r*100, float64(n)/float64(max(1, len(in))), macro/float64(max(1, k)))
+		return sum / float64(max(1, k))
+	}
+	for i, r := range rates {
+		t := threshold(neg, r)
+		n := 0
+		for _, s := range sp {
+			if s.p > t {
+				n++
+			}
+		}
+		f.all[i] = float64(n) / float64(max(1, len(in)))
+		f.brands[i] = macro(t, func(p phish) string { return p.brand })
+		f.months[i] = macro(t, func(p phish) string { return p.date[:7] })
+		fmt.Printf("  %g%%: %.3f (by brand %.3f, by month %.3f)", r*100, f.all[i], f.brands[i], f.months[i])
 	}
 	found, right := 0, 0
 	for i, s := range sp {
@@ -360,7 +409,37 @@ func report(what string, m *match.Matcher, in []phish, neg []scored) {
 			}
 		}
 	}
-	fmt.Printf("  right brand %.3f\n", float64(right)/float64(max(1, found)))
+	f.right = float64(right) / float64(max(1, found))
+	fmt.Printf("  right brand %.3f\n", f.right)
+	return f
+}
+
+// tell prints figures beside their bars.
+func tell(what string, noTLD bool, f figures) {
+	bars := [3]float64{}
+	switch {
+	case what == "":
+		return
+	case what == "garbled names":
+		bars = [3]float64{.35, 0, 0}
+	case strings.HasPrefix(what, "phishing hosts"):
+		bars = [3]float64{.97, .88, .60}
+	case noTLD:
+		bars = [3]float64{.90, .75, .50}
+	default:
+		bars = [3]float64{.95, .85, .65}
+	}
+	if noTLD {
+		what += ", without any TLD feature"
+	}
+	for i, r := range rates {
+		row(fmt.Sprintf("%s, at %g %% flagged", what, r*100), f.all[i], bars[i])
+		row(fmt.Sprintf("%s, at %g %%, mean of brands", what, r*100), f.brands[i], 0)
+		row(fmt.Sprintf("%s, at %g %%, mean of months", what, r*100), f.months[i], 0)
+	}
+	if strings.HasPrefix(what, "brand-bearing") {
+		row(what+": right brand named", f.right, .95)
+	}
 }
 
 // dump writes what an eye should see: the highest new registrations, and where

@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"github.com/impound/impound/internal/watch/dga"
+	"github.com/impound/impound/internal/watch/dga/measure"
+	"github.com/impound/impound/internal/watch/dga/model"
 	"github.com/impound/impound/internal/watch/profile"
 )
 
@@ -140,10 +142,14 @@ func evalProfile(d folder) error {
 		}
 	}
 	fmt.Printf("\nactors walking forward: share of the next batch above the 100th of 100,000 new registrations\n")
+	share, adapted := mean/float64(max(1, m)), ad/float64(max(1, adN))
 	fmt.Printf("  mean over %d actors: %.3f; over %d batches: %.3f; after 5 names of the batch, rest of it, over %d actors: %.3f\n",
-		m, mean/float64(max(1, m)), allN, all/float64(max(1, allN)), adN, ad/float64(max(1, adN)))
+		m, share, allN, all/float64(max(1, allN)), adN, adapted)
+	row("actor's next batch, walk-forward: above the 100th of 100,000, mean over actors", share, 0.45)
+	row("after 5 names of a new style: rest of that batch, mean over actors", adapted, 0.50)
 
-	// Few examples of word-list algorithms.
+	// Few examples of word-list algorithms: as the model of known algorithms knows
+	// them, and with one that has met none that puts words in a row.
 	drows, err := d.rows("dga_families.tsv.gz")
 	if err != nil {
 		return err
@@ -153,11 +159,34 @@ func evalProfile(d folder) error {
 		fams[r[0]] = append(fams[r[0]], r[1])
 	}
 	fmt.Printf("word-list algorithms, share above the 0.1 %% line\n")
-	for _, shots := range []int{20, 50} {
+	fewShot("of known families", fams, neg, k)
+	blind, err := measure.Learn(measure.Config{Data: string(d), Without: wordLists, Every: 3})
+	if err != nil {
+		return err
+	}
+	profile.Made = func(name string) float64 {
+		s := model.Sample{NoTLD: true}
+		l, _, ok := blind.Score(name, &s)
+		if !ok {
+			return 0
+		}
+		return l
+	}
+	fewShot("of families never met", fams, neg, k)
+	profile.Made = dga.Logit
+	return nil
+}
+
+// wordLists are the families that put words in a row.
+var wordLists = []string{"gozi_gpl", "gozi_luther", "gozi_rfc4343", "matsnu", "nymaim2", "suppobox1", "suppobox2"}
+
+// fewShot tells the share of word-list families' names above the k-th of neg,
+// from 20 and from 50 names.
+func fewShot(what string, fams map[string][]string, neg [][]byte, k int) {
+	for i, shots := range []int{20, 50} {
 		total := 0.0
-		var fs = []string{"gozi_gpl", "gozi_luther", "gozi_rfc4343", "matsnu", "nymaim2", "suppobox1", "suppobox2"}
-		fmt.Printf("  from %d:", shots)
-		for _, f := range fs {
+		fmt.Printf("  %s, from %d:", what, shots)
+		for _, f := range wordLists {
 			few, rest := pick(fams[f], shots)
 			if len(rest) > 1000 {
 				rest = rest[:1000]
@@ -166,9 +195,9 @@ func evalProfile(d folder) error {
 			total += s
 			fmt.Printf(" %s %.2f", f, s)
 		}
-		fmt.Printf("  mean %.3f\n", total/float64(len(fs)))
+		fmt.Println()
+		row(fmt.Sprintf("word-list DGA %s, %d examples: above the 0.1 %% line", what, shots), total/float64(len(wordLists)), [2]float64{.70, .85}[i])
 	}
-	return nil
 }
 
 // pick takes n evenly spread ones.

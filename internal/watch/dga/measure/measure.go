@@ -30,15 +30,19 @@ import (
 
 // Config says what is learnt and measured.
 type Config struct {
-	Data    string // the folder
-	Split   string // the day (2006-01-02) that parts the new registrations learnt from those measured; empty for 2024-06-01
-	By      string // how a family is halved: order (of its list; the default) or random
-	Out     string // learn from everything and write the model to this file; nothing is measured
-	Holdout bool   // measure each family with a model that did not learn from it
-	NoTLD   bool   // measure without the top-level domain
-	Folds   int    // with Holdout: number of models; 0 for 7
-	Every   int    // learn from every so manieth new registration; 0 for all
+	Data    string   // the folder
+	Split   string   // the day (2006-01-02) that parts the new registrations learnt from those measured; empty for 2024-06-01
+	By      string   // how a family is halved: order (of its list; the default) or random
+	Out     string   // learn from everything and write the model to this file; nothing is measured
+	Without []string // families that nothing is learnt from
+	Holdout bool     // measure each family with a model that did not learn from it
+	NoTLD   bool     // measure without the top-level domain
+	Folds   int      // with Holdout: number of models; 0 for 7
+	Every   int      // learn from every so manieth new registration; 0 for all
 	Model   model.Options
+	// Tell is given what was measured of all names: the area under the curve, and
+	// the shares above the scores that 1, 0.1 and 0.01 % of ordinary names exceed.
+	Tell func(auc float64, recall [3]float64)
 }
 
 // rows calls fn with the columns of each line.
@@ -86,6 +90,9 @@ func (c Config) load() (d data, err error) {
 	})
 	if err != nil {
 		return d, err
+	}
+	for _, f := range c.Without {
+		delete(d.fams, f)
 	}
 	err = c.rows("nrd_shreshta.tsv.gz", func(r []string) {
 		if len(r) < 2 {
@@ -188,7 +195,7 @@ func measure(pos []float64, neg ranks) (f figures) {
 	return f
 }
 
-func table(w io.Writer, scores map[string][]float64, neg map[string]ranks) {
+func table(w io.Writer, scores map[string][]float64, neg map[string]ranks) figures {
 	fmt.Fprintf(w, "%-18s %6s %7s %7s %7s %7s\n", "family", "names", "AUC", "1 %", "0.1 %", "0.01 %")
 	row := func(name string, f figures) {
 		fmt.Fprintf(w, "%-18s %6d %7.4f %7.3f %7.3f %7.3f\n", name, f.n, f.auc, f.recall[0], f.recall[1], f.recall[2])
@@ -212,6 +219,19 @@ func table(w io.Writer, scores map[string][]float64, neg map[string]ranks) {
 	}
 	row("mean of families", mean)
 	row("all names", pooled)
+	return pooled
+}
+
+// Learn gives a model of all families but those left out, and of the new
+// registrations before the split.
+func Learn(c Config) (*model.Model, error) {
+	c.Split = cmp.Or(c.Split, "2024-06-01")
+	c.Every, c.Model.Epochs = cmp.Or(c.Every, 1), cmp.Or(c.Model.Epochs, 8)
+	d, err := c.load()
+	if err != nil {
+		return nil, err
+	}
+	return c.learn(d, d.fams, d.early), nil
 }
 
 // Run learns, measures and prints to w. It uses one core, for a minute or a few.
@@ -257,7 +277,7 @@ func Run(c Config, w io.Writer) error {
 			}
 		}
 		fmt.Fprintf(w, "each family by a model that never saw it (nor others of its fold); ordinary: %d new registrations from %s on; learnt in %v\n", len(d.late), c.Split, time.Since(start).Round(time.Second))
-		table(w, scores, negs)
+		c.tell(table(w, scores, negs))
 		return nil
 	}
 	pos, held := map[string][]string{}, map[string][]string{}
@@ -285,6 +305,12 @@ func Run(c Config, w io.Writer) error {
 	}
 	fmt.Fprintf(w, "half of each family (%s) and %d new registrations before %s learnt in %v; ordinary: %d from then on, %.0f names/s\n",
 		c.By, len(d.early)/c.Every, c.Split, learnt.Round(time.Second), len(d.late), float64(len(neg))/took.Seconds())
-	table(w, scores, negs)
+	c.tell(table(w, scores, negs))
 	return nil
+}
+
+func (c Config) tell(f figures) {
+	if c.Tell != nil {
+		c.Tell(f.auc, f.recall)
+	}
 }
