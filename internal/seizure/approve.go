@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/impound/impound"
@@ -50,7 +51,12 @@ func (e *Engine) info(r record) (PlanInfo, error) {
 	if err != nil {
 		return PlanInfo{}, err
 	}
-	pi := PlanInfo{Plan: r.Plan, Hash: h, Expired: !e.now().Before(r.Plan.Expires), Applied: r.Applied}
+	return e.infoOf(r, h)
+}
+
+// infoOf is info for a record whose plan has hash h.
+func (e *Engine) infoOf(r record, h string) (pi PlanInfo, err error) {
+	pi = PlanInfo{Plan: r.Plan, Hash: h, Expired: !e.now().Before(r.Plan.Expires), Applied: r.Applied}
 	if pi.Approvers, err = impound.Signers(r.Approvals, impound.SignPlan, h, e.cfg.Keys, impound.RoleApprover); err != nil {
 		pi.Approvers = nil // a plan that was touched has no approvals
 	}
@@ -73,17 +79,32 @@ func (e *Engine) Plans(ctx context.Context, orderID string) ([]PlanInfo, error) 
 	if orderID != "" {
 		q.Field, q.Value = "order", orderID
 	}
-	var rs []record
-	err := e.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
-		rs, err = store.Values[record](tx, q)
-		return err
-	})
+	word, err := store.VersionOf(ctx, e.cfg.Store, docPlan) // before what it stands for is read
 	if err != nil {
 		return nil, err
 	}
+	rs, fresh := e.plans.get(orderID, word)
+	if !fresh {
+		var read []record
+		err := e.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
+			read, err = store.Values[record](tx, q)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		rs = make([]hashed, len(read))
+		for i, r := range read {
+			if rs[i].hash, err = r.Plan.Hash(); err != nil {
+				return nil, err
+			}
+			rs[i].record = r
+		}
+		e.plans.put(orderID, word, rs)
+	}
 	out := make([]PlanInfo, 0, len(rs))
 	for _, r := range rs {
-		pi, err := e.info(r)
+		pi, err := e.infoOf(r.record, r.hash)
 		if err != nil {
 			return nil, err
 		}
@@ -248,4 +269,46 @@ func same(a, b any) bool {
 	x, err1 := impound.HashOf(a)
 	y, err2 := impound.HashOf(b)
 	return err1 == nil && err2 == nil && x == y
+}
+
+// planLists keeps what lists of plans are made from, for as long as the store says
+// that no plan changed: a plan can hold 10,000 names, and pages ask for it again
+// and again. No effect rests on it: whoever acts reads the plan anew.
+type planLists struct {
+	mu    sync.Mutex
+	word  string
+	names int
+	m     map[string][]hashed
+}
+
+// hashed is a stored plan with its hash.
+type hashed struct {
+	record
+	hash string
+}
+
+// mostPlanned bounds the names that planLists keeps.
+const mostPlanned = 200_000
+
+func (l *planLists) get(key, word string) ([]hashed, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	rs, ok := l.m[key]
+	return rs, ok && l.word == word
+}
+
+func (l *planLists) put(key, word string, rs []hashed) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 1
+	for _, r := range rs {
+		n += len(r.Plan.Names)
+	}
+	if l.word != word || l.names+n > mostPlanned {
+		l.m, l.names, l.word = map[string][]hashed{}, 0, word
+	}
+	if n <= mostPlanned {
+		l.m[key] = rs
+		l.names += n
+	}
 }

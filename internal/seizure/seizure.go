@@ -124,6 +124,7 @@ type Event struct {
 type Engine struct {
 	cfg      Config
 	progress chan struct{} // holds one token: whose turn it is to report
+	plans    *planLists
 }
 
 // New makes an Engine; a missing part is an error of KindInternal.
@@ -153,7 +154,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: cfg, progress: make(chan struct{}, 1)}
+	e := &Engine{cfg: cfg, progress: make(chan struct{}, 1), plans: &planLists{}}
 	e.progress <- struct{}{}
 	return e, nil
 }
