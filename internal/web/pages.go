@@ -393,11 +393,11 @@ func (s *server) casePage(ctx context.Context, r *http.Request) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines, nLines, err := s.timeline(ctx, q, LogQuery{Case: id}, 40)
+	lines, nLines, err := s.timeline(ctx, q, LogQuery{Case: id}, caseLines)
 	if err != nil {
 		return nil, err
 	}
-	arts, nArts, err := s.desk.Log(ctx, LogQuery{Case: id, Type: impound.EntryArtefact, Limit: logLimit(q, "evidence", 40)})
+	arts, nArts, err := s.desk.Log(ctx, LogQuery{Case: id, Type: impound.EntryArtefact, Limit: logLimit(q, "evidence", caseLines)})
 	if err != nil {
 		return nil, err
 	}
@@ -543,6 +543,9 @@ func logLimit(q url.Values, tableID string, shown int) int {
 	}
 	return shown
 }
+
+// caseLines is how many lines of the log a case page shows in each of its tables.
+const caseLines = 20
 
 // manyNames is how many a case page shows; the rest have a page of their own.
 const manyNames = 12
