@@ -137,8 +137,11 @@ func (m *Map) add(file string, r io.Reader) impound.Problems {
 		if errors.Is(err, io.EOF) {
 			return ps
 		}
-		line, _ := c.FieldPos(0)
-		where := fmt.Sprintf("%s:%d", file, line)
+		where := file
+		if len(row) > 0 {
+			line, _ := c.FieldPos(0)
+			where = fmt.Sprintf("%s:%d", file, line)
+		}
 		if err != nil {
 			var pe *csv.ParseError
 			if errors.As(err, &pe) {

@@ -52,12 +52,40 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte("kind,key,name\nregistry,com,V\n"))
 	f.Add([]byte("kind,key,name,as_of\nregistrar,1,\"a\"\"b\",2026-01-01\n"))
 	f.Add(builtin)
+	for _, s := range []string{
+		"\xef\xbb\xbfname,kind,key\n# x\n\"open,registry,com\n", "kind,key,name\nregistry,xn--p1ai,Cctld\nregistry,РФ,Cctld\n", "kind,key,name\nregistry,..,x\nregistry,.,x\nregistry,com.,x\n",
+		"kind,key,name\nregistrar,0000292,x\nregistrar,-1,x\nregistrar,99999999999999999999,x\n", "kind,key,name,channel,contact\nregistry,com,\x1b[2Jx,\"a\nb\",\u202eevil\n", "kind,kind,key,name\nregistry,registrar,com,x\n", "kind,key,name,as_of\nregistry,com,x,0000-00-00\n",
+	} {
+		f.Add([]byte(s))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, _ := Read("f", strings.NewReader(string(b)))
+		m, ps := Read("f", strings.NewReader(string(b)))
+		for _, p := range ps {
+			if p.Where == "" || p.Cure == "" || strings.ContainsAny(p.Msg, "\n\x1b") {
+				t.Errorf("%+v", p)
+			}
+		}
 		if m != nil {
 			for _, e := range m.All() {
 				if e.Name == "" || strings.ContainsAny(e.String(), "\n\x1b") {
 					t.Errorf("%+v", e)
+				}
+				// What is listed is found by its key, and says where it stands.
+				switch e.Kind {
+				case "registry":
+					n, err := impound.ParseName("x." + e.Key)
+					if got, ok := m.Registry(n); err != nil || !ok || got.Key != e.Key {
+						t.Errorf("%+v is not found: %v %+v", e, err, got)
+					}
+				case "registrar":
+					if got, ok := m.Registrar(e.Key); !ok || got.Key != e.Key {
+						t.Errorf("%+v is not found: %+v", e, got)
+					}
+				default:
+					t.Errorf("%+v is of no kind", e)
+				}
+				if e.File == "" {
+					t.Errorf("%+v stands nowhere", e)
 				}
 			}
 		}

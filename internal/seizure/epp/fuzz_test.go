@@ -42,6 +42,17 @@ func FuzzAnswer(f *testing.F) {
 	const id, pw = "IMP-1", "s3cret-word"
 	check := `<resData><h:chkData xmlns:h="urn:ietf:params:xml:ns:host-1.0"><h:cd><h:name avail="1">outlook-verify.example</h:name></h:cd></h:chkData></resData>`
 	poll := `<msgQ count="5" id="12"><qDate>2026-11-21T10:00:00Z</qDate><msg>done</msg></msgQ><resData><d:panData xmlns:d="urn:ietf:params:xml:ns:domain-1.0"><d:name paResult="1">outlook-verify.example</d:name><d:paTRID><clTRID>IMP-1</clTRID><svTRID>S</svTRID></d:paTRID><d:paDate>2026-11-21T10:00:00Z</d:paDate></d:panData></resData>`
+	contact := func(inner string) string {
+		return okStart + `<resData><c:infData xmlns:c="urn:ietf:params:xml:ns:contact-1.0">` + inner + `</c:infData></resData>` + trids(id)
+	}
+	post := `<c:postalInfo type="loc"><c:name>Désk</c:name><c:org>Unit &amp; Co</c:org><c:addr><c:street>1 Way</c:street><c:city>Łódź</c:city><c:cc>PL</c:cc></c:addr></c:postalInfo>`
+	for _, s := range []string{
+		contact(`<c:id>custodian-1</c:id><c:roid>C1-X</c:roid><c:status s="linked"/>` + post + `<c:voice>+1.425</c:voice><c:email>desk@custodian.example</c:email><c:clID>x</c:clID><c:crID>x</c:crID><c:crDate>2026-11-21T10:00:00Z</c:crDate>`),
+		contact(`<c:id>other</c:id>` + post), contact(`<c:id>custodian-1</c:id><c:postalInfo type="int"/>` + post + post), contact(`<c:id/>`), contact(``),
+		okStart + `<resData><d:renData xmlns:d="urn:ietf:params:xml:ns:domain-1.0"><d:name>outlook-verify.example</d:name><d:exDate>2027-11-21T10:00:00Z</d:exDate></d:renData></resData>` + trids(id),
+	} {
+		f.Add([]byte(s))
+	}
 	for _, s := range []string{okStart + trids(id), okStart + trids(""), okStart + infoAnswer + trids(id), okStart + check + trids(id), okStart + poll + trids(id), goodGreeting, "", "<", "<a:b xmlns:a=''/>", `<!DOCTYPE a>`, "<pw>" + pw + "</pw>", pw, "<a>&#115;3cret-word</a>"} {
 		f.Add([]byte(s))
 	}
@@ -70,6 +81,9 @@ func FuzzAnswer(f *testing.F) {
 		}
 		if a, err := parseCheck(resp, NSHost, []impound.Name{taken}); err == nil && len(a) != 1 {
 			t.Fatalf("%+v", a)
+		}
+		if i, err := parseContactInfo(resp, "custodian-1"); err == nil && i.ID != "custodian-1" {
+			t.Fatalf("%+v", i)
 		}
 		if m, err := parsePoll(resp); err == nil && m.ID == "" {
 			t.Fatalf("%+v", m)
