@@ -90,3 +90,23 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// Eight trees at once give what one after the other does, to the bit.
+func TestLaidIsPlain(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 3))
+	for _, trees := range []int{1, 7, 8, 9, 30} {
+		m := Train(learnable(500, uint64(trees)), Options{Trees: trees, Leaves: 3 + trees%5})
+		if len(m.laid.depth) == 0 {
+			t.Fatalf("%d trees are not laid out", trees)
+		}
+		for range 500 {
+			x := []float32{rnd.Float32()*2 - .5, rnd.Float32()*2 - .5, rnd.Float32()}
+			if rnd.IntN(4) == 0 { // on the edge
+				x[rnd.IntN(2)] = m.nodes[rnd.IntN(len(m.nodes))].at
+			}
+			if got, want := m.Logit(x), m.plain(x); got != want {
+				t.Fatalf("%d trees: got %v, want %v", trees, got, want)
+			}
+		}
+	}
+}

@@ -84,6 +84,8 @@ type Matcher struct {
 	trees   *boost.Model // the second look; nil for none
 	weights *weights     // of model, laid out
 
+	secondFrom float64 // from which logit there is a second look
+
 	ownEnds [9][]uint64 // by length and ownEnd: what own may hold
 }
 
@@ -101,6 +103,7 @@ func New(brands []Brand, opt Options) (*Matcher, error) {
 		m.model, m.trees = withoutTLD, secondWithout
 	}
 	m.weights = m.model.weights()
+	m.secondFrom = secondFromOf(len(brands))
 	users := map[string][]int32{}
 	for i, b := range brands {
 		b.Domains, b.Tokens = slices.Clone(b.Domains), slices.Clone(b.Tokens)
@@ -331,7 +334,7 @@ func (m *Matcher) weigh(s *scan, fs []found, idn bool) verdict {
 			best = verdict{logit: l, found: f, ok: true}
 		}
 	}
-	if best.ok && best.logit > secondFrom && m.trees != nil {
+	if best.ok && best.logit > m.secondFrom && m.trees != nil {
 		best.logit = m.lookAgain(s, best.found, fs)
 	}
 	return best

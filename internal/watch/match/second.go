@@ -18,8 +18,19 @@ import (
 // letters across its edges are those of an ordinary word, whether more of the
 // brand's own domain is spelt out, what else was found in the name.
 
-// secondFrom is the first look's logit above which there is a second one.
-const secondFrom = -3.5
+// secondFrom is the first look's logit above which there is a second one, for
+// secondBrands brands or fewer. The more brands there are, the more names
+// resemble one by chance: it rises so that for any number of them about one
+// ordinary name in a hundred is looked at again. It takes as long as twenty
+// first ones.
+const (
+	secondFrom   = -3.5
+	secondBrands = 150
+)
+
+func secondFromOf(brands int) float64 {
+	return secondFrom + math.Log(max(1, float64(brands)/secondBrands))
+}
 
 // nSecond is how many numbers the second look has.
 const nSecond = 105
@@ -390,19 +401,19 @@ func (m *Matcher) second(s *scan, f found, x *features, fs []found, first [3]flo
 }
 
 // lookAgain gives the logit of the second look, which is always above
-// [secondFrom].
+// m.secondFrom.
 func (m *Matcher) lookAgain(s *scan, f found, fs []found) float64 {
 	var x features
 	if !m.ix.features(s, f, &x, m.opt.NoTLD) {
-		return secondFrom
+		return m.secondFrom
 	}
 	var v [nSecond]float32
 	m.second(s, f, &x, fs, m.model.parts(&x), &v)
-	return above(m.trees.Logit(v[:]))
+	return above(m.trees.Logit(v[:]), m.secondFrom)
 }
 
-// above brings the second look's logit above [secondFrom], in the same order.
-func above(l float32) float64 { return secondFrom + math.Log1p(math.Exp(float64(l)-secondFrom)) }
+// above brings the second look's logit above from, in the same order.
+func above(l float32, from float64) float64 { return from + math.Log1p(math.Exp(float64(l)-from)) }
 
 // parts gives the first look's logit, and what its letter sequences and its
 // hidden units bring to it.

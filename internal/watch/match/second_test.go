@@ -21,7 +21,7 @@ func TestSecondLookIsBuiltIn(t *testing.T) {
 func TestSecondLook(t *testing.T) {
 	last := math.Inf(-1)
 	for l := float32(-30); l < 30; l += .25 {
-		if a := above(l); a <= last || a <= secondFrom {
+		if a := above(l, secondFrom); a <= last || a <= secondFrom {
 			t.Fatalf("above(%v) is %v, after %v", l, a, last)
 		} else {
 			last = a
