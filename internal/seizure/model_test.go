@@ -181,6 +181,7 @@ type model struct {
 	first map[impound.Name]seizure.RegistryView // how each name was in the beginning
 	fault string
 	plans []string
+	risk  map[impound.Name]string // what speaks against letting a name go; "" is nothing
 
 	wmu       sync.Mutex
 	wrong     string // the first law that was broken
@@ -241,7 +242,7 @@ func (m *model) Resolve(ctx context.Context, x impound.Name) observe.View {
 func newModel(t *testing.T, r *rapid.T) *model {
 	w := &world{t: t, clock: t0.Add(time.Hour), names: ns("a.net", "b.net", "c.com"), block: map[impound.Name]string{}}
 	w.keys, w.priv = people()
-	m := &model{world: w, mem: &memory{entries: map[string]impound.Entry{}, docs: map[string]store.Doc{}}, meanwhile: map[int]func(){}}
+	m := &model{world: w, mem: &memory{entries: map[string]impound.Entry{}, docs: map[string]store.Doc{}}, meanwhile: map[int]func(){}, risk: map[impound.Name]string{}}
 	// One registry; or two that have the same hosts, as .com and .net do, or
 	// each its own.
 	kind := rapid.IntRange(0, 3).Draw(r, "registries")
@@ -273,6 +274,10 @@ func newModel(t *testing.T, r *rapid.T) *model {
 	if m.o.Acts.Renew = rapid.Bool().Draw(r, "renew"); !m.o.Acts.Renew {
 		m.o.Custody = &impound.Custody{RenewalBy: "somebody else"}
 	}
+	// What it says of letting names go: nothing, so that at_end counts, or a clause.
+	if ways := rapid.SampledFrom([][]string{nil, {impound.ReleaseRestore}, {impound.ReleaseExpire}, {impound.ReleaseRestore, impound.ReleaseExpire, impound.ReleaseDelete}}).Draw(r, "clause"); ways != nil {
+		m.o.Release = &impound.ReleaseTerms{How: ways, Until: m.o.Until.AddDate(0, 3, 0), Clause: "9"}
+	}
 	w.authorize(m.o)
 	return m
 }
@@ -287,12 +292,13 @@ func (m *model) before(p *provider) func(c seizure.Change) error {
 		}
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if m.withdrawn || !m.mandate.InForce(p.actAt) {
-			return m.broke("an act outside the order's dates")
-		}
 		in, ok := m.mem.entries[intentOf(c)]
 		if !ok {
 			return m.broke("an act on %s without an intent", c.Name)
+		}
+		plan := planOf(m.mem, in.Detail["plan"])
+		if m.withdrawn || plan.Release == "" && !m.mandate.InForce(p.actAt) || plan.Release != "" && !m.lets(plan.Release, p.actAt) {
+			return m.broke("an act outside the order's dates or clause (%q)", plan.Release)
 		}
 		if in.Order != m.mandate.ID() || in.Detail["plan"] == "" || in.Name != c.Name {
 			return m.broke("an intent without order or plan, or for another name: %+v", in)
@@ -300,19 +306,32 @@ func (m *model) before(p *provider) func(c seizure.Change) error {
 		if in.Detail["order_hash"] != m.mandate.Hash() {
 			return m.broke("an act under another version of the order")
 		}
-		if m.block[c.Name] != "" {
+		if plan.Release == "" && m.block[c.Name] != "" {
 			return m.broke("%s is blocked and was touched", c.Name)
+		}
+		if says := m.risk[c.Name]; plan.Release != "" && says != "" {
+			np := plan.Names[slices.IndexFunc(plan.Names, func(np seizure.NamePlan) bool { return np.Name == c.Name })]
+			accepted := slices.ContainsFunc(np.Verdicts, func(v impound.GateVerdict) bool { return string(v.Outcome) == says })
+			if np.Despite == "" || !accepted {
+				return m.broke("%s was to be kept (%s) and was let go", c.Name, says)
+			}
+			count("acts that let a name go despite something")
+		}
+		if plan.Release != "" {
+			count("acts that let a name go")
+		}
+		if c.Release != (plan.Release != "") || c.Delete && plan.Release != impound.ReleaseDelete {
+			return m.broke("%+v in a plan to let go by %q", c, plan.Release)
 		}
 		if approvals(m.mem, in.Detail["plan"], m.world) < 2 {
 			return m.broke("an act of a plan that two people did not approve")
 		}
-		plan := planOf(m.mem, in.Detail["plan"])
 		// With two registries, one's clock may jump while the other's act is on its way.
 		if len(m.regs) == 1 && !p.actAt.Before(plan.Expires.Add(time.Minute)) {
 			return m.broke("an act of a plan that is stale")
 		}
 		for _, x := range c.AddNS {
-			back := plan.Revert && slices.Contains(ns("ns1.actor.test", "ns1.thief.test"), x)
+			back := (plan.Revert || plan.Release == impound.ReleaseRestore) && slices.Contains(ns("ns1.actor.test", "ns1.thief.test"), x)
 			if !back && !slices.Contains(m.o.Acts.Nameservers, x) {
 				return m.broke("%s is no ordered name server, and no former one", x)
 			}
@@ -401,6 +420,14 @@ func (m *model) engine() *seizure.Engine {
 			c.Connectors[p.id] = p
 		}
 		c.Route = func(_ context.Context, x impound.Name) (string, error) { return m.at(x).id, nil }
+		c.Risks = func(_ context.Context, _ *impound.Mandate, x impound.Name, _ string) ([]impound.GateVerdict, error) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			if says := m.risk[x]; says != "" {
+				return []impound.GateVerdict{{Gate: "R1", Outcome: impound.Outcome(says), Reason: "told to"}}, nil
+			}
+			return []impound.GateVerdict{{Gate: "R1", Outcome: impound.GateWarn, Reason: "told to"}}, nil
+		}
 		c.Mandate = func(context.Context, string) (*impound.Mandate, error) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
@@ -449,6 +476,35 @@ func (m *model) revert() {
 			m.plans = append(m.plans, p.ID)
 		}
 	})
+}
+
+// lets says whether the order lets names go in that way at that moment, from its
+// text alone.
+func (m *model) lets(how string, at time.Time) bool {
+	if m.o.Release == nil {
+		return how == m.o.AtEnd && m.mandate.InForce(at)
+	}
+	return slices.Contains(m.o.Release.How, how) && !at.Before(m.o.From) && at.Before(m.o.Release.Until)
+}
+
+// letGo plans to let some names go, as the clause says or not.
+func (m *model) letGo(r *rapid.T) {
+	how := seizure.LettingGo{How: rapid.SampledFrom([]string{impound.ReleaseRestore, impound.ReleaseExpire, impound.ReleaseDelete}).Draw(r, "how")}
+	if rapid.Bool().Draw(r, "despite") {
+		how.Despite = "the brand takes it"
+	}
+	names := m.names[rapid.IntRange(0, len(m.names)-1).Draw(r, "from name"):]
+	m.run(func(e *seizure.Engine) {
+		if p, err := e.Release(m.t.Context(), m.mandate, how, names...); err == nil {
+			m.plans = append(m.plans, p.ID)
+			count("plans to let go")
+		}
+	})
+}
+
+func (m *model) risks(r *rapid.T) func() {
+	x, says := rapid.SampledFrom(m.names).Draw(r, "name"), rapid.SampledFrom([]string{"", "block", "unknown"}).Draw(r, "verdict")
+	return func() { m.mu.Lock(); defer m.mu.Unlock(); m.risk[x] = says }
 }
 
 func (m *model) approve(id, who string) {
@@ -588,9 +644,12 @@ func TestModel(t *testing.T) {
 				}
 			},
 			"plan, approve, apply and die": func(r *rapid.T) {
-				if rapid.Bool().Draw(r, "revert") {
+				switch rapid.IntRange(0, 3).Draw(r, "which") {
+				case 0:
 					m.revert()
-				} else {
+				case 1:
+					m.letGo(r)
+				default:
 					m.plan()
 				}
 				if len(m.plans) == 0 {
@@ -607,7 +666,11 @@ func TestModel(t *testing.T) {
 				_, _ = m.apply(id)
 			},
 			"plan, and apply while things happen": func(r *rapid.T) {
-				m.plan()
+				if rapid.IntRange(0, 2).Draw(r, "let go") == 0 {
+					m.letGo(r)
+				} else {
+					m.plan()
+				}
 				if len(m.plans) == 0 {
 					return
 				}
@@ -626,7 +689,7 @@ func TestModel(t *testing.T) {
 					// What is asked of the law right before an act would be asked
 					// of another moment where two registries are at work.
 					if len(m.regs) == 1 {
-						kinds = append(kinds, m.gate, m.amend)
+						kinds = append(kinds, m.gate, m.risks, m.amend)
 					}
 					m.meanwhile[rapid.IntRange(1, 8).Draw(r, "looks until then")] = rapid.SampledFrom(kinds).Draw(r, "thing")(r)
 				}
@@ -642,8 +705,26 @@ func TestModel(t *testing.T) {
 			},
 			"somebody else": func(r *rapid.T) { m.touch(r)() },
 			"gate":          func(r *rapid.T) { m.gate(r)() },
-			"clock":         func(r *rapid.T) { m.setClock(r)() },
-			"amend":         func(r *rapid.T) { m.amend(r)() },
+			"risk":          func(r *rapid.T) { m.risks(r)() },
+			"let go":        func(r *rapid.T) { m.letGo(r) },
+			"seize, let go and die": func(r *rapid.T) {
+				if m.plan(); len(m.plans) == 0 {
+					return
+				}
+				id := m.plans[len(m.plans)-1]
+				both(id)
+				_, _ = m.apply(id)
+				if m.letGo(r); m.plans[len(m.plans)-1] == id {
+					return
+				}
+				id = m.plans[len(m.plans)-1]
+				both(id)
+				m.mem.dieAt = rapid.IntRange(0, 30).Draw(r, "dies at")
+				_, _ = m.apply(id)
+				_, _ = m.apply(id)
+			},
+			"clock": func(r *rapid.T) { m.setClock(r)() },
+			"amend": func(r *rapid.T) { m.amend(r)() },
 		}
 		check := func() {
 			if m.wrong != "" {
@@ -679,9 +760,11 @@ func TestModel(t *testing.T) {
 		// Calm weather: one more round brings every name home.
 		m.fault, m.clock, m.withdrawn = "", t0.Add(100*time.Hour), false
 		clear(m.block)
+		clear(m.risk)
 		for _, p := range m.regs {
 			for _, v := range p.names {
-				v.Status = slices.DeleteFunc(v.Status, func(s string) bool { return s == "pendingUpdate" })
+				// What was deleted, the registry restores.
+				v.Status = slices.DeleteFunc(v.Status, func(s string) bool { return s == "pendingUpdate" || s == "pendingDelete" })
 			}
 			clear(p.pend)
 		}
@@ -711,6 +794,19 @@ func TestModel(t *testing.T) {
 			}
 		}
 		again(id, seizure.Done, seizure.Already)
+		// Whoever answers for names reads in the log that nobody has let them go.
+		last := map[impound.Name]string{}
+		for _, e := range m.mem.order {
+			if e.What == seizure.WhatReleased || e.What == seizure.WhatRetaken {
+				last[e.Name] = e.What
+			}
+		}
+		for n, what := range last {
+			count("names let go at least once")
+			if what != seizure.WhatRetaken {
+				r.Fatalf("%s is taken again, and the log says that it was let go", n)
+			}
+		}
 		// And the way back from there.
 		if m.revert(); m.plans[len(m.plans)-1] != id {
 			id = m.plans[len(m.plans)-1]
