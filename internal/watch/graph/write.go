@@ -135,7 +135,9 @@ func (s Sub) Text(w io.Writer) error {
 func (s Sub) DOT(w io.Writer) error {
 	var b bytes.Buffer
 	b.WriteString("graph impound {\n  graph [overlap=false, splines=true];\n  node [fontname=\"sans-serif\", fontsize=10];\n")
-	for _, n := range s.Nodes {
+	id := map[string]string{} // what stands in the file is defanged: ids are numbers
+	for i, n := range s.Nodes {
+		id[n.ID] = fmt.Sprintf("n%d", i)
 		label := n.Show
 		shape := "box"
 		if n.Kind != KindName {
@@ -152,10 +154,10 @@ func (s Sub) DOT(w io.Writer) error {
 		case n.ID == s.Start:
 			style = `, style=bold`
 		}
-		fmt.Fprintf(&b, "  %s [label=%s, shape=%s%s];\n", quote(n.ID), quote(label), shape, style)
+		fmt.Fprintf(&b, "  %s [label=%s, shape=%s%s];\n", id[n.ID], quote(label), shape, style)
 	}
 	for _, e := range s.Edges {
-		fmt.Fprintf(&b, "  %s -- %s;\n", quote(e.Name), quote(e.To))
+		fmt.Fprintf(&b, "  %s -- %s;\n", id[e.Name], id[e.To])
 	}
 	b.WriteString("}\n")
 	_, err := w.Write(b.Bytes())
