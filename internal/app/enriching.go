@@ -85,8 +85,28 @@ func (s *System) enricher(level enrich.Level) (*enrich.Enricher, error) {
 		Candidates: func(ctx context.Context) ([]impound.Candidate, error) {
 			return s.Casework.Candidates(ctx, casework.CandidateFilter{Status: casework.CandidateOpen})
 		},
-		Marks: s.Casework.Markings, Touch: s.noteTouch, Rank: s.rankSeen,
+		Keep: s.keepsSeen, Marks: s.Casework.Markings, Touch: s.noteTouch, Rank: s.rankSeen,
 	})
+}
+
+// keepsSeen says whether what is seen of a name is kept: of a candidate, and of
+// what a case holds that whoever asks may see. Of any other name it is not: a name
+// that only a sealed case holds must be such a name to others.
+func (s *System) keepsSeen(ctx context.Context, n impound.Name) (bool, error) {
+	_, err := s.Casework.Candidate(ctx, n)
+	if err == nil || impound.KindOf(err) != impound.KindNotFound {
+		return err == nil, err
+	}
+	cases, err := s.wholeCases(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, k := range cases {
+		if slices.ContainsFunc(k.Domains, func(d impound.CaseDomain) bool { return d.Name == n }) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // noteTouch keeps in the evidence log, before it is done, that names are looked

@@ -160,6 +160,9 @@ type Config struct {
 	// Marks says what may be done with names, as the strictest case that holds one
 	// says; names without a mark are missing. nil: none is marked.
 	Marks func(context.Context, []impound.Name) (map[impound.Name]impound.Marking, error)
+	// Keep says whether what is seen of a name is kept; of one that isn't it is
+	// given to whoever asked, and that is all. nil: everything is.
+	Keep func(context.Context, impound.Name) (bool, error)
 	// Touch is called before names are looked at, with how near; what it can't
 	// note is not looked at.
 	Touch func(context.Context, Level, []impound.Name) error
@@ -392,6 +395,16 @@ func (e *Enricher) each(ctx context.Context, names []impound.Name, hand bool, do
 // one looks at one name: it is claimed, looked at, and what was seen is kept with
 // the rank that it gives, in one transaction.
 func (e *Enricher) one(ctx context.Context, n impound.Name, level Level, hand bool) (Done, error) {
+	if e.cfg.Keep != nil {
+		if ok, err := e.cfg.Keep(ctx, n); err != nil || !ok {
+			r := Record{Name: n}
+			if err == nil {
+				r = e.look(ctx, r, level, true)
+				err = context.Cause(ctx)
+			}
+			return Done{Record: r}, err
+		}
+	}
 	old, left, err := e.claim(ctx, n, hand)
 	if err != nil || left != "" {
 		return Done{Record{Name: n}, left}, err
