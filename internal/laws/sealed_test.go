@@ -384,8 +384,8 @@ func TestEveryWayToASealedCase(t *testing.T) {
 		{"case", "contest", quietStill.String(), "--why", "x"},
 		{"watch", "dismiss", quietStill.String(), "--why", "x"}, {"watch", "dismiss", quietFound.String(), "--why", "x"}, {"watch", "list", "--status", "dismissed"}, {"watch", "list"},
 		{"watch", "reopen", quietFound.String()}, {"watch", "snooze", quietFound.String(), "--until", "14d"}, {"watch", "reopen", quietStill.String()}, {"watch", "list", "--case", quietCase, "--status", "all"},
-		{"watch", "seen", quietName.String()}, {"watch", "seen", quietFound.String()}, {"watch", "graph", quietName.String()}, {"watch", "graph", quietFound.String(), "--steps", "3", "--hubs"}, {"watch", "enrich", quietName.String()},
-		{"watch", "seen", quietName.String()}, {"watch", "graph", quietName.String()}, {"watch", "enrich", quietStill.String(), quietFound.String(), "--level", "registry"}, {"watch", "seen", quietStill.String()}, {"watch", "graph", "ns:ns1.bulk-host.example"},
+		{"watch", "seen", quietName.String()}, {"watch", "seen", quietFound.String()}, {"watch", "graph", quietName.String()}, {"watch", "graph", quietFound.String(), "--steps", "3", "--hubs"}, {"watch", "enrich", quietStill.String()},
+		{"watch", "seen", quietName.String()}, {"watch", "graph", quietName.String()}, {"watch", "enrich", quietStill.String(), "--level", "registry"}, {"watch", "seen", quietStill.String()}, {"watch", "graph", "ns:ns1.bulk-host.example"},
 		{"watch", "reopen", quietFound.String()}, {"watch", "promote", quietFound.String(), "--case", quietCase, "--supplement", "--clause", "7"}, {"watch", "dismiss", quietFound.String(), "--reason", "chance"}, {"watch", "lessons"},
 	}
 	other := strings.NewReplacer(report, ghostReport, asksQuiet, asksGhost)
