@@ -65,7 +65,6 @@ type sealedWorld struct {
 	plan, letter    string // of the sealed case
 	hash            string // an artefact of it
 	claim           string // the reference of a claim on one of its names
-	ends            func() // ends the server
 }
 
 var quietNames = []impound.Name{quietName, quietLetter, quietStill, quietFound, quietClaim}

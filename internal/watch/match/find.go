@@ -28,7 +28,7 @@ func (s *scan) fillLetters(name []byte) bool {
 		x := binary.LittleEndian.Uint64(name[i:])
 		t := x ^ ones*0x60 // letters are 1 to 26
 		isDot := ^((t ^ ones*('.'^0x60)) + lows) & tops
-		if (t|t+ones*(0x7f-26)|^(t+lows))&tops&^isDot != 0 {
+		if (t+ones*(0x7f-26)|^(t+lows))&tops&^isDot != 0 {
 			return false
 		}
 		if isDot != 0 {
