@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/watch/match"
 	"github.com/impound/impound/internal/watch/source"
 )
 
@@ -52,6 +53,10 @@ func ScreenZone(ctx context.Context, src io.Reader, origin string, opt Options, 
 	for range workers {
 		wg.Go(func() {
 			var z source.ZoneLines
+			var scorer *match.Scorer
+			if opt.Matcher != nil {
+				scorer = opt.Matcher.Scorer()
+			}
 			for p := range work {
 				p.stats, p.found = Stats{}, p.found[:0]
 				z.Reset(origin, p.prev)
@@ -70,7 +75,7 @@ func ScreenZone(ctx context.Context, src io.Reader, origin string, opt Options, 
 					p.stats.Names++
 					score := 0.0
 					if opt.Matcher != nil {
-						score, _ = opt.Matcher.Score(name)
+						score, _ = scorer.Score(name)
 					}
 					if score < least && len(opt.Profiles) == 0 {
 						continue
