@@ -108,14 +108,51 @@ func DefangText(s string) string {
 	}
 	s = strings.ReplaceAll(s, "http://", "hxxp://")
 	s = strings.ReplaceAll(s, "https://", "hxxps://")
-	return hostLike().ReplaceAllStringFunc(s, func(h string) string {
-		if i := strings.LastIndexByte(h, '.'); slices.Contains(fileEndings, strings.ToLower(h[i+1:])) {
-			return h
+	// What is no part of any name ends one: the expression is tried on what is
+	// between alone, where a dot stands before a letter. Two letters that are not
+	// ASCII are, to it, another case of one that is.
+	if strings.ContainsAny(s, "\u212a\u017f") {
+		return hostLike().ReplaceAllStringFunc(s, defangHost)
+	}
+	var out strings.Builder
+	from := 0
+	for i := 0; i < len(s); {
+		if !hostOctet(s[i]) {
+			i++
+			continue
 		}
-		bare, end := h, ""
-		if strings.HasSuffix(h, ".") { // the root's dot, or the end of a sentence
-			bare, end = h[:len(h)-1], "."
+		end, dotted := i, false
+		for end < len(s) && hostOctet(s[end]) {
+			if s[end] == '.' && end > i && end+1 < len(s) && s[end+1]|0x20 >= 'a' && s[end+1]|0x20 <= 'z' {
+				dotted = true
+			}
+			end++
 		}
-		return strings.ReplaceAll(bare, ".", "[.]") + end
-	})
+		if dotted {
+			out.WriteString(s[from:i])
+			out.WriteString(hostLike().ReplaceAllStringFunc(s[i:end], defangHost))
+			from = end
+		}
+		i = end
+	}
+	if from == 0 {
+		return s
+	}
+	out.WriteString(s[from:])
+	return out.String()
+}
+
+func hostOctet(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '-' || c == '_'
+}
+
+func defangHost(h string) string {
+	if i := strings.LastIndexByte(h, '.'); slices.Contains(fileEndings, strings.ToLower(h[i+1:])) {
+		return h
+	}
+	bare, end := h, ""
+	if strings.HasSuffix(h, ".") { // the root's dot, or the end of a sentence
+		bare, end = h[:len(h)-1], "."
+	}
+	return strings.ReplaceAll(bare, ".", "[.]") + end
 }

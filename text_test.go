@@ -40,3 +40,17 @@ func TestShow(t *testing.T) {
 		}
 	}
 }
+
+// What DefangText does in steps is what its expression does at once.
+func FuzzDefangText(f *testing.F) {
+	for _, s := range []string{"see outlook-verify.net.", "http://a.b.example/x?y=z", "a.b", "1.2.3.4", "v1.20", "x.yaml and y.zip", "-a.example", "..a.example..b.example", "a_b.xn--p1ai.", "ſ.example K.ſs", "x[.]example", "a.b\xffc.example", "A.B.EXAMPLE,c.example;d.example"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		want := strings.ReplaceAll(strings.ReplaceAll(s, "http://", "hxxp://"), "https://", "hxxps://")
+		want = hostLike().ReplaceAllStringFunc(want, defangHost)
+		if got := DefangText(s); got != want {
+			t.Errorf("DefangText(%q) is %q, want %q", s, got, want)
+		}
+	})
+}

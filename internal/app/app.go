@@ -483,7 +483,7 @@ func (s *System) answers(who string, answered, gaveUp bool) bool {
 func lookFor[T any](ctx context.Context, s *System, what, server string, n impound.Name, do func(context.Context) (T, string)) (T, string) {
 	who := what + " of ." + n.TLD()
 	v, why, asked := look(ctx, &s.sight, server, n, do)
-	if asked && s.answers(who, why == "", false) && why != "" {
+	if asked && !observe.NobodyAsked(why) && s.answers(who, why == "", false) && why != "" {
 		v, why = lookWell(ctx, &s.sight, server, n, do)
 		s.answers(who, why == "", why != "" && ctx.Err() == nil)
 	}

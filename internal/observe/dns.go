@@ -387,7 +387,7 @@ func (c *Observer) parentServers(ctx context.Context, name impound.Name) (string
 		return zone, bound(out), nil
 	}
 	if len(c.cfg.Resolvers) == 0 {
-		return "", nil, errors.New("the parent's servers are not configured, and there is no resolver to find them through")
+		return "", nil, errors.New(NoParents + ", and there is no resolver to find them through")
 	}
 	for z := name.Parent(); !z.IsZero(); z = z.Parent() {
 		m, err := c.recurse(ctx, z.FQDN(), dns.TypeNS)

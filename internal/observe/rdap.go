@@ -114,7 +114,7 @@ func (c *Observer) RDAP(ctx context.Context, name impound.Name) RDAPView {
 	v := RDAPView{Name: name, At: c.now()}
 	_, base, ok := zoneFor(c.cfg.RDAP, name)
 	if !ok {
-		v.Err = "no RDAP server is known for " + name.TLD()
+		v.Err = NoRDAP + " for " + name.TLD()
 		return v
 	}
 	v.URL = strings.TrimSuffix(base, "/") + "/domain/" + name.String()
