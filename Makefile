@@ -40,6 +40,7 @@ fuzz:
 # small disk and opens many files. Each prints its counts.
 faults:
 	IMPOUND_FAULTS=long $(GO) test -count=1 -timeout 60m -v ./test/faults
+	IMPOUND_FAULTS=long $(GO) test -count=1 -timeout 60m -v -run 'TestKilled$$' ./internal/laws
 
 # Random orders, worlds, faults and crashes against the laws of seizure: 100,000
 # steps and more, some minutes. Prints its counts.
