@@ -531,6 +531,10 @@ func (s *System) Observed(ctx context.Context) (map[impound.Name][]trait.Trait, 
 	if err != nil {
 		return nil, err
 	}
+	shows, err := s.shows(ctx, x)
+	if err != nil {
+		return nil, err
+	}
 	recs, err := enrich.All(ctx, s.Store)
 	if err != nil {
 		return nil, err
@@ -541,7 +545,7 @@ func (s *System) Observed(ctx context.Context) (map[impound.Name][]trait.Trait, 
 	}
 	out := map[impound.Name][]trait.Trait{}
 	for n, r := range recs {
-		if _, ok := cands[n]; ok || x.Name(n) {
+		if _, ok := cands[n]; ok || shows(n) {
 			out[n] = r.Facts.Traits(n)
 		}
 	}
@@ -577,11 +581,15 @@ func (s *System) Seen(ctx context.Context, n impound.Name) (enrich.Record, error
 	if err != nil {
 		return enrich.Record{}, err
 	}
+	shows, err := s.shows(ctx, x)
+	if err != nil {
+		return enrich.Record{}, err
+	}
 	r, ok, err := enrich.Get(ctx, s.Store, n)
 	if err != nil {
 		return r, err
 	}
-	if _, cerr := s.Casework.Candidate(ctx, n); !ok || cerr != nil && !x.Name(n) {
+	if _, cerr := s.Casework.Candidate(ctx, n); !ok || cerr != nil && !shows(n) {
 		return enrich.Record{}, none
 	}
 	return r, nil
@@ -593,6 +601,10 @@ const keptGraphs = 8
 // linkGraph gives the graph of what whoever asks may see.
 func (s *System) linkGraph(ctx context.Context) (*graph.Graph, error) {
 	x, err := s.Casework.Sight(ctx)
+	if err != nil {
+		return nil, err
+	}
+	shows, err := s.shows(ctx, x)
 	if err != nil {
 		return nil, err
 	}
@@ -628,7 +640,7 @@ func (s *System) linkGraph(ctx context.Context) (*graph.Graph, error) {
 	}
 	for n, r := range recs {
 		c, ok := cands[n]
-		if mine[n] || !ok && !x.Name(n) || r.Facts.Empty() {
+		if mine[n] || !ok && !shows(n) || r.Facts.Empty() {
 			continue // of a case's name its case speaks
 		}
 		items = append(items, candidateItem(r, c))
@@ -651,4 +663,15 @@ func (s *System) WatchGraph(ctx context.Context, start string, w graph.Walk) (gr
 		return graph.Sub{}, err
 	}
 	return g.Walk(start, w)
+}
+
+// shows says of a name that is no candidate whether what was seen of it is shown:
+// where there are accounts, only when a case that x holds has it. Else whoever
+// guesses a name could look at it himself, and see whether that is kept from him.
+func (s *System) shows(ctx context.Context, x casework.Sight) (func(impound.Name) bool, error) {
+	guarded, err := s.Guarded(ctx)
+	if err != nil || !guarded {
+		return x.Name, err
+	}
+	return x.Holds, nil
 }

@@ -270,11 +270,15 @@ func (w *world) text(t testing.TB, s string) string {
 
 var stamps = regexp.MustCompile(`\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?Z?)?|\d+ (seconds?|minutes?) ago|as of [^<]*|in \d+(\.\d+)?(ms|s|µs)|/[^ "]*/\d+/|sha256:[0-9a-f]{64}|key_id[^,]*|[A-Za-z0-9+/]{43}=|[A-Za-z0-9+/]{86}==|\b[0-9a-f]{32}\b`)
 
+// lineNo is the number of a line of the log: what eve writes of the one name
+// comes before what she writes of the other.
+var lineNo = regexp.MustCompile(`\d+\tT\t`)
+
 // plainly makes what was answered of the sealed what is answered of the missing,
 // where nothing but the asker's own words differ.
 func (w *sealedWorld) plainly(s string) string {
-	return stamps.ReplaceAllString(strings.NewReplacer(w.plan, "P-0123456789abcdef", w.letter, "L-0123456789abcdef", w.hash, "sha256:"+strings.Repeat("0", 64), w.claim, "CL-aaaaaaaaaa",
-		"QUIET", "GHOST", "Quiet", "Ghost", "quiet", "ghost").Replace(s), "T")
+	return lineNo.ReplaceAllString(stamps.ReplaceAllString(strings.NewReplacer(w.plan, "P-0123456789abcdef", w.letter, "L-0123456789abcdef", w.hash, "sha256:"+strings.Repeat("0", 64), w.claim, "CL-aaaaaaaaaa",
+		"QUIET", "GHOST", "Quiet", "Ghost", "quiet", "ghost").Replace(s), "T"), "N\tT\t")
 }
 
 var lineNos = regexp.MustCompile(`(?m)^\s*\d{1,9}\t`)
@@ -370,7 +374,7 @@ func TestEveryWayToASealedCase(t *testing.T) {
 		{"order", "gates", quietOrder}, {"order", "show", quietOrder}, {"order", "supplement", quietOrder, "--from-case", quietCase, "--id", "O-S", "--clause", "7"}, {"order", "supplement", openOrder, "--from-case", quietCase, "--id", "O-S", "--clause", "7"},
 		{"registry", "show", quietStill.String()}, {"seize", "drift", quietOrder}, {"seize", "letters", quietOrder}, {"seize", "letter", w.letter}, {"seize", "list", quietOrder}, {"seize", "show", w.plan}, {"seize", "status", quietOrder}, {"seize", "verify", quietOrder}, {"seize", "watch", quietOrder},
 		{"case", "intake", report}, {"case", "intake", report, "--json"}, {"evidence", "list", "--what", "contest.", "--name", quietClaim.String()},
-		{"notify", "show", "R-" + quietCase},
+		{"notify", "show", "R-" + quietCase}, {"watch", "seen", quietName.String()}, {"watch", "seen", quietStill.String(), "--json"}, {"watch", "graph", quietName.String()}, {"watch", "graph", quietStill.String(), "--format", "json"}, {"watch", "graph", quietStill.String(), "--format", "dot"},
 	}
 	// acts would change it, or a name of it.
 	acts := [][]string{
@@ -381,6 +385,7 @@ func TestEveryWayToASealedCase(t *testing.T) {
 		{"notify", "prepare", quietCase}, {"notify", "send", "R-" + quietCase}, {"notify", "sent", "R-" + quietCase, "--how", "x"}, {"order", "override", quietName.String(), "--gate", "G4-co-tenancy", "--reason", "x", "--approver", "eve", "--approver", "ben"},
 		{"order", "withdraw", quietOrder, "--why", "x"}, {"seize", "plan", quietOrder}, {"seize", "approve", w.plan}, {"seize", "apply", w.plan}, {"seize", "answer", w.letter, "--text", "x"}, {"seize", "settle", w.letter, "--close", "--why", "x"}, {"seize", "follow", quietOrder},
 		{"seize", "release", quietOrder, quietName.String()}, {"seize", "revert", quietOrder}, {"watch", "promote", quietFound.String(), "--case", quietCase}, {"watch", "promote", quietStill.String(), "--case", caseID},
+		{"watch", "enrich", quietStill.String()},
 		{"order", "sign", asksQuiet}, {"order", "file", asksQuiet}, {"watch", "screen", w.text(t, quietStill.String()+"\n"), "--threshold", "0"},
 		{"case", "attribute", quietStill.String(), "--actor", "APT42", "--why", "x"}, {"case", "asked", quietStill.String(), "--why", "x"}, {"case", "notice", quietStill.String(), "--why", "x"}, {"case", "consent", quietStill.String(), "--why", "x"},
 		{"case", "contest", quietStill.String(), "--why", "x"},

@@ -73,7 +73,7 @@ func TestTokensOpenTheirScopesAlone(t *testing.T) {
 	fill := strings.NewReplacer("{$}", "", "{id}", caseID, "{name}", live.String()).Replace
 	// What each address of the API takes; one that is new must be put here.
 	takes := map[string]impound.Scope{
-		"/api/v1/cases": impound.ScopeCases, "/api/v1/cases/{id}": impound.ScopeCases, "/api/v1/orders": impound.ScopeCases, "/api/v1/contacts": impound.ScopeContacts,
+		"/api/v1/cases": impound.ScopeCases, "/api/v1/cases/{id}": impound.ScopeCases, "/api/v1/orders": impound.ScopeCases, "/api/v1/letters": impound.ScopeCases, "/api/v1/contacts": impound.ScopeContacts,
 		"/api/v1/series": impound.ScopeContacts, "/api/v1/victims": impound.ScopeContacts, "/api/v1/candidates": impound.ScopeCandidates, "/api/v1/log": impound.ScopeLog,
 	}
 	var pages, api []string
