@@ -613,10 +613,10 @@ func (s *Service) QueueCounts(ctx context.Context) (map[string]int, error) {
 }
 
 // readyQueue makes rows of candidates from before there were rows, and wakes
-// what was snoozed until now.
+// what was snoozed until now. Where there is nothing to do, a look writes nothing.
 func (s *Service) readyQueue(ctx context.Context) error {
 	now := s.now()
-	built, due := s.queueBuilt.Load(), false
+	built, due, none := s.queueBuilt.Load(), false, false
 	err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
 		if !built {
 			_, err := tx.Get(kindMeta, "built")
@@ -625,11 +625,17 @@ func (s *Service) readyQueue(ctx context.Context) error {
 			}
 			s.queueBuilt.Store(built)
 		}
+		if !built { // the first who keeps a candidate builds
+			n, err := tx.Count(store.Query{Kind: kindCandidate})
+			if none = err == nil && n == 0; err != nil || none {
+				return err
+			}
+		}
 		docs, err := tx.List(store.Query{Kind: kindWake, Limit: 1, Bare: true})
 		due = len(docs) > 0 && docs[0].ID <= now.Format(time.RFC3339)+"0"
 		return err
 	})
-	if err != nil || built && !due {
+	if err != nil || none || built && !due {
 		return err
 	}
 	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
