@@ -79,6 +79,7 @@ type System struct {
 	sight    sights
 	byTLD    map[string]string // providers; not changed once opened
 	orders   orderViews
+	planned  plannedNames
 	lists    liveLists
 	brands   func() (*match.Matcher, error)
 	regs     *registrymap.Map

@@ -269,20 +269,12 @@ func (d desk) Plans(ctx context.Context, caseID, orderID string) ([]web.PlanView
 	if err != nil {
 		return nil, err
 	}
-	status := map[string][]seizure.Seizure{}
 	out := []web.PlanView{}
 	for _, p := range infos {
 		if caseID != "" && p.Plan.Case != caseID {
 			continue
 		}
-		st, ok := status[p.Plan.Order]
-		if !ok {
-			if st, err = d.s.SeizureStatus(ctx, p.Plan.Order); err != nil {
-				return nil, err
-			}
-			status[p.Plan.Order] = st
-		}
-		v, err := d.planView(ctx, p, st)
+		v, err := d.planView(ctx, p)
 		if err != nil {
 			return nil, err
 		}
@@ -296,14 +288,10 @@ func (d desk) Plan(ctx context.Context, id string) (web.PlanView, error) {
 	if err != nil {
 		return web.PlanView{}, err
 	}
-	st, err := d.s.SeizureStatus(ctx, p.Plan.Order)
-	if err != nil {
-		return web.PlanView{}, err
-	}
-	return d.planView(ctx, p, st)
+	return d.planView(ctx, p)
 }
 
-func (d desk) planView(ctx context.Context, p seizure.PlanInfo, status []seizure.Seizure) (web.PlanView, error) {
+func (d desk) planView(ctx context.Context, p seizure.PlanInfo) (web.PlanView, error) {
 	v := web.PlanView{ID: p.Plan.ID, Hash: p.Hash, Order: p.Plan.Order, Case: p.Plan.Case, Made: p.Plan.Made, Needed: impound.MinSigners, State: "proposed"}
 	switch {
 	case !p.Applied.IsZero():
@@ -326,6 +314,50 @@ func (d desk) planView(ctx context.Context, p seizure.PlanInfo, status []seizure
 		}
 		v.Approvals = append(v.Approvals, a)
 	}
+	status, word, err := d.s.statusToShow(ctx, p.Plan.Order)
+	if err != nil {
+		return v, err
+	}
+	v.Names = d.s.planned.of(p, status, word)
+	return v, nil
+}
+
+// plannedNames keeps what plans show of their names for as long as no name's status
+// changed: a plan can hold 10,000, and nearly every page tells of plans. It is good
+// for concurrent use. No effect rests on it.
+type plannedNames struct {
+	mu    sync.Mutex
+	word  string
+	names int
+	m     map[string][]web.PlanName // by the plan's id and hash, and the order that was looked for
+}
+
+// mostPlanned bounds the names that plannedNames keeps.
+const mostPlanned = 200_000
+
+// of gives what p shows of its names when status, of word, is how they stand.
+func (k *plannedNames) of(p seizure.PlanInfo, status []seizure.Seizure, word string) []web.PlanName {
+	key := fmt.Sprintf("%s %s %d", p.Plan.ID, p.Hash, len(status))
+	k.mu.Lock()
+	if k.word != word {
+		k.word, k.names, k.m = word, 0, map[string][]web.PlanName{}
+	}
+	out, ok := k.m[key]
+	k.mu.Unlock()
+	if !ok {
+		out = planNames(p, status)
+		k.mu.Lock()
+		if _, ok := k.m[key]; k.word == word && !ok && k.names+len(out) < mostPlanned {
+			k.m[key] = out
+			k.names += len(out) + 1
+		}
+		k.mu.Unlock()
+	}
+	return slices.Clone(out) // who gets it may sort it
+}
+
+func planNames(p seizure.PlanInfo, status []seizure.Seizure) []web.PlanName {
+	var out []web.PlanName
 	of := map[impound.Name][]seizure.Seizure{}
 	for _, z := range status {
 		of[z.Name] = append(of[z.Name], z)
@@ -374,9 +406,9 @@ func (d desk) planView(ctx context.Context, p seizure.PlanInfo, status []seizure
 				}
 			}
 		}
-		v.Names = append(v.Names, pn)
+		out = append(out, pn)
 	}
-	return v, nil
+	return out
 }
 
 // maxOffset bounds how deep a page of contacts may lie.

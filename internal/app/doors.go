@@ -358,6 +358,18 @@ func (s *System) SeizureStatus(ctx context.Context, orderID string) ([]seizure.S
 	return s.Seizure.Status(ctx, orderID)
 }
 
+// statusToShow is SeizureStatus for pages: see [seizure.Engine.StatusToShow].
+func (s *System) statusToShow(ctx context.Context, orderID string) ([]seizure.Seizure, string, error) {
+	x, err := s.Casework.Sight(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	if !x.Order(orderID) {
+		orderID = noSuch
+	}
+	return s.Seizure.StatusToShow(ctx, orderID)
+}
+
 // seen gives f without what whoever asks may not see.
 func (s *System) seen(ctx context.Context, f telemetry.Filter) (telemetry.Filter, error) {
 	x, err := s.Casework.Sight(ctx)

@@ -18,6 +18,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/impound/impound"
@@ -125,6 +126,15 @@ type Engine struct {
 	cfg      Config
 	progress chan struct{} // holds one token: whose turn it is to report
 	plans    *planLists
+	shown    *shownStatus
+}
+
+// shownStatus keeps what pages show of orders while the store's word is the same.
+type shownStatus struct {
+	sync.Mutex
+	word  string
+	names int
+	m     map[string][]Seizure // by order
 }
 
 // New makes an Engine; a missing part is an error of KindInternal.
@@ -154,7 +164,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: cfg, progress: make(chan struct{}, 1), plans: &planLists{}}
+	e := &Engine{cfg: cfg, progress: make(chan struct{}, 1), plans: &planLists{}, shown: &shownStatus{}}
 	e.progress <- struct{}{}
 	return e, nil
 }

@@ -100,6 +100,36 @@ func (e *Engine) Status(ctx context.Context, orderID string) ([]Seizure, error) 
 	return out, err
 }
 
+// StatusToShow is Status for pages, which ask again and again: it is kept for as
+// long as the store says that no name's status changed, and given with a word that
+// is another as soon as one did. What it gives is others' too: don't change it, and
+// rest no effect on it.
+func (e *Engine) StatusToShow(ctx context.Context, orderID string) ([]Seizure, string, error) {
+	word, err := store.VersionOf(ctx, e.cfg.Store, docSeizure) // before what it stands for is read
+	if err != nil {
+		return nil, "", err
+	}
+	e.shown.Lock()
+	if e.shown.word != word {
+		e.shown.word, e.shown.names, e.shown.m = word, 0, map[string][]Seizure{}
+	}
+	out, ok := e.shown.m[orderID]
+	e.shown.Unlock()
+	if ok {
+		return out, word, nil
+	}
+	if out, err = e.Status(ctx, orderID); err != nil {
+		return nil, "", err
+	}
+	e.shown.Lock()
+	defer e.shown.Unlock()
+	if _, ok := e.shown.m[orderID]; e.shown.word == word && !ok && e.shown.names+len(out) <= mostPlanned {
+		e.shown.m[orderID] = out
+		e.shown.names += len(out) + 1
+	}
+	return out, word, nil
+}
+
 func (e *Engine) verify(ctx context.Context, m *impound.Mandate, names []impound.Name) ([]NameStatus, error) {
 	known, err := e.Status(ctx, m.ID())
 	if err != nil {
