@@ -65,7 +65,7 @@ func (d desk) Held(ctx context.Context, orderID string) ([]impound.Name, []strin
 	if err != nil {
 		return nil, nil, "", err
 	}
-	st, err := d.s.Seizure.Status(ctx, orderID)
+	st, _, err := d.s.Seizure.StatusToShow(ctx, orderID)
 	if err != nil {
 		return nil, nil, "", err
 	}

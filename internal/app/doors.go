@@ -358,6 +358,19 @@ func (s *System) SeizureStatus(ctx context.Context, orderID string) ([]seizure.S
 	return s.Seizure.Status(ctx, orderID)
 }
 
+// SeizureStatusPart is SeizureStatus for a part of the names, with how many there
+// are; limit 0 is all.
+func (s *System) SeizureStatusPart(ctx context.Context, orderID string, offset, limit int) ([]seizure.Seizure, int, error) {
+	x, err := s.Casework.Sight(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !x.Order(orderID) {
+		orderID = noSuch
+	}
+	return s.Seizure.StatusPart(ctx, orderID, offset, limit)
+}
+
 // statusToShow is SeizureStatus for pages: see [seizure.Engine.StatusToShow].
 func (s *System) statusToShow(ctx context.Context, orderID string) ([]seizure.Seizure, string, error) {
 	x, err := s.Casework.Sight(ctx)

@@ -539,7 +539,7 @@ func (s *System) Observed(ctx context.Context) (map[impound.Name][]trait.Trait, 
 	if err != nil {
 		return nil, err
 	}
-	cands, err := s.candidatesByName(ctx)
+	cands, err := s.candidatesOf(ctx, recs)
 	if err != nil {
 		return nil, err
 	}
@@ -556,6 +556,24 @@ func (s *System) Observed(ctx context.Context) (map[impound.Name][]trait.Trait, 
 	for _, k := range ks {
 		if len(k.item.Traits) > 0 {
 			out[k.item.Name] = k.item.Traits
+		}
+	}
+	return out, nil
+}
+
+// candidatesOf gives the candidates that were looked at: few of a long queue.
+func (s *System) candidatesOf(ctx context.Context, recs map[impound.Name]enrich.Record) (map[impound.Name]impound.Candidate, error) {
+	if len(recs) > 1000 {
+		return s.candidatesByName(ctx)
+	}
+	out := make(map[impound.Name]impound.Candidate, len(recs))
+	for n := range recs {
+		c, err := s.Casework.Candidate(ctx, n)
+		switch {
+		case err == nil:
+			out[n] = c
+		case impound.KindOf(err) != impound.KindNotFound:
+			return nil, err
 		}
 	}
 	return out, nil
@@ -624,7 +642,7 @@ func (s *System) linkGraph(ctx context.Context) (*graph.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	cands, err := s.candidatesByName(ctx)
+	cands, err := s.candidatesOf(ctx, recs)
 	if err != nil {
 		return nil, err
 	}

@@ -301,7 +301,7 @@ func (e *env) seizeCmd() *cobra.Command {
 				return e.json(info)
 			}
 			fmt.Fprint(e.Out, printable(info.Text()))
-			sts, err := s.SeizureStatus(ctx, info.Plan.Order)
+			sts, total, err := s.SeizureStatusPart(ctx, info.Plan.Order, 0, partRows)
 			if err != nil {
 				return err
 			}
@@ -315,11 +315,14 @@ func (e *env) seizeCmd() *cobra.Command {
 				fmt.Fprintln(e.Out, "\nwhat the newest look showed:")
 				e.table([]string{"name", "parent zone", "rdap", "resolver", "why"}, rows)
 			}
+			if len(sts) < total {
+				fmt.Fprintf(e.Err, "looks at %d of the order's %d names; all: impound seize status %s --limit 0\n", len(sts), total, info.Plan.Order)
+			}
 			fmt.Fprintf(e.Err, "approved by: %s\n", strings.Join(info.Approvers, ", "))
 			return nil
 		})
 	})
-	list := verb("list [ORDER]", "plans, newest first", "  impound seize list\n  impound seize list O-2026-1 --json", cobra.MaximumNArgs(1), func(c *cobra.Command, args []string) error {
+	list := verb("list [ORDER]", "plans, newest first", "  impound seize list\n  impound seize list O-2026-1 --json      # seize show PLAN --json gives its names", cobra.MaximumNArgs(1), func(c *cobra.Command, args []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
 			order := ""
 			if len(args) == 1 {
@@ -329,13 +332,15 @@ func (e *env) seizeCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if e.asJSON {
-				return e.json(plans)
-			}
+			heads := make([]planHead, 0, len(plans))
 			var rows [][]string
 			for _, p := range plans {
 				change, already, blocked := p.Plan.Count()
+				heads = append(heads, planHead{p.Plan.ID, p.Plan.Order, p.Plan.Case, p.Plan.Made, p.Plan.Expires, p.Hash, change, already, blocked, p.Approvers, p.Approved, p.Expired, p.Applied})
 				rows = append(rows, []string{p.Plan.ID, p.Plan.Order, utc(p.Plan.Made), strconv.Itoa(change), strconv.Itoa(already), strconv.Itoa(blocked), strings.Join(p.Approvers, ", "), utc(p.Applied)})
+			}
+			if e.asJSON {
+				return e.json(heads)
 			}
 			e.table([]string{"plan", "order", "made", "change", "already", "blocked", "approved by", "applied"}, rows)
 			return nil
@@ -465,14 +470,20 @@ func (e *env) seizeCmd() *cobra.Command {
 			return nil
 		})
 	})
-	status := verb("status ORDER", "the newest word on each name; looks at nothing", "  impound seize status O-2026-1", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+	var named *part
+	status := verb("status ORDER", "the newest word on each name; looks at nothing", "  impound seize status O-2026-1\n  impound seize status O-2026-1 --limit 0 --json    # all names", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
-			sts, err := s.SeizureStatus(ctx, args[0])
+			offset, limit, err := e.part(named)
 			if err != nil {
 				return err
 			}
+			sts, total, err := s.SeizureStatusPart(ctx, args[0], offset, limit)
+			if err != nil {
+				return err
+			}
+			e.left(offset, len(sts), total, "names")
 			if e.asJSON {
-				return e.json(sts)
+				return e.json(append([]seizure.Seizure{}, sts...))
 			}
 			var rows [][]string
 			for _, x := range sts {
@@ -491,5 +502,23 @@ func (e *env) seizeCmd() *cobra.Command {
 			return nil
 		})
 	})
+	named = partFlags(status, "names")
 	return group("seize", "the order is the desired state: plan, approve, apply, verify", "  impound seize plan O-2026-1\n  impound seize approve PLAN --as ben\n  impound seize apply PLAN\n  impound seize verify O-2026-1", append([]*cobra.Command{plan, show, list, approve, apply, verify, status, e.driftCmd(), e.revertCmd(), e.releaseCmd(), e.custodyCmd(), e.pollCmd()}, e.letterCmds()...)...)
+}
+
+// planHead is what a list says of a plan; its names are many.
+type planHead struct {
+	ID        string    `json:"id"`
+	Order     string    `json:"order"`
+	Case      string    `json:"case"`
+	Made      time.Time `json:"made"`
+	Expires   time.Time `json:"expires"`
+	Hash      string    `json:"hash"`
+	Change    int       `json:"change"`  // names
+	Already   int       `json:"already"` // names that are as ordered
+	Blocked   int       `json:"blocked"` // names
+	Approvers []string  `json:"approvers"`
+	Approved  bool      `json:"approved"`
+	Expired   bool      `json:"expired"`
+	Applied   time.Time `json:"applied,omitzero"`
 }

@@ -18,12 +18,18 @@ const (
 type part struct {
 	c             *cobra.Command
 	limit, offset int
+	json          int // what a program gets unless it says more
 }
 
 // partFlags gives c the flags --limit and --offset; what is what they count.
 func partFlags(c *cobra.Command, what string) *part {
-	p := &part{c: c}
-	c.Flags().IntVar(&p.limit, "limit", partRows, fmt.Sprintf("how many %s at most (with --json %d); 0 for all", what, partJSON))
+	return partFlagsOf(c, what, partJSON)
+}
+
+// partFlagsOf is partFlags for what takes longer to read.
+func partFlagsOf(c *cobra.Command, what string, json int) *part {
+	p := &part{c: c, json: json}
+	c.Flags().IntVar(&p.limit, "limit", partRows, fmt.Sprintf("how many %s at most (with --json %d); 0 for all", what, json))
 	c.Flags().IntVar(&p.offset, "offset", 0, "how many "+what+" to leave out first")
 	return p
 }
@@ -35,7 +41,7 @@ func (e *env) part(p *part) (offset, limit int, err error) {
 	}
 	limit = p.limit
 	if e.asJSON && !p.c.Flags().Changed("limit") {
-		limit = partJSON
+		limit = p.json
 	}
 	return p.offset, limit, nil
 }

@@ -49,7 +49,11 @@ func (e *env) watchListCmd() *cobra.Command {
 			}
 			f.Name = n
 		}
-		if limit < 0 && !e.asJSON && !asCSV {
+		switch {
+		case limit >= 0 || asCSV:
+		case e.asJSON:
+			limit = partJSON
+		default:
 			limit = shownRows
 		}
 		return e.with(c, func(ctx context.Context, s *app.System) error {
@@ -126,7 +130,7 @@ func (e *env) watchListCmd() *cobra.Command {
 	c.Flags().StringVar(&f.Case, "case", "", "rows that were promoted to this case")
 	c.Flags().StringVar(&name, "name", "", "the row that holds this name")
 	c.Flags().Float64Var(&f.MinScore, "min", 0, "least rank, 0 to 1")
-	c.Flags().IntVar(&limit, "limit", -1, "how many rows (default 100 for people, all with --json and --format csv; 0: all)")
+	c.Flags().IntVar(&limit, "limit", -1, "how many rows (default 100, with --json 1000, with --format csv all; 0: all)")
 	c.Flags().StringVar(&format, "format", "", "csv")
 	return c
 }

@@ -100,6 +100,21 @@ func (e *Engine) Status(ctx context.Context, orderID string) ([]Seizure, error) 
 	return out, err
 }
 
+// StatusPart is Status for some of the names, in the order of their names, with how
+// many there are; limit 0 is all.
+func (e *Engine) StatusPart(ctx context.Context, orderID string, offset, limit int) (out []Seizure, total int, err error) {
+	err = e.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
+		q := store.Query{Kind: docSeizure, Field: "order", Value: orderID}
+		if total, err = tx.Count(q); err != nil {
+			return err
+		}
+		q.Skip, q.Limit = offset, limit
+		out, err = store.Values[Seizure](tx, q)
+		return err
+	})
+	return out, total, err
+}
+
 // StatusToShow is Status for pages, which ask again and again: it is kept for as
 // long as the store says that no name's status changed, and given with a word that
 // is another as soon as one did. What it gives is others' too: don't change it, and
