@@ -606,7 +606,7 @@ var Needs = func() map[string]casework.Need {
 	}
 	roles := func(n string, rs ...impound.Role) { m[n] = casework.Need{Roles: rs} }
 	reads("Appendix", "RegistryMap", "WhomToAsk", "Risks", "Statement", "Deadlines", "Sealers", "ActorNames", "Addrs", "Alarms", "Artefact", "CaughtUp", "Checkpoint", "Claims", "Config", "Contacts", "Counts", "Desk", "Drift", "Events", "EnrolledSensors", "ExportCase",
-		"Gaps", "GapsIn", "Guarded", "HubKey", "Identify", "KeyPath", "Lists", "Log", "LogEach", "LogPage", "Mandate", "Notifier", "PlanInfo", "Plans", "PolicyStatus", "ReadReport", "SeizureStatus", "Series", "ShareItems", "State", "Victims", "WatchStatus")
+		"Gaps", "GapsIn", "Guarded", "HubKey", "Identify", "KeyPath", "Lists", "Log", "LogEach", "LogPage", "Mandate", "Notifier", "PlanInfo", "Plans", "PolicyStatus", "ReadReport", "SeizureStatus", "SeizureStatusPart", "Series", "ShareItems", "State", "Victims", "WatchStatus")
 	reads("LetterText", "Letters")
 	roles("AddFile", impound.RoleAnalyst, impound.RoleCounsel)
 	roles("Apply", impound.RoleOperator)
