@@ -502,6 +502,17 @@ func addresses(plan string) ([]string, error) {
 		"/api/v1/log?case="+caseID, "/api/v1/contacts?case="+caseID, "/healthz", "/readyz"), nil
 }
 
+// readAhead is how long a server is left alone after somebody asked for one page as
+// soon as it listened: about what a person needs for the second.
+const readAhead = 5 * time.Second
+
+func askedFirst(paths []string) string {
+	if c := "/cases/" + caseID; len(paths) == 0 || slices.Contains(paths, c) {
+		return c // the one that costs most
+	}
+	return paths[0]
+}
+
 // pages starts a server and asks for each page. Every page is asked for the first
 // time by somebody, which is measured too.
 func (m *measuring) pages(ctx context.Context) error {
@@ -561,7 +572,15 @@ func (m *measuring) pages(ctx context.Context) error {
 		}
 		return time.Since(start), len(b), note, err
 	}
-	for i, p := range paths {
+	// Somebody asks at once, while the server reads ahead what pages ask for; the
+	// others come when it has.
+	d, octets, note, err := get(askedFirst(paths))
+	if err != nil {
+		return err
+	}
+	m.out = append(m.out, result{what: "GET " + askedFirst(paths) + " (as soon as it listens)", best: d, median: d, octets: octets, note: note})
+	time.Sleep(readAhead)
+	for _, p := range paths {
 		x := result{what: "GET " + p}
 		var took []time.Duration
 		for k := range m.rounds + 1 {
@@ -572,7 +591,7 @@ func (m *measuring) pages(ctx context.Context) error {
 			x.octets, x.note = octets, note
 			if k > 0 {
 				took = append(took, d)
-			} else if d > bar/2 || i == 0 {
+			} else if d > bar/2 {
 				m.out = append(m.out, result{what: x.what + " (the first time)", best: d, median: d, octets: octets, note: note})
 			}
 		}

@@ -579,4 +579,6 @@ func (s *System) warm(ctx context.Context) {
 		}
 		_, _ = d.Case(ctx, c.ID)
 	}
+	_, _ = d.Plans(ctx, "", "")
+	_, _ = s.linkGraph(ctx)
 }

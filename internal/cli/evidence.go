@@ -124,7 +124,7 @@ func (e *env) evidenceCmd() *cobra.Command {
 			return nil
 		})
 	})
-	lines = partFlagsOf(list, "entries, the newest,", 500) // each is proven against the tree
+	lines = partFlagsOf(list, "entries, the newest,", 250) // each is proven against the tree
 	list.Flags().StringVar(&caseID, "case", "", "of one case")
 	list.Flags().StringVar(&order, "order", "", "of one order")
 	list.Flags().StringVar(&what, "what", "", "of one kind, or of all that begin so (seize.)")
