@@ -20,11 +20,11 @@ run:
 # All tests, and then which real programs they ran against.
 test: build
 	@rm -f bin/peers.log
-	@IMPOUND_PEER_LOG=$(CURDIR)/bin/peers.log $(GO) test ./... ; code=$$? ; sh tools/peers.sh bin/peers.log ; exit $$code
+	@IMPOUND_PEER_LOG=$(CURDIR)/bin/peers.log $(GO) test -timeout 20m ./... ; code=$$? ; sh tools/peers.sh bin/peers.log ; exit $$code
 
 # The race detector needs cgo, and so a C compiler.
 race:
-	CGO_ENABLED=1 $(GO) test -race ./...
+	CGO_ENABLED=1 $(GO) test -race -timeout 40m ./...
 
 lint:
 	$(GO) vet ./...
