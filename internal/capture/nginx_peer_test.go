@@ -25,11 +25,10 @@ import (
 // freePorts gives ports that nothing listens on now.
 func freePorts(t *testing.T, n int) (out []int) {
 	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		must(t, err)
-		defer l.Close()
-		out = append(out, l.Addr().(*net.TCPAddr).Port)
+	for len(out) < n {
+		if p := peertest.Port(t); !slices.Contains(out, p) {
+			out = append(out, p)
+		}
 	}
 	return out
 }

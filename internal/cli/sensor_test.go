@@ -23,20 +23,13 @@ import (
 
 	"github.com/impound/impound/internal/app"
 	"github.com/impound/impound/internal/app/sensor"
+	"github.com/impound/impound/internal/peertest"
 	"github.com/impound/impound/internal/sinkhole/policy"
 )
 
 const seized = "outlook-verify.net."
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
+func freePort(t *testing.T) string { return peertest.Addr(t) }
 
 func run(t *testing.T, dir string, args ...string) string {
 	t.Helper()

@@ -119,12 +119,7 @@ func TestTwistLooksNamesUp(t *testing.T) {
 		}
 	}
 	// A server that isn't there is an error, and soon.
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead := pc.LocalAddr().String()
-	_ = pc.Close()
+	dead := peertest.Addr(t)
 	if got, code := twistRun(t, "-r", "--nameservers", dead, "example.org"); code == 0 || !strings.Contains(got, "no name server answers") {
 		t.Errorf("exit %d, %s", code, got)
 	}

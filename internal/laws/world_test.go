@@ -29,6 +29,7 @@ import (
 	"github.com/impound/impound/internal/app"
 	"github.com/impound/impound/internal/casework"
 	"github.com/impound/impound/internal/cli"
+	"github.com/impound/impound/internal/peertest"
 	"github.com/impound/impound/internal/testregistry"
 )
 
@@ -448,10 +449,4 @@ func newKey(t testing.TB) ed25519.PrivateKey {
 }
 
 // freeUDP gives an address on loopback that nobody listens on.
-func freeUDP(t testing.TB) string {
-	t.Helper()
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	must(t, err)
-	defer c.Close()
-	return c.LocalAddr().String()
-}
+func freeUDP(t testing.TB) string { return peertest.Addr(t) }

@@ -2,8 +2,8 @@
 // Unbound, xmllint, curl, Chromium ...) and keeps the list of those that were
 // found and those that were not, for the closing lines of make test.
 //
-// What lives here: finding, and saying so. What must not: starting a peer or
-// knowing anything of it; that is the test's own work.
+// What lives here: finding, saying so, and ports for them to listen on. What must
+// not: starting a peer or knowing anything of it; that is the test's own work.
 package peertest
 
 import (

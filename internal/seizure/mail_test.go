@@ -201,12 +201,7 @@ func startPostfix(t *testing.T) *postfix {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &postfix{addr: ln.Addr().String(), cert: filepath.Join(dir, "server.pem"), box: filepath.Join(dir, "box"), log: &lockedBuffer{}}
-	ln.Close()
+	p := &postfix{addr: peertest.Addr(t), cert: filepath.Join(dir, "server.pem"), box: filepath.Join(dir, "box"), log: &lockedBuffer{}}
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -51,12 +52,7 @@ func startUnbound(t *testing.T, parent *conntest.Server, names []impound.Name, s
 	if err := os.WriteFile(anchor, []byte(anchors.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	probe, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(probe.LocalAddr().String())
-	probe.Close()
+	port := strconv.Itoa(peertest.Port(t))
 	stub := func(zone, addr string) string {
 		return fmt.Sprintf("stub-zone:\n  name: %s\n  stub-addr: %s\n", zone, strings.Replace(addr, ":", "@", 1))
 	}

@@ -3,7 +3,6 @@ package share_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,24 +40,7 @@ func TestRPZCheckzone(t *testing.T) {
 }
 
 // freePort gives a UDP and TCP port of 127.0.0.1 that was free just now.
-func freePort(t *testing.T) int {
-	for range 20 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		u, err := net.ListenPacket("udp", l.Addr().String())
-		l.Close()
-		if err != nil {
-			continue
-		}
-		u.Close()
-		return port
-	}
-	t.Fatal("no port is free")
-	return 0
-}
+func freePort(t *testing.T) int { return peertest.Port(t) }
 
 // start runs a resolver until the test ends and waits for it to answer.
 func start(t *testing.T, dig string, port int, bin string, args ...string) {

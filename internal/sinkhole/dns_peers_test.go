@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,23 +20,7 @@ import (
 
 // freePort gives a port of 127.0.0.1 that is free in UDP and TCP, for peers
 // that can't choose one themselves.
-func freePort(t testing.TB) string {
-	t.Helper()
-	for range 50 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.Close()
-		u, err := net.ListenPacket("udp", l.Addr().String())
-		if err == nil {
-			u.Close()
-			return portOf(l.Addr())
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
-}
+func freePort(t testing.TB) string { return strconv.Itoa(peertest.Port(t)) }
 
 // resolver starts a resolver and waits until it answers at all.
 func resolver(t testing.TB, port, bin string, args ...string) (ask func(name string, qtype uint16) *dns.Msg) {

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -434,12 +433,7 @@ func TestUnboundValidates(t *testing.T) {
 	cfg.Sign = true
 	r := start(t, cfg)
 	sink := sinkhole(t)
-	probe, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := netip.MustParseAddrPort(probe.LocalAddr().String())
-	probe.Close()
+	at := netip.MustParseAddrPort(peertest.Addr(t))
 	dir := t.TempDir()
 	a := r.Addrs()
 	// The practice servers are on high ports, which no delegation can say: stubs

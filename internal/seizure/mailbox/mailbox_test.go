@@ -179,13 +179,8 @@ func dovecot(t *testing.T) *site {
 	}
 	var said lines
 	for try := 0; ; try++ {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.cfg.Addr = l.Addr().String()
+		s.cfg.Addr = peertest.Addr(t)
 		_, port, _ := net.SplitHostPort(s.cfg.Addr)
-		l.Close()
 		conf := filepath.Join(dir, "dovecot.conf")
 		text := fmt.Sprintf(`base_dir = %[1]s/run
 state_dir = %[1]s/state

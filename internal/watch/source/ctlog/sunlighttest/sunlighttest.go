@@ -37,6 +37,7 @@ import (
 	"golang.org/x/sys/unix"
 	_ "modernc.org/sqlite" // the log's table of checkpoints must be there first
 
+	"github.com/impound/impound/internal/peertest"
 	"github.com/impound/impound/internal/watch/source/ctlog"
 )
 
@@ -115,14 +116,7 @@ func Start(ctx context.Context, bin, dir string) (*Log, error) {
 	return l, nil
 }
 
-func port() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
+func port() (int, error) { return peertest.FreePort() }
 
 func (l *Log) prepare() (err error) {
 	if l.takes, err = port(); err != nil {
