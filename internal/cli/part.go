@@ -10,8 +10,8 @@ import (
 // of it unless they are told otherwise, quickly, and say on standard error what
 // they left out and how to have it.
 const (
-	partRows = 200   // for a person
-	partJSON = 1_000 // for a program
+	partRows = 200 // for a person
+	partJSON = 500 // for a program
 )
 
 // part is what somebody wants of a long list.

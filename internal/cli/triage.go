@@ -130,7 +130,7 @@ func (e *env) watchListCmd() *cobra.Command {
 	c.Flags().StringVar(&f.Case, "case", "", "rows that were promoted to this case")
 	c.Flags().StringVar(&name, "name", "", "the row that holds this name")
 	c.Flags().Float64Var(&f.MinScore, "min", 0, "least rank, 0 to 1")
-	c.Flags().IntVar(&limit, "limit", -1, "how many rows (default 100, with --json 1000, with --format csv all; 0: all)")
+	c.Flags().IntVar(&limit, "limit", -1, "how many rows (default 100, with --json 500, with --format csv all; 0: all)")
 	c.Flags().StringVar(&format, "format", "", "csv")
 	return c
 }
