@@ -346,20 +346,8 @@ func (s *System) Plans(ctx context.Context, orderID string) ([]seizure.PlanInfo,
 	return slices.DeleteFunc(ps, func(p seizure.PlanInfo) bool { return !x.Case(p.Plan.Case) || !x.Order(p.Plan.Order) }), err
 }
 
-// SeizureStatus gives the newest word on each name of an order.
-func (s *System) SeizureStatus(ctx context.Context, orderID string) ([]seizure.Seizure, error) {
-	x, err := s.Casework.Sight(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if !x.Order(orderID) {
-		orderID = noSuch
-	}
-	return s.Seizure.Status(ctx, orderID)
-}
-
-// SeizureStatusPart is SeizureStatus for a part of the names, with how many there
-// are; limit 0 is all.
+// SeizureStatusPart gives the newest word on a part of an order's names, with how
+// many there are; limit 0 is all.
 func (s *System) SeizureStatusPart(ctx context.Context, orderID string, offset, limit int) ([]seizure.Seizure, int, error) {
 	x, err := s.Casework.Sight(ctx)
 	if err != nil {
@@ -371,7 +359,7 @@ func (s *System) SeizureStatusPart(ctx context.Context, orderID string, offset, 
 	return s.Seizure.StatusPart(ctx, orderID, offset, limit)
 }
 
-// statusToShow is SeizureStatus for pages: see [seizure.Engine.StatusToShow].
+// statusToShow gives the newest word on each name of an order, for pages: see [seizure.Engine.StatusToShow].
 func (s *System) statusToShow(ctx context.Context, orderID string) ([]seizure.Seizure, string, error) {
 	x, err := s.Casework.Sight(ctx)
 	if err != nil {
@@ -606,7 +594,7 @@ var Needs = func() map[string]casework.Need {
 	}
 	roles := func(n string, rs ...impound.Role) { m[n] = casework.Need{Roles: rs} }
 	reads("Appendix", "RegistryMap", "WhomToAsk", "Risks", "Statement", "Deadlines", "Sealers", "ActorNames", "Addrs", "Alarms", "Artefact", "CaughtUp", "Checkpoint", "Claims", "Config", "Contacts", "Counts", "Desk", "Drift", "Events", "EnrolledSensors", "ExportCase",
-		"Gaps", "GapsIn", "Guarded", "HubKey", "Identify", "KeyPath", "Lists", "Log", "LogEach", "LogPage", "Mandate", "Notifier", "PlanInfo", "Plans", "PolicyStatus", "ReadReport", "SeizureStatus", "SeizureStatusPart", "Series", "ShareItems", "State", "Victims", "WatchStatus")
+		"Gaps", "GapsIn", "Guarded", "HubKey", "Identify", "KeyPath", "Lists", "Log", "LogEach", "LogPage", "Mandate", "Notifier", "PlanInfo", "Plans", "PolicyStatus", "ReadReport", "SeizureStatusPart", "Series", "ShareItems", "State", "Victims", "WatchStatus")
 	reads("LetterText", "Letters")
 	roles("AddFile", impound.RoleAnalyst, impound.RoleCounsel)
 	roles("Apply", impound.RoleOperator)
