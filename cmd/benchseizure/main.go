@@ -51,7 +51,8 @@ func main() {
 	registries := flag.Int("registries", 20, "practice registries")
 	names := flag.Int("names", 10_000, "names in all")
 	calm := flag.Bool("calm", false, "registries that do not fail")
-	profile := flag.String("profile", "", "folder for CPU profiles of planning and applying the large round")
+	profile := flag.String("profile", "", "folder for CPU profiles of planning and applying the large round, by the engine and by the registries")
+	planOnly := flag.Bool("plan-only", false, "plan the large round, and nothing else")
 	dir := flag.String("dir", "", "folder to work in (default a new one, deleted at the end)")
 	serve := flag.String("serve", "", "internal: be the registries in this folder")
 	flag.Parse()
@@ -59,7 +60,7 @@ func main() {
 	if *serve != "" {
 		err = registriesMain(*serve, *registries, *names, *calm)
 	} else {
-		err = benchMain(*dir, *profile, *registries, *names, *calm)
+		err = benchMain(*dir, *profile, *registries, *names, *calm, *planOnly)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "benchseizure:", err)
@@ -160,7 +161,14 @@ func registriesMain(dir string, n, names int, calm bool) error {
 	if err := out.Encode(where); err != nil {
 		return err
 	}
-	for in := bufio.NewScanner(os.Stdin); in.Scan(); { // each line asks what was done
+	stop := func() {}
+	defer func() { stop() }()
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); { // an empty line asks what was done
+		if file := in.Text(); file != "" {
+			stop()
+			stop = profiled(file)
+			continue
+		}
 		var res []did
 		for i, r := range all {
 			d := did{First: map[string]time.Time{}}
@@ -215,7 +223,7 @@ type keyring map[string]impound.Person
 
 func (k keyring) Person(id string) (impound.Person, bool) { p, ok := k[id]; return p, ok }
 
-func benchMain(dir, profile string, n, names int, calm bool) error {
+func benchMain(dir, profile string, n, names int, calm, planOnly bool) error {
 	if dir == "" {
 		d, err := os.MkdirTemp("", "benchseizure")
 		if err != nil {
@@ -252,6 +260,7 @@ func benchMain(dir, profile string, n, names int, calm bool) error {
 		return err
 	}
 	defer b.close()
+	b.ask, b.planOnly = ask, planOnly
 	missed := 0
 	row := func(measure string, value float64, unit string, bar float64, ok bool) {
 		word := "ok"
@@ -267,7 +276,11 @@ func benchMain(dir, profile string, n, names int, calm bool) error {
 	t0 := map[string]time.Time{}
 	var planning, applying time.Duration
 	verified, wanted := 0, 0
-	for _, round := range append(roundNames()[1:], "x") {
+	all := append(roundNames()[1:], "x")
+	if planOnly {
+		all = []string{"x"}
+	}
+	for _, round := range all {
 		var list []impound.Name
 		for i := range n {
 			for k := range perRegistry(round, names, n) {
@@ -283,6 +296,10 @@ func benchMain(dir, profile string, n, names int, calm bool) error {
 			return fmt.Errorf("round %s: %w", round, err)
 		}
 		t0[round] = r.at
+		if planOnly {
+			fmt.Printf("%d names: planned in %s (CPU %s), peak %.0f MB\n", len(list), r.planning.Round(time.Millisecond), r.planCPU.Round(time.Millisecond), peakMB())
+			return nil
+		}
 		if round == "x" {
 			planning, applying = r.planning, r.applying
 		}
@@ -327,15 +344,24 @@ type bench struct {
 	order map[string]*impound.Mandate
 	undo  []func()
 
-	profile string // folder for profiles, "" for none
+	profile  string    // folder for profiles, "" for none
+	ask      io.Writer // to the registries
+	planOnly bool
 }
 
-// profiled begins a CPU profile; what it gives ends it.
+// profiled begins a CPU profile of the engine, and one of the registries; what it
+// gives ends the engine's.
 func (b *bench) profiled(what string) func() {
 	if b.profile == "" {
 		return func() {}
 	}
-	f, err := os.Create(filepath.Join(b.profile, what+".pprof"))
+	fmt.Fprintln(b.ask, filepath.Join(b.profile, what+"-registries.pprof"))
+	return profiled(filepath.Join(b.profile, what+".pprof"))
+}
+
+// profiled begins a CPU profile; what it gives ends it.
+func profiled(file string) func() {
+	f, err := os.Create(file)
 	if err == nil {
 		err = pprof.StartCPUProfile(f)
 	}
@@ -458,6 +484,9 @@ func (b *bench) seize(id string, names []impound.Name) (round, error) {
 	end()
 	if change, already, blocked := p.Count(); change != len(names) {
 		return r, fmt.Errorf("the plan changes %d of %d names; %d are as ordered, %d blocked", change, len(names), already, blocked)
+	}
+	if b.planOnly {
+		return r, nil
 	}
 	h, err := p.Hash()
 	if err != nil {
