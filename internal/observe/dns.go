@@ -212,8 +212,7 @@ func (c *Observer) Servers(ctx context.Context, p View) View {
 		v.Err = "the parent names no servers"
 		return v
 	}
-	quick := &Observer{cfg: c.cfg}
-	quick.cfg.Timeout = min(c.cfg.Timeout, ownTime/3) // an attempt, and ask makes three
+	quick := c.quick
 	find, cancel := context.WithTimeout(ctx, ownTime)
 	defer cancel()
 	hosts := slices.Clone(p.NS[:min(len(p.NS), maxOwn)])
@@ -273,13 +272,14 @@ func (c *Observer) askOwn(ctx context.Context, s server, name impound.Name) Serv
 		return v
 	}
 	v.Authoritative = true
-	for _, t := range []uint16{dns.TypeSOA, dns.TypeNS} {
-		m, raw, err := c.ask(ctx, s.addr, name.FQDN(), t, false, false)
-		if err != nil {
-			v.Err = cmp.Or(v.Err, err.Error())
+	questions := []question{{qtype: dns.TypeSOA}, {qtype: dns.TypeNS}}
+	for i, r := range c.askMany(ctx, s.addr, name.FQDN(), false, questions...) {
+		m := r.m
+		if r.err != nil {
+			v.Err = cmp.Or(v.Err, r.err.Error())
 			break
 		}
-		v.keep(t, false, c.now(), raw)
+		v.keep(questions[i].qtype, false, r.at, r.raw)
 		v.take(m, name)
 		v.RCode, v.Exists = rcode(m), m.Rcode == dns.RcodeSuccess
 		if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
@@ -318,6 +318,10 @@ func each(servers []server, f func(server) ServerView) []ServerView {
 	out := make([]ServerView, len(servers))
 	var wg sync.WaitGroup
 	for i, s := range servers {
+		if i+1 == len(servers) { // needs nobody else
+			out[i] = f(s)
+			break
+		}
 		wg.Go(func() { out[i] = f(s) })
 	}
 	wg.Wait()
@@ -484,34 +488,68 @@ func (c *Observer) recurse(ctx context.Context, qname string, qtype uint16) (*dn
 	return nil, err
 }
 
-// ask sends one query over UDP, again over TCP when the answer is cut, and
-// refuses an answer to another question. The octets of the answer are given
-// back as they came.
+// question is what a server is asked of a name.
+type question struct {
+	qtype   uint16
+	noCheck bool // with validation off (CD)
+}
+
+// reply is what came back; either err says why nothing did, or the octets are
+// there as they came.
+type reply struct {
+	m   *dns.Msg
+	raw []byte
+	at  time.Time
+	err error
+}
+
+// ask is askMany for one question.
 func (c *Observer) ask(ctx context.Context, addr, qname string, qtype uint16, recursive, noCheck bool) (*dns.Msg, []byte, error) {
-	q := new(dns.Msg)
-	q.SetQuestion(qname, qtype)
-	q.RecursionDesired, q.CheckingDisabled = recursive, noCheck
-	q.SetEdns0(1232, true)
-	to, _ := c.route(addr)
-	var err error
-	for _, network := range []string{"udp", "udp", "tcp"} {
-		var m *dns.Msg
-		var raw []byte
-		if m, raw, err = c.exchange(ctx, network, to, q); err != nil {
-			if ctx.Err() != nil {
-				break
-			}
-			continue
+	r := c.askMany(ctx, addr, qname, recursive, question{qtype, noCheck})[0]
+	return r.m, r.raw, r.err
+}
+
+// askMany sends questions about one name over UDP, all of them at once and from
+// one port: an open socket for each costs more than the question. What got no
+// answer is asked once more by itself, and then, or when the answer was cut, over
+// TCP. An answer to another question is refused. The replies are in the questions'
+// order.
+func (c *Observer) askMany(ctx context.Context, addr, qname string, recursive bool, questions ...question) []reply {
+	out, qs := make([]reply, len(questions)), make([]*dns.Msg, len(questions))
+	for i, x := range questions {
+		q := new(dns.Msg)
+		q.SetQuestion(qname, x.qtype)
+		for slices.ContainsFunc(qs[:i], func(o *dns.Msg) bool { return o.Id == q.Id }) {
+			q.Id = dns.Id()
 		}
-		if len(m.Question) != 1 || !sameName(m.Question[0].Name, qname) || m.Question[0].Qtype != qtype {
-			return nil, nil, fmt.Errorf("%s answers another question than the one asked", addr)
-		}
-		if m.Truncated && network == "udp" {
-			continue
-		}
-		return m, raw, nil
+		q.RecursionDesired, q.CheckingDisabled = recursive, x.noCheck
+		q.SetEdns0(1232, true)
+		qs[i] = q
 	}
-	return nil, nil, fmt.Errorf("no answer from %s: %w", addr, err)
+	to, _ := c.route(addr)
+	c.exchange(ctx, "udp", to, qs, out)
+	for i := range out {
+		r := &out[i]
+		for _, network := range []string{"udp", "tcp"} {
+			cut := r.err == nil && r.m.Truncated
+			if ctx.Err() != nil || r.err == nil && !cut || cut && network == "udp" {
+				continue
+			}
+			c.exchange(ctx, network, to, qs[i:i+1], out[i:i+1])
+		}
+		switch q := qs[i].Question[0]; {
+		case r.err == nil && (len(r.m.Question) != 1 || !sameName(r.m.Question[0].Name, qname) || r.m.Question[0].Qtype != q.Qtype):
+			r.err = fmt.Errorf("%s answers another question than the one asked", addr)
+		case r.err == nil && r.m.Truncated:
+			r.err = fmt.Errorf("no answer from %s but one that is cut off", addr)
+		case r.err != nil:
+			r.err = fmt.Errorf("no answer from %s: %w", addr, r.err)
+		}
+		if r.err != nil {
+			r.m, r.raw = nil, nil
+		}
+	}
+	return out
 }
 
 // dial opens a way to a server. Of an address and UDP nothing has to be looked up
@@ -532,12 +570,24 @@ func (c *Observer) dial(ctx context.Context, network, to string) (*dns.Conn, err
 	return cl.DialContext(ctx, to)
 }
 
-// exchange is one query and its answer. Datagrams with another id are passed
-// over: they are somebody's attempt, or late.
-func (c *Observer) exchange(ctx context.Context, network, to string, q *dns.Msg) (*dns.Msg, []byte, error) {
+// exchange sends queries and fills in their replies, which are in the same order.
+// Datagrams with another id are passed over: they are somebody's attempt, or late.
+func (c *Observer) exchange(ctx context.Context, network, to string, qs []*dns.Msg, out []reply) {
+	left := len(qs)
+	for i := range out {
+		out[i] = reply{}
+	}
+	fail := func(err error) { // of those that have no reply yet
+		for i := range out {
+			if out[i].m == nil && out[i].err == nil {
+				out[i].err = err
+			}
+		}
+	}
 	co, err := c.dial(ctx, network, to)
 	if err != nil {
-		return nil, nil, err
+		fail(err)
+		return
 	}
 	defer co.Close()
 	// The system's clock, not ours: sockets know no other.
@@ -548,29 +598,41 @@ func (c *Observer) exchange(ctx context.Context, network, to string, q *dns.Msg)
 	stop := context.AfterFunc(ctx, func() { _ = co.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if err := co.SetDeadline(until); err != nil {
-		return nil, nil, err
+		fail(err)
+		return
 	}
 	co.UDPSize = 1232
-	if err := co.WriteMsg(q); err != nil {
-		return nil, nil, err
+	for _, q := range qs {
+		if err := co.WriteMsg(q); err != nil {
+			fail(err)
+			return
+		}
 	}
-	for range 16 {
+	for range 16 * len(qs) {
 		raw, err := co.ReadMsgHeader(nil)
 		if err != nil {
-			return nil, nil, err
+			fail(err)
+			return
 		}
 		m := new(dns.Msg)
-		if err := m.Unpack(raw); err != nil {
-			if network == "udp" && m.Id != q.Id {
-				continue
-			}
-			return nil, nil, fmt.Errorf("the answer can't be read: %w", err)
+		err = m.Unpack(raw) // the id is read first
+		i := slices.IndexFunc(qs, func(q *dns.Msg) bool { return q.Id == m.Id })
+		switch {
+		case err != nil && i < 0 && network != "udp":
+			fail(fmt.Errorf("the answer can't be read: %w", err))
+			return
+		case i < 0 || out[i].m != nil || out[i].err != nil || err == nil && !m.Response:
+			continue
+		case err != nil:
+			out[i].err = fmt.Errorf("the answer can't be read: %w", err)
+		default:
+			out[i] = reply{m: m, raw: raw, at: c.now()}
 		}
-		if m.Id == q.Id && m.Response {
-			return m, raw, nil
+		if left--; left == 0 {
+			return
 		}
 	}
-	return nil, nil, errors.New("too many answers to questions that were not asked")
+	fail(errors.New("too many answers to questions that were not asked"))
 }
 
 // askParent reads one parent server's referral (RFC 1034 4.3.2 step 3b) and DS.
@@ -580,12 +642,17 @@ func (c *Observer) askParent(ctx context.Context, s server, zone string, name im
 		v.Err = "no address for " + defang(s.host)
 		return v
 	}
-	m, raw, err := c.ask(ctx, s.addr, name.FQDN(), dns.TypeNS, false, false)
+	replies := c.askMany(ctx, s.addr, name.FQDN(), false, question{qtype: dns.TypeNS}, question{qtype: dns.TypeDS})
+	for i, t := range []uint16{dns.TypeNS, dns.TypeDS} {
+		if r := replies[i]; r.err == nil {
+			v.keep(t, false, r.at, r.raw)
+		}
+	}
+	m, err := replies[0].m, replies[0].err
 	if err != nil {
 		v.Err = err.Error()
 		return v
 	}
-	v.keep(dns.TypeNS, false, c.now(), raw)
 	v.RCode, v.Authoritative = rcode(m), m.Authoritative
 	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
 		v.Err = s.addr + " answers " + v.RCode
@@ -647,11 +714,10 @@ func (c *Observer) askParent(ctx context.Context, s server, zone string, name im
 			v.Glue[h] = append(v.Glue[h], a)
 		}
 	}
-	if m, raw, err = c.ask(ctx, s.addr, name.FQDN(), dns.TypeDS, false, false); err != nil {
+	if m, err = replies[1].m, replies[1].err; err != nil {
 		v.Err = "DS: " + err.Error()
 		return v
 	}
-	v.keep(dns.TypeDS, false, c.now(), raw)
 	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
 		v.Err = s.addr + " answers " + rcode(m) + " when asked for the DS"
 		return v
@@ -676,52 +742,51 @@ func (c *Observer) askAll(ctx context.Context, s server, name impound.Name, recu
 		v.Err = "no address for " + defang(s.host)
 		return v
 	}
-	var un *dns.Msg
-	var unRaw []byte
-	var unErr error
-	var wg sync.WaitGroup
+	first := []question{{qtype: dns.TypeNS}}
 	if recursive {
-		wg.Go(func() { un, unRaw, unErr = c.ask(ctx, s.addr, name.FQDN(), dns.TypeNS, true, true) })
+		first = append(first, question{dns.TypeNS, true})
 	}
-	for i, t := range []uint16{dns.TypeNS, dns.TypeA, dns.TypeAAAA, dns.TypeMX, dns.TypeTXT, dns.TypeSOA} {
-		m, raw, err := c.ask(ctx, s.addr, name.FQDN(), t, recursive, false)
-		if err == nil {
-			v.keep(t, false, c.now(), raw)
+	replies := c.askMany(ctx, s.addr, name.FQDN(), recursive, first...)
+	for i, r := range replies {
+		if r.err == nil {
+			v.keep(dns.TypeNS, first[i].noCheck, r.at, r.raw)
 		}
-		if i == 0 && recursive {
-			wg.Wait()
-			if v.unchecked(name, m, un, unErr); unErr == nil {
-				v.keep(t, true, c.now(), unRaw)
-			}
-			if v.Bogus {
-				m = un
-			}
+	}
+	m, err := replies[0].m, replies[0].err
+	var un *dns.Msg
+	if recursive {
+		un = replies[1].m
+		if v.unchecked(name, m, un, replies[1].err); v.Bogus {
+			m = un
 		}
-		if err != nil {
-			if i == 0 {
-				v.Err = err.Error()
-				return v
-			}
-			continue // one type that gets no answer does not spoil the others
+	}
+	if err != nil {
+		v.Err = err.Error()
+		return v
+	}
+	v.RCode, v.Authoritative, v.Validated = rcode(m), m.Authoritative, m.AuthenticatedData && recursive && !v.Bogus
+	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
+		v.Err = s.addr + " answers " + v.RCode
+		if recursive && m.Rcode == dns.RcodeServerFailure && un != nil {
+			v.Err += ", and " + rcode(un) + " without validation"
 		}
-		if i == 0 {
-			v.RCode, v.Authoritative, v.Validated = rcode(m), m.Authoritative, m.AuthenticatedData && recursive && !v.Bogus
-			if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
-				v.Err = s.addr + " answers " + v.RCode
-				if recursive && m.Rcode == dns.RcodeServerFailure && un != nil {
-					v.Err += ", and " + rcode(un) + " without validation"
-				}
-				return v
-			}
-			v.Exists = m.Rcode == dns.RcodeSuccess
-		}
-		v.take(m, name)
-		if i == 0 && m.Rcode == dns.RcodeNameError {
-			return v
+		return v
+	}
+	v.Exists = m.Rcode == dns.RcodeSuccess
+	if v.take(m, name); !v.Exists {
+		return v
+	}
+	for i, r := range c.askMany(ctx, s.addr, name.FQDN(), recursive, others...) {
+		if r.err == nil { // one type that gets no answer does not spoil the others
+			v.keep(others[i].qtype, false, r.at, r.raw)
+			v.take(r.m, name)
 		}
 	}
 	return v
 }
+
+// others are what askAll asks for where the name exists.
+var others = []question{{qtype: dns.TypeA}, {qtype: dns.TypeAAAA}, {qtype: dns.TypeMX}, {qtype: dns.TypeTXT}, {qtype: dns.TypeSOA}}
 
 // unchecked lays a resolver's answer beside the one without validation, un; either
 // is nil where none came.

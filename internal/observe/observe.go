@@ -72,8 +72,9 @@ type Config struct {
 // Observer looks. It is safe for concurrent use.
 type Observer struct {
 	cfg         Config
-	rdapClients sync.Map // *http.Client by the host:port that is trusted
-	silent      sync.Map // time.Time by the address of a name's own server, or its host, that gave no answer
+	quick       *Observer // with less patience: see Servers
+	rdapClients sync.Map  // *http.Client by the host:port that is trusted
+	silent      sync.Map  // time.Time by the address of a name's own server, or its host, that gave no answer
 }
 
 // New makes an Observer. A zone or a resolver address that can't be read is an
@@ -100,7 +101,9 @@ func New(cfg Config) (*Observer, error) {
 		resolvers[i] = ap
 	}
 	cfg.Resolvers = resolvers
-	return &Observer{cfg: cfg}, nil
+	quick := &Observer{cfg: cfg}
+	quick.cfg.Timeout = min(cfg.Timeout, ownTime/3) // an attempt, and a question is tried three times
+	return &Observer{cfg: cfg, quick: quick}, nil
 }
 
 // SystemResolvers gives the resolvers of /etc/resolv.conf, for whoever wants
