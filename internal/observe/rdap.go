@@ -222,8 +222,8 @@ type rdapEntity struct {
 		Type       string `json:"type"`
 		Identifier string `json:"identifier"`
 	} `json:"publicIds"`
-	VCard    json.RawMessage `json:"vcardArray"`
-	Entities []rdapEntity    `json:"entities"`
+	VCard    any          `json:"vcardArray"` // whatever it holds: read by vcard
+	Entities []rdapEntity `json:"entities"`
 }
 
 // ParseRDAP reads a domain object (RFC 9083 5.3) about name. The error says
@@ -345,24 +345,19 @@ func (v *RDAPView) entities(es []rdapEntity, depth int) {
 
 // vcard gives the first text value of a property of a jCard (RFC 7095), "" for
 // whatever does not look like one.
-func vcard(raw json.RawMessage, property string) string {
-	var card []json.RawMessage
-	if json.Unmarshal(raw, &card) != nil || len(card) < 2 {
+func vcard(raw any, property string) string {
+	card, _ := raw.([]any)
+	if len(card) < 2 {
 		return ""
 	}
-	var props [][]json.RawMessage
-	if json.Unmarshal(card[1], &props) != nil {
-		return ""
-	}
-	for _, p := range props {
+	props, _ := card[1].([]any)
+	for _, x := range props {
+		p, _ := x.([]any)
 		if len(p) < 4 {
 			continue
 		}
-		var name, value string
-		if json.Unmarshal(p[0], &name) != nil || !strings.EqualFold(name, property) {
-			continue
-		}
-		if json.Unmarshal(p[3], &value) == nil && value != "" {
+		name, _ := p[0].(string)
+		if value, _ := p[3].(string); value != "" && strings.EqualFold(name, property) {
 			return clip(value, 300)
 		}
 	}

@@ -3,7 +3,6 @@ package seizure
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -428,13 +427,13 @@ func (e *Engine) keepPlan(ctx context.Context, p *Plan) (*Plan, error) {
 		return nil, err
 	}
 	p.ID = "plan-" + strings.TrimPrefix(h, "sha256:")[:12]
-	if h, err = p.Hash(); err != nil {
+	// The bytes that are hashed are those that are kept: a plan can be long, and
+	// each time that it is written out costs.
+	body, err := impound.CanonicalJSON(p)
+	if err != nil {
 		return nil, err
 	}
-	body, err := json.Marshal(p)
-	if err != nil {
-		return nil, impound.Errorf(impound.KindInternal, "couldn't encode the plan: %w", err)
-	}
+	h = impound.HashBytes(body)
 	a, err := e.cfg.Evidence.Capture(ctx, impound.Artefact{Kind: "plan", Media: "application/json", Case: p.Case, Source: "plan " + p.ID, Tool: Tool, By: e.cfg.By, At: p.Made}, body)
 	if err != nil {
 		return nil, fmt.Errorf("couldn't keep the plan as evidence: %w", err)
@@ -448,7 +447,7 @@ func (e *Engine) keepPlan(ctx context.Context, p *Plan) (*Plan, error) {
 		return nil, fmt.Errorf("couldn't record the plan: %w", err)
 	}
 	err = e.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		_, err := store.Put(tx, docPlan, p.ID, 0, record{Plan: *p}, map[string]string{"order": p.Order, "case": p.Case})
+		_, err := tx.Put(store.Doc{Kind: docPlan, ID: p.ID, Body: slices.Concat([]byte(`{"plan":`), body, []byte("}")), Index: map[string]string{"order": p.Order, "case": p.Case}})
 		return err
 	})
 	if err != nil {
@@ -573,11 +572,9 @@ func (e *Engine) lookAt(ctx context.Context, conn Connector, n impound.Name) (Re
 func (e *Engine) keepSeen(ctx context.Context, sh *sheaf, order string, n impound.Name, provider string, v RegistryView, kept func(hash string)) error {
 	s := seen{Name: n, At: e.now(), Provider: provider, Frames: seenFrames(v.Frames, "received")}
 	var wg sync.WaitGroup
-	wg.Go(func() {
-		p := e.cfg.Observe.Parent(ctx, n)
-		s.Parent, s.Child = p, e.cfg.Observe.Servers(ctx, p)
-	})
 	wg.Go(func() { s.RDAP = e.published(ctx, n) })
+	p := e.cfg.Observe.Parent(ctx, n)
+	s.Parent, s.Child = p, e.cfg.Observe.Servers(ctx, p)
 	wg.Wait()
 	return sh.add(ctx, s, impound.Entry{Type: impound.EntrySystem, At: s.At, By: e.cfg.By, What: "seize.observe", Case: sh.caseID, Order: order, Name: n, Detail: map[string]string{"provider": provider}}, kept)
 }

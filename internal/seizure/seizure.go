@@ -191,7 +191,9 @@ func (e *Engine) now() time.Time { return e.cfg.Now().UTC() }
 
 func (e *Engine) say(ev Event) {
 	ev.At = e.now()
-	e.cfg.Log.Debug("seizure", "plan", ev.Plan, "provider", ev.Provider, "name", ev.Name.Defanged(), "phase", ev.Phase, "text", ev.Text)
+	if e.cfg.Log.Enabled(context.Background(), slog.LevelDebug) {
+		e.cfg.Log.Debug("seizure", "plan", ev.Plan, "provider", ev.Provider, "name", ev.Name.Defanged(), "phase", ev.Phase, "text", ev.Text)
+	}
 	if e.cfg.Progress == nil {
 		return
 	}

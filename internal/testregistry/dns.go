@@ -299,9 +299,10 @@ func (r *Registry) sign(zone impound.Name, set []dns.RR) []dns.RR {
 		return set
 	}
 	now := r.cfg.Now()
-	sig := &dns.RRSIG{Hdr: head(set[0].Header().Name, dns.TypeRRSIG), Algorithm: r.pki.dnskey.Algorithm, KeyTag: r.pki.actorKey(zone).KeyTag(), SignerName: zone.FQDN(),
-		Inception: uint32(now.Add(-time.Hour).Unix()), Expiration: uint32(now.Add(24 * time.Hour).Unix())}
-	if err := sig.Sign(r.pki.signer, set); err != nil {
+	sig, err := r.actorSigned.sign(set, now, 24*time.Hour, func() *dns.RRSIG {
+		return &dns.RRSIG{Hdr: head(set[0].Header().Name, dns.TypeRRSIG), Algorithm: r.pki.dnskey.Algorithm, KeyTag: r.pki.actorKey(zone).KeyTag(), SignerName: zone.FQDN()}
+	}, r.pki.signer)
+	if err != nil {
 		r.log.Error("practice actor couldn't sign", "err", err)
 		return set
 	}

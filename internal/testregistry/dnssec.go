@@ -1,11 +1,13 @@
 package testregistry
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -14,8 +16,48 @@ import (
 )
 
 // The parent zones are signed when they are asked, by one key: answers change
-// with every update, and a practice zone is not asked much. What doesn't exist
-// is denied with the least that covers it (RFC 4470).
+// with every update. What was signed is kept for as long as it holds. What doesn't
+// exist is denied with the least that covers it (RFC 4470).
+
+// signatures are those that one key made, by what they are over.
+type signatures struct {
+	mu sync.Mutex
+	m  map[string]*dns.RRSIG
+}
+
+// mostSigned bounds how many signatures are kept.
+const mostSigned = 20_000
+
+// sign gives the signature of a set that holds for life from an hour before now, as
+// made within the first quarter of it, or makes it: of gives it without dates.
+func (s *signatures) sign(set []dns.RR, now time.Time, life time.Duration, of func() *dns.RRSIG, key crypto.Signer) (*dns.RRSIG, error) {
+	var b strings.Builder
+	for _, rr := range set {
+		b.WriteString(rr.String())
+		b.WriteByte('\n')
+	}
+	s.mu.Lock()
+	was := s.m[b.String()]
+	s.mu.Unlock()
+	if was != nil {
+		begin := time.Unix(int64(was.Inception), 0).Add(time.Hour)
+		if age := now.Sub(begin); age > -time.Second && age < life/4 {
+			return dns.Copy(was).(*dns.RRSIG), nil
+		}
+	}
+	sig := of()
+	sig.Inception, sig.Expiration = uint32(now.Add(-time.Hour).Unix()), uint32(now.Add(life).Unix())
+	if err := sig.Sign(key, set); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.m == nil || len(s.m) >= mostSigned {
+		s.m = map[string]*dns.RRSIG{}
+	}
+	s.m[b.String()] = sig
+	return dns.Copy(sig).(*dns.RRSIG), nil
+}
 
 // zoneKey gives the DNSKEY of a parent zone.
 func (p *pki) zoneKey(tld impound.Name) *dns.DNSKEY {
@@ -82,9 +124,10 @@ func (r *Registry) signSets(rrs []dns.RR, tld impound.Name, authoritative bool) 
 		if k.typ == dns.TypeNS && !authoritative {
 			continue
 		}
-		sig := &dns.RRSIG{Hdr: head(k.name, dns.TypeRRSIG), Algorithm: dns.ECDSAP256SHA256, KeyTag: r.pki.zoneKey(tld).KeyTag(), SignerName: tld.FQDN(),
-			Inception: uint32(now.Add(-time.Hour).Unix()), Expiration: uint32(now.Add(7 * 24 * time.Hour).Unix())}
-		if err := sig.Sign(r.pki.parentSigner, sets[k]); err != nil {
+		sig, err := r.parentSigned.sign(sets[k], now, 7*24*time.Hour, func() *dns.RRSIG {
+			return &dns.RRSIG{Hdr: head(k.name, dns.TypeRRSIG), Algorithm: dns.ECDSAP256SHA256, KeyTag: r.pki.zoneKey(tld).KeyTag(), SignerName: tld.FQDN()}
+		}, r.pki.parentSigner)
+		if err != nil {
 			r.log.Error("practice registry couldn't sign", "err", err)
 			continue
 		}

@@ -185,7 +185,10 @@ type Registry struct {
 	addrs Addrs
 	files Files
 	pki   *pki
-	lock  *os.File
+
+	parentSigned, actorSigned signatures
+
+	lock *os.File
 
 	ctx    context.Context
 	cancel context.CancelFunc
