@@ -354,13 +354,20 @@ type bench struct {
 }
 
 // profiled begins a CPU profile of the engine, and one of the registries; what it
-// gives ends the engine's.
+// gives ends the engine's, and tells of its memory.
 func (b *bench) profiled(what string) func() {
 	if b.profile == "" {
 		return func() {}
 	}
 	fmt.Fprintln(b.ask, filepath.Join(b.profile, what+"-registries.pprof"))
-	return profiled(filepath.Join(b.profile, what+".pprof"))
+	end := profiled(filepath.Join(b.profile, what+".pprof"))
+	return func() {
+		end()
+		if f, err := os.Create(filepath.Join(b.profile, what+"-memory.pprof")); err == nil {
+			_ = pprof.Lookup("allocs").WriteTo(f, 0)
+			f.Close()
+		}
+	}
 }
 
 // profiled begins a CPU profile; what it gives ends it.

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -510,10 +511,9 @@ func (c *Observer) ask(ctx context.Context, addr, qname string, qtype uint16, re
 }
 
 // askMany sends questions about one name over UDP, all of them at once and from
-// one port: an open socket for each costs more than the question. What got no
-// answer is asked once more by itself, and then, or when the answer was cut, over
-// TCP. An answer to another question is refused. The replies are in the questions'
-// order.
+// one port: an open socket for each costs more than the question. Those that got no
+// answer are asked once more, and then, as those whose answer was cut, over TCP. An
+// answer to another question is refused. The replies are in the questions' order.
 func (c *Observer) askMany(ctx context.Context, addr, qname string, recursive bool, questions ...question) []reply {
 	out, qs := make([]reply, len(questions)), make([]*dns.Msg, len(questions))
 	for i, x := range questions {
@@ -527,16 +527,27 @@ func (c *Observer) askMany(ctx context.Context, addr, qname string, recursive bo
 		qs[i] = q
 	}
 	to, _ := c.route(addr)
-	c.exchange(ctx, "udp", to, qs, out)
+	for round, network := range []string{"udp", "udp", "tcp"} {
+		var open []int
+		for i, r := range out {
+			if cut := r.err == nil && r.m != nil && r.m.Truncated; round == 0 || r.err != nil || cut && network == "tcp" {
+				open = append(open, i)
+			}
+		}
+		if len(open) == 0 || round > 0 && ctx.Err() != nil {
+			continue
+		}
+		some, got := make([]*dns.Msg, len(open)), make([]reply, len(open))
+		for k, i := range open {
+			some[k] = qs[i]
+		}
+		c.exchange(ctx, network, to, some, got)
+		for k, i := range open {
+			out[i] = got[k]
+		}
+	}
 	for i := range out {
 		r := &out[i]
-		for _, network := range []string{"udp", "tcp"} {
-			cut := r.err == nil && r.m.Truncated
-			if ctx.Err() != nil || r.err == nil && !cut || cut && network == "udp" {
-				continue
-			}
-			c.exchange(ctx, network, to, qs[i:i+1], out[i:i+1])
-		}
 		switch q := qs[i].Question[0]; {
 		case r.err == nil && (len(r.m.Question) != 1 || !sameName(r.m.Question[0].Name, qname) || r.m.Question[0].Qtype != q.Qtype):
 			r.err = fmt.Errorf("%s answers another question than the one asked", addr)
@@ -574,9 +585,6 @@ func (c *Observer) dial(ctx context.Context, network, to string) (*dns.Conn, err
 // Datagrams with another id are passed over: they are somebody's attempt, or late.
 func (c *Observer) exchange(ctx context.Context, network, to string, qs []*dns.Msg, out []reply) {
 	left := len(qs)
-	for i := range out {
-		out[i] = reply{}
-	}
 	fail := func(err error) { // of those that have no reply yet
 		for i := range out {
 			if out[i].m == nil && out[i].err == nil {
@@ -609,7 +617,7 @@ func (c *Observer) exchange(ctx context.Context, network, to string, qs []*dns.M
 		}
 	}
 	for range 16 * len(qs) {
-		raw, err := co.ReadMsgHeader(nil)
+		raw, err := read(co)
 		if err != nil {
 			fail(err)
 			return
@@ -633,6 +641,28 @@ func (c *Observer) exchange(ctx context.Context, network, to string, qs []*dns.M
 		}
 	}
 	fail(errors.New("too many answers to questions that were not asked"))
+}
+
+// datagrams are buffers to read into: answers are short, and are kept.
+var datagrams = sync.Pool{New: func() any { return new([1232]byte) }}
+
+// read gives the octets of the next message, at least a header.
+func read(co *dns.Conn) ([]byte, error) {
+	u, ok := co.Conn.(*net.UDPConn)
+	if !ok {
+		return co.ReadMsgHeader(nil)
+	}
+	b := datagrams.Get().(*[1232]byte)
+	defer datagrams.Put(b)
+	for {
+		n, err := u.Read(b[:])
+		if err != nil {
+			return nil, err
+		}
+		if n >= 12 {
+			return bytes.Clone(b[:n]), nil
+		}
+	}
 }
 
 // askParent reads one parent server's referral (RFC 1034 4.3.2 step 3b) and DS.

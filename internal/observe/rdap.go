@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -189,7 +190,12 @@ func (c *Observer) getRDAP(ctx context.Context, v *RDAPView, base string) (int, 
 			v.URL = clip(loc.String(), 2048)
 			continue
 		}
-		body, err := io.ReadAll(io.LimitReader(resp.Body, c.cfg.MaxBody+1))
+		var b bytes.Buffer
+		if n := resp.ContentLength; n > 0 && n <= 64<<10 { // what it says is no reason to take much memory
+			b.Grow(int(n) + bytes.MinRead)
+		}
+		_, err = b.ReadFrom(io.LimitReader(resp.Body, c.cfg.MaxBody+1))
+		body := b.Bytes()
 		resp.Body.Close()
 		if err != nil {
 			return 0, nil, fmt.Errorf("the answer broke off: %w", err)

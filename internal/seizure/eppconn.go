@@ -17,6 +17,7 @@ import (
 type EPP struct {
 	provider, role string
 	cfg            epp.Config
+	can            Capabilities
 
 	mu     sync.Mutex
 	c      *epp.Client
@@ -32,7 +33,7 @@ func NewEPP(provider, role string, cfg epp.Config) (*EPP, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	e := &EPP{provider: provider, role: role, cfg: cfg}
+	e := &EPP{provider: provider, role: role, cfg: cfg, can: eppCapabilities(role)}
 	// Called with the session locked, by the goroutine that holds e.mu.
 	e.cfg.Record = func(dir string, frame []byte) {
 		e.frames = append(e.frames, Frame{Dir: dir, At: cfg.Now().UTC(), Body: append([]byte(nil), frame...)})
@@ -52,15 +53,17 @@ func (e *EPP) LogValue() slog.Value { return slog.StringValue(e.String()) }
 // Provider gives the id.
 func (e *EPP) Provider() string { return e.provider }
 
-// Capabilities says what the account can do.
-func (e *EPP) Capabilities() Capabilities {
-	c := Capabilities{Kind: "epp", Role: e.role, Acts: []impound.Act{impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActRegistrant, impound.ActRenew, impound.ActLock, impound.ActDelete},
+// Capabilities says what the account can do. Its lists are not to be changed.
+func (e *EPP) Capabilities() Capabilities { return e.can }
+
+func eppCapabilities(role string) Capabilities {
+	c := Capabilities{Kind: "epp", Role: role, Acts: []impound.Act{impound.ActNameservers, impound.ActHold, impound.ActRemoveDS, impound.ActRegistrant, impound.ActRenew, impound.ActLock, impound.ActDelete},
 		Holds: []string{"clientHold"}, Hosts: true, Looks: true, Whole: true, Guards: true, Poll: true, Ready: true}
-	if e.role == "registry" {
+	if role == "registry" {
 		c.Holds = append(c.Holds, "serverHold")
 	}
 	for s, registryOnly := range impound.EPPStatuses {
-		if !registryOnly || e.role == "registry" {
+		if !registryOnly || role == "registry" {
 			c.Locks = append(c.Locks, s)
 		}
 	}

@@ -73,18 +73,24 @@ type bound struct {
 	kept  func(hash string)
 }
 
+// spare are buffers to encode into.
+var spare = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
 // add takes what was seen of a name, and the entry that is to say so. When it is
 // on the disk, kept is told the artefact's hash: perhaps by another goroutine, at
 // the latest before close returns nil.
 func (s *sheaf) add(ctx context.Context, v seen, entry impound.Entry, kept func(hash string)) error {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
+	b := spare.Get().(*bytes.Buffer)
+	defer spare.Put(b)
+	b.Reset()
+	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
 		return impound.Errorf(impound.KindInternal, "couldn't encode what was observed of %s: %w", v.Name.Defanged(), err)
 	}
+	body := bytes.Clone(bytes.TrimSuffix(b.Bytes(), []byte("\n")))
 	s.mu.Lock()
-	s.open = append(s.open, bound{b.Bytes(), v.Name, entry, kept})
+	s.open = append(s.open, bound{body, v.Name, entry, kept})
 	var full []bound
 	if len(s.open) >= sheafSize {
 		full, s.open = s.open, nil
@@ -106,12 +112,16 @@ func (s *sheaf) keep(ctx context.Context, bs []bound) error {
 	if len(bs) == 0 {
 		return nil
 	}
-	body := []byte(`{"names":[`)
+	size := 32
+	for _, b := range bs {
+		size += len(b.body) + 2
+	}
+	body := append(make([]byte, 0, size), `{"names":[`...)
 	for i, b := range bs {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = append(append(body, '\n'), bytes.TrimSuffix(b.body, []byte("\n"))...)
+		body = append(append(body, '\n'), b.body...)
 	}
 	body = append(body, "\n]}\n"...)
 	a := impound.Artefact{Kind: "views", Media: "application/json", Case: s.caseID, Source: "registry, parent zone, RDAP, resolvers, its own servers", Tool: Tool, By: s.e.cfg.By, At: s.e.now()}

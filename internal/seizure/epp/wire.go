@@ -43,7 +43,7 @@ func malformed(format string, args ...any) error {
 }
 
 // ReadFrame reads one frame and gives its payload. It allocates no more than
-// has arrived. io.EOF means that the peer closed between frames;
+// has arrived, or 16 KiB. io.EOF means that the peer closed between frames;
 // io.ErrUnexpectedEOF, in one. Time is the caller's to bound, by a deadline on
 // the connection.
 func ReadFrame(r io.Reader, max int) ([]byte, error) {
@@ -60,6 +60,16 @@ func ReadFrame(r io.Reader, max int) ([]byte, error) {
 			return nil, malformed("the peer does not frame: it began with the text %q", head[:])
 		}
 		return nil, malformed("%d octets, of which at most %d are read", n, max)
+	}
+	if n <= 16<<10 {
+		b := make([]byte, n-4)
+		if got, err := io.ReadFull(r, b); err != nil {
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+				return nil, fmt.Errorf("frame cut off after %d of %d octets: %w", got, n-4, io.ErrUnexpectedEOF)
+			}
+			return nil, err
+		}
+		return b, nil
 	}
 	var b bytes.Buffer
 	if got, err := io.CopyN(&b, r, int64(n-4)); err != nil {
@@ -93,6 +103,8 @@ type Node struct {
 	Attrs        []xml.Attr
 	Kids         []*Node
 	Text         string // the character data directly inside, in order
+
+	text *strings.Builder // while it is read
 }
 
 // ParseXML reads a document. Comments and processing instructions are skipped;
@@ -106,7 +118,6 @@ func ParseXML(b []byte) (*Node, error) {
 	d.Entity = map[string]string{}
 	var root *Node
 	var stack []*Node
-	var text []*strings.Builder
 	elements := 0
 	for {
 		tok, err := d.Token()
@@ -129,7 +140,10 @@ func ParseXML(b []byte) (*Node, error) {
 			case len(stack) == 0 && root != nil:
 				return nil, malformed("more than one root element")
 			}
-			n := &Node{Space: t.Name.Space, Local: t.Name.Local, Attrs: t.Copy().Attr}
+			n := &Node{Space: t.Name.Space, Local: t.Name.Local}
+			if len(t.Attr) > 0 {
+				n.Attrs = t.Copy().Attr
+			}
 			for i, a := range n.Attrs {
 				for _, b := range n.Attrs[:i] {
 					if a.Name == b.Name {
@@ -143,11 +157,13 @@ func ParseXML(b []byte) (*Node, error) {
 				p := stack[len(stack)-1]
 				p.Kids = append(p.Kids, n)
 			}
-			stack, text = append(stack, n), append(text, new(strings.Builder))
+			stack = append(stack, n)
 		case xml.EndElement:
-			top := len(stack) - 1
-			stack[top].Text = text[top].String()
-			stack, text = stack[:top], text[:top]
+			top := stack[len(stack)-1]
+			if top.text != nil {
+				top.Text, top.text = top.text.String(), nil
+			}
+			stack = stack[:len(stack)-1]
 		case xml.CharData:
 			if len(stack) == 0 {
 				if len(bytes.TrimSpace(t)) > 0 {
@@ -155,7 +171,17 @@ func ParseXML(b []byte) (*Node, error) {
 				}
 				continue
 			}
-			text[len(text)-1].Write(t)
+			top := stack[len(stack)-1]
+			switch {
+			case top.text != nil:
+				top.text.Write(t)
+			case top.Text == "": // most have one piece of text
+				top.Text = string(t)
+			default:
+				top.text = new(strings.Builder)
+				top.text.WriteString(top.Text)
+				top.text.Write(t)
+			}
 		case xml.Directive:
 			return nil, malformed("a document type declaration is not allowed")
 		}
