@@ -292,7 +292,15 @@ func (d desk) Plan(ctx context.Context, id string) (web.PlanView, error) {
 }
 
 func (d desk) planView(ctx context.Context, p seizure.PlanInfo) (web.PlanView, error) {
-	v := web.PlanView{ID: p.Plan.ID, Hash: p.Hash, Order: p.Plan.Order, Case: p.Plan.Case, Made: p.Plan.Made, Needed: impound.MinSigners, State: "proposed"}
+	v := web.PlanView{ID: p.Plan.ID, Hash: p.Hash, Order: p.Plan.Order, Case: p.Plan.Case, Made: p.Plan.Made, Needed: impound.MinSigners, State: "proposed",
+		By: p.Plan.By, Expires: p.Plan.Expires, Warnings: p.Plan.CommonWarnings()}
+	for _, h := range p.Plan.Hosts {
+		if n := len(v.Hosts); n == 0 || v.Hosts[n-1].Provider != h.Provider {
+			v.Hosts = append(v.Hosts, web.PlanHost{Provider: h.Provider})
+		}
+		last := &v.Hosts[len(v.Hosts)-1]
+		last.Diff = append(last.Diff, h.Step.Lines...)
+	}
 	switch {
 	case !p.Applied.IsZero():
 		v.State = "applied"
@@ -362,6 +370,7 @@ func planNames(p seizure.PlanInfo, status []seizure.Seizure) []web.PlanName {
 	for _, z := range status {
 		of[z.Name] = append(of[z.Name], z)
 	}
+	common := p.Plan.CommonWarnings()
 	for _, n := range p.Plan.Names {
 		pn := web.PlanName{Name: n.Name, Provider: n.Provider}
 		if n.Blocked != "" {
@@ -372,13 +381,19 @@ func planNames(p seizure.PlanInfo, status []seizure.Seizure) []web.PlanName {
 		for _, st := range n.Steps {
 			pn.Diff = append(pn.Diff, st.Lines...)
 		}
+		done := strings.Join(pn.Diff, "; ")
+		for _, w := range n.Warnings {
+			if !slices.Contains(common, w) {
+				pn.Diff = append(pn.Diff, "! "+w)
+			}
+		}
 		for _, look := range []*web.Look{&pn.Parent, &pn.RDAP, &pn.Resolver, &pn.Child} {
 			look.Verdict = web.Unknown
 		}
 		for _, z := range of[n.Name] {
 			if z.Plan == p.Plan.ID {
 				pn.Result = z.Outcome
-				if z.Msg != "" {
+				if z.Msg != "" && z.Msg != done { // what was done stands beside it
 					pn.Result += ": " + z.Msg
 				}
 			}

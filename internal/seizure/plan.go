@@ -119,6 +119,10 @@ func (p *Plan) text(hash string) string {
 		fmt.Fprintf(&b, "  to be executed at %s\n", p.ExecuteAt.Format(time.RFC3339))
 	}
 	fmt.Fprintf(&b, "  hash %s\n", hash)
+	common := p.CommonWarnings()
+	for _, w := range common {
+		b.WriteString("  ! every name that changes: " + w + "\n")
+	}
 	for _, prov := range p.providers() {
 		fmt.Fprintf(&b, "provider %s%s\n", prov, p.via(prov))
 		for _, h := range p.Hosts {
@@ -155,13 +159,36 @@ func (p *Plan) text(hash string) string {
 				b.WriteString("    in spite of what speaks against it: " + n.Despite + "\n")
 			}
 			for _, w := range n.Warnings {
-				b.WriteString("    ! " + w + "\n")
+				if !slices.Contains(common, w) {
+					b.WriteString("    ! " + w + "\n")
+				}
 			}
 		}
 	}
 	c, a, bl := p.Count()
 	fmt.Fprintf(&b, "%d to change, %d %s already, %d blocked\n", c, a, asWanted, bl)
 	return b.String()
+}
+
+// CommonWarnings are those that every name to change carries, of at least two:
+// people read them once, above the names, and what sets a name apart beside it.
+func (p *Plan) CommonWarnings() []string {
+	var common []string
+	names := 0
+	for _, n := range p.Names {
+		if n.Blocked != "" || len(n.Steps) == 0 {
+			continue
+		}
+		if names++; names == 1 {
+			common = slices.Clone(n.Warnings)
+			continue
+		}
+		common = slices.DeleteFunc(common, func(w string) bool { return !slices.Contains(n.Warnings, w) })
+	}
+	if names < 2 {
+		return nil
+	}
+	return common
 }
 
 // via says in words that a provider is asked, not told.

@@ -121,3 +121,24 @@ func TestChangePermitted(t *testing.T) {
 		t.Errorf("a permit must lapse with its order: %v", err)
 	}
 }
+
+// What warns at every name that changes is said once, above them; what warns at one
+// stays beside it.
+func TestSharedWarningsAreSaidOnce(t *testing.T) {
+	step := seizure.Step{Lines: []string{"- ds (all)"}}
+	p := &seizure.Plan{ID: "plan-1", Names: []seizure.NamePlan{
+		{Name: impound.MustName("a.example"), Provider: "reg", Steps: []seizure.Step{step}, Warnings: []string{"all", "some"}},
+		{Name: impound.MustName("b.example"), Provider: "reg", Steps: []seizure.Step{step}, Warnings: []string{"one", "all"}},
+		{Name: impound.MustName("c.example"), Provider: "reg", Blocked: "held", Warnings: []string{"kept"}},
+	}}
+	text := p.String()
+	for want, times := range map[string]int{"! every name that changes: all\n": 1, "! all\n": 0, "    ! some\n": 1, "    ! one\n": 1, "    ! kept\n": 1} {
+		if n := strings.Count(text, want); n != times {
+			t.Errorf("%q stands %d times in the plan, want %d:\n%s", want, n, times, text)
+		}
+	}
+	p.Names = p.Names[1:]
+	if w := p.CommonWarnings(); len(w) != 0 {
+		t.Errorf("one name shares %q with nobody", w)
+	}
+}

@@ -216,6 +216,17 @@ type PlanView struct {
 	Approvals []Approval `json:"approvals"`
 	Needed    int        `json:"needed"`
 	Names     []PlanName `json:"names"`
+
+	By       string     `json:"by,omitempty"`       // who made it
+	Expires  time.Time  `json:"expires,omitzero"`   // no approval and no apply from then on
+	Warnings []string   `json:"warnings,omitempty"` // what is to be thought of at every name that changes
+	Hosts    []PlanHost `json:"hosts,omitempty"`    // made before the names change
+}
+
+// PlanHost is host objects that a provider is given first.
+type PlanHost struct {
+	Provider string   `json:"provider"`
+	Diff     []string `json:"diff"`
 }
 
 // Approval is one person's word.
@@ -228,7 +239,7 @@ type Approval struct {
 type PlanName struct {
 	Name     impound.Name `json:"name"`
 	Provider string       `json:"provider"`
-	Diff     []string     `json:"diff"`   // lines beginning with "+", "-" or " "
+	Diff     []string     `json:"diff"`   // lines beginning with "+", "-" or " "; with "!" what warns
 	Result   string       `json:"result"` // in words; "" = not applied yet
 	Parent   Look         `json:"parent"`
 	RDAP     Look         `json:"rdap"`

@@ -427,3 +427,23 @@ func TestGateReasons(t *testing.T) {
 		t.Errorf("%d: the gate's reason is not on the page", w.Code)
 	}
 }
+
+// A plan's page says all that its approvers have to think of: until when it is good,
+// what is made first, and what warns, once where it is the same for every name.
+func TestPlanPageTellsWhatWarns(t *testing.T) {
+	f := newFixture()
+	f.plans[0].By, f.plans[0].Expires = "olga", f.plans[0].Made.Add(24*time.Hour)
+	f.plans[0].Warnings = []string{"G3-capacity warns: nobody says what the sinkhole bears"}
+	f.plans[0].Hosts = []PlanHost{{Provider: "practice registry (EPP)", Diff: []string{"+ host ns1.sinkhole.example"}}}
+	f.plans[0].Names[1].Diff = append(f.plans[0].Names[1].Diff, "! G9-age warns: registered after <its> first sighting")
+	w := get(t, handler(f), "/plans/P-1")
+	for want, times := range map[string]int{
+		"by olga": 1, "Good until": 1, "<li>G3-capacity warns: nobody says what the sinkhole bears</li>": 1,
+		`<li class="add">&#43; host ns1[.]sinkhole[.]example</li>`:                               1,
+		`<li class="warn">! G9-age warns: registered after &lt;its&gt; first sighting</li></ul>`: 1,
+	} {
+		if n := strings.Count(w.Body.String(), want); n != times {
+			t.Errorf("%q stands %d times on the page, want %d", want, n, times)
+		}
+	}
+}

@@ -137,6 +137,8 @@ func New(c Config) http.Handler {
 				return "add"
 			case strings.HasPrefix(line, "-"):
 				return "del"
+			case strings.HasPrefix(line, "!"):
+				return "warn"
 			}
 			return ""
 		},
