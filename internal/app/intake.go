@@ -6,6 +6,7 @@ import (
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/casework"
 	"github.com/impound/impound/internal/casework/intake"
+	"github.com/impound/impound/internal/evidence/lure"
 	"github.com/impound/impound/internal/web"
 )
 
@@ -16,7 +17,7 @@ func (s *System) ReadReport(ctx context.Context, filename string, data []byte) (
 	if err != nil {
 		return intake.Findings{}, err
 	}
-	return intake.Read(filename, data, intake.Options{Lists: s.lists.now(), Actors: actors}), nil
+	return intake.Read(filename, data, intake.Options{Lists: s.lists.now(), Actors: actors, Unwrap: lure.Unwrap}), nil
 }
 
 // TakeIn adds the names of a report that an analyst ticked to a case, each with

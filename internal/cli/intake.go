@@ -13,6 +13,7 @@ import (
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/app"
 	"github.com/impound/impound/internal/casework/intake"
+	"github.com/impound/impound/internal/evidence/lure"
 )
 
 func (e *env) intakeCmd() *cobra.Command {
@@ -32,7 +33,7 @@ func (e *env) intakeCmd() *cobra.Command {
 		}
 		if into == "" && actor == "" {
 			if _, err := os.Stat(filepath.Join(e.stateDir(), "impound.db")); err != nil { // nothing is known yet
-				return e.printFindings(intake.Read(label, data, intake.Options{}))
+				return e.printFindings(intake.Read(label, data, intake.Options{Unwrap: lure.Unwrap}))
 			}
 		}
 		return e.with(c, func(ctx context.Context, s *app.System) error {

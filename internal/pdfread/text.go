@@ -585,7 +585,7 @@ func (r *reader) layout() {
 		left, right = min(left, l.x), max(right, l.end)
 	}
 	for i, l := range lines {
-		l.text = strings.TrimSpace(strings.ReplaceAll(l.text, "\t", "\n"))
+		l.text = strings.TrimSpace(l.text)
 		if l.text == "" {
 			continue
 		}

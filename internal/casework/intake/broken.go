@@ -19,14 +19,28 @@ var (
 )
 
 // mend joins lines that a name was broken over: at a defanged dot, which is
-// certain, and behind a hyphen, which may be the name's or the typesetter's: the
+// certain, anywhere in a column that is too narrow, at a live one where both halves fill their lines and the second is a
+// top-level domain, and behind a hyphen, which may be the name's or the typesetter's: the
 // names of these are noted, as nobody but an analyst can tell (the half that
 // stands on the second line is somebody else's name).
 func (r *reader) mend(lines []string) []string {
 	out := lines[:0:0]
+	join := func(from int, l string) { // the lines from out[from] on are one with l
+		whole := strings.Join(trimmed(out[from:]), "") + strings.TrimSpace(l)
+		if r.broken == nil {
+			r.broken = map[string]bool{}
+		}
+		n, _ := nameAlone(whole)
+		r.broken[n] = true
+		out = append(out[:from], whole)
+	}
 	for _, l := range lines {
 		if len(out) == 0 {
 			out = append(out, l)
+			continue
+		}
+		if from := fragments(out, l); from < len(out) {
+			join(from, l)
 			continue
 		}
 		last := out[len(out)-1]
@@ -40,6 +54,9 @@ func (r *reader) mend(lines []string) []string {
 		case endsInDot().MatchString(tail) && startsLabel().MatchString(head), startsInDot().MatchString(head) && endsInLabel().MatchString(tail):
 			out[len(out)-1] = strings.TrimRight(last, " \t") + strings.TrimLeft(l, " \t")
 			continue
+		case strings.HasSuffix(strings.TrimRight(tail, " \t"), ".") && len(last) < 300 && lineTLD().MatchString(l) && isTLD(strings.TrimSpace(l)) && lineEndDot().MatchString(last[len(lineLead().FindString(last)):]):
+			out[len(out)-1] = strings.TrimRight(last, " \t") + strings.TrimSpace(l)
+			continue
 		case strings.HasSuffix(strings.TrimRight(tail, " \t"), "-"):
 			a, b := endsHyphen().FindStringSubmatch(tail), startsName().FindStringSubmatch(head)
 			if a != nil && b != nil {
@@ -52,6 +69,48 @@ func (r *reader) mend(lines []string) []string {
 			}
 		}
 		out = append(out, l)
+	}
+	return out
+}
+
+var fragment = lazy(`^[a-z0-9][a-z0-9-]{6,62}$|^[A-Z0-9][A-Z0-9-]{6,62}$`)
+var lastLetters = lazy(`^[a-z]{1,6}$`)
+
+// fragments says from which line on lines are parts of one name that ends in l:
+// len(out) where they aren't. A column that is too narrow breaks names anywhere;
+// what stands on the last line alone would be the name of somebody else.
+func fragments(out []string, l string) int {
+	l = strings.TrimSpace(l)
+	last := strings.TrimSpace(out[len(out)-1])
+	if lastLetters().MatchString(l) && len(last) >= 10 && nameCell().MatchString(last) { // yahoo-verify.ne, t
+		if n, _ := nameAlone(last + l); n != "" {
+			return len(out) - 1
+		}
+		return len(out)
+	}
+	if n, _ := nameAlone(l); n == "" {
+		return len(out)
+	}
+	from := len(out)
+	for from > 0 && len(out)-from < 4 {
+		p := strings.TrimSpace(out[from-1])
+		if !fragment().MatchString(p) || !strings.ContainsAny(p, "-0123456789") && len(p) < len(l) {
+			break
+		}
+		from--
+	}
+	if from < len(out) {
+		if n, _ := nameAlone(strings.Join(trimmed(out[from:]), "") + l); n == "" {
+			return len(out)
+		}
+	}
+	return from
+}
+
+func trimmed(lines []string) []string {
+	out := make([]string, len(lines))
+	for i, l := range lines {
+		out[i] = strings.TrimSpace(l)
 	}
 	return out
 }

@@ -169,10 +169,11 @@ func (r *reader) feedIndicator(kind, v, why string) {
 
 const months = `jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?`
 
-var dateRule = lazy(`(?i)\b(?:((?:19|20)\d\d)-(\d\d)-(\d\d)|(` + months + `)\.?\s+(?:(\d{1,2})(?:st|nd|rd|th)?,?\s+)?((?:19|20)\d\d)|(\d{1,2})(?:st|nd|rd|th)?\s+(?:of\s+)?(` + months + `)\.?,?\s+((?:19|20)\d\d)|((?:19|20)\d\d)年(\d{1,2})月(?:(\d{1,2})日)?)`)
+var dateRule = lazy(`(?i)\b(?:((?:19|20)\d\d)-(\d\d)-(\d\d)|(` + months + `)\.?\s+(?:(\d{1,2})(?:st|nd|rd|th)?,?\s+)?((?:19|20)\d\d)|(\d{1,2})(?:st|nd|rd|th)?\s+(?:of\s+)?(` + months + `)\.?,?\s+((?:19|20)\d\d)|((?:19|20)\d\d)年(\d{1,2})月(?:(\d{1,2})日)?|((?:19|20)\d\d)([./])(\d{1,2})[./](\d{1,2})|(\d{1,2})\.\s?(\d{1,2})\.\s?((?:19|20)\d\d))(?:$|[^0-9.]|\.(?:$|[^0-9]))`)
 
 // dates finds days and months that are written so that they can't be read two
-// ways: 3/4/2024 is left out.
+// ways: 3/4/2024 is left out. With dots the day comes first (12.3.2024), unless
+// the year does.
 func (r *reader) dates(s string, show func() string) {
 	for _, m := range dateRule().FindAllStringSubmatch(s, -1) {
 		y, mo, d := m[1], m[2], m[3]
@@ -183,6 +184,10 @@ func (r *reader) dates(s string, show func() string) {
 			y, mo, d = m[9], m[8], m[7]
 		case m[10] != "":
 			y, mo, d = m[10], m[11], m[12]
+		case m[13] != "":
+			y, mo, d = m[13], m[15], m[16]
+		case m[19] != "":
+			y, mo, d = m[19], m[18], m[17]
 		}
 		year, _ := strconv.Atoi(y)
 		month, err := strconv.Atoi(mo)

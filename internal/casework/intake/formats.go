@@ -3,6 +3,7 @@ package intake
 import (
 	"encoding/base64"
 	"encoding/json"
+	"html"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -18,31 +19,67 @@ import (
 // only mentions is set apart.
 
 type stixObject struct {
-	Type        string `json:"type"`
-	Pattern     string `json:"pattern"`
-	Value       string `json:"value"`
-	Name        string `json:"name"`
-	Description string `json:"description"`
-	Revoked     bool   `json:"revoked"`
+	Type        string   `json:"type"`
+	Pattern     string   `json:"pattern"`
+	PatternType string   `json:"pattern_type"`
+	Value       string   `json:"value"`
+	Name        string   `json:"name"`
+	Description string   `json:"description"`
+	Revoked     flag     `json:"revoked"`
+	Aliases     []string `json:"aliases"`
+	Kinds       []string `json:"indicator_types"` // STIX 2.0: labels
+	Labels      []string `json:"labels"`
+}
+
+// harmless says that whoever made the indicator says it shows nothing bad.
+func (o stixObject) harmless() bool {
+	kinds := append(slices.Clone(o.Kinds), o.Labels...)
+	return slices.Contains(kinds, "benign") && !slices.Contains(kinds, "malicious-activity")
+}
+
+// flag is true or false as programs write it: also as a string or a number.
+type flag bool
+
+func (f *flag) UnmarshalJSON(b []byte) error {
+	s := strings.ToLower(strings.Trim(string(b), `"`))
+	*f = s == "true" || s == "1" || s == "yes"
+	return nil
 }
 
 type mispAttribute struct {
 	Type    string `json:"type"`
 	Value   string `json:"value"`
-	ToIDS   bool   `json:"to_ids"`
-	Deleted bool   `json:"deleted"`
+	ToIDS   flag   `json:"to_ids"`
+	Deleted flag   `json:"deleted"`
 	Comment string `json:"comment"`
+}
+
+type mispTag struct {
+	Name string `json:"name"`
+}
+
+type mispGalaxy struct {
+	Type    string `json:"type"`
+	Cluster []struct {
+		Value string `json:"value"`
+		Meta  struct {
+			Synonyms []string `json:"synonyms"`
+		} `json:"meta"`
+	} `json:"GalaxyCluster"`
 }
 
 type mispEvent struct {
 	Info      string          `json:"info"`
+	Date      string          `json:"date"`
+	Tag       []mispTag       `json:"Tag"`
+	Galaxy    []mispGalaxy    `json:"Galaxy"`
 	Attribute []mispAttribute `json:"Attribute"`
 	Object    []struct {
 		Attribute []mispAttribute `json:"Attribute"`
 	} `json:"Object"`
 }
 
-var stixName = lazy(`(?:domain-name|url):value\s*(?:=|LIKE|IN)\s*\(?\s*((?:'(?:[^'\\]|\\.)+'\s*,?\s*)+)`)
+var stixName = lazy(`(?:(?:domain-name|url):value|(?:dst|src)_ref\.value)\s*(?:=|LIKE|IN)\s*\(?\s*((?:'(?:[^'\\]|\\.)+'\s*,?\s*)+)`)
 var stixOther = lazy(`(?:(ipv[46]-addr|email-addr):value|file:hashes\.[^=]{1,20})\s*=\s*'([^'\\]{1,200})'`)
 var stixQuoted = lazy(`'((?:[^'\\]|\\.)+)'`)
 
@@ -57,8 +94,16 @@ func (r *reader) feed(s string) bool {
 		r.f.Format = "stix"
 		for _, o := range stix.Objects {
 			switch o.Type {
+			case "intrusion-set", "threat-actor":
+				for _, n := range append([]string{o.Name}, o.Aliases...) {
+					r.alias(strings.TrimSpace(n), "a STIX "+o.Type+": "+o.Name)
+				}
 			case "indicator":
-				if !o.Revoked {
+				if o.PatternType != "" && o.PatternType != "stix" { // a rule of another kind
+					r.text(o.Pattern, false)
+					break
+				}
+				if !bool(o.Revoked) && !o.harmless() {
 					for _, m := range stixOther().FindAllStringSubmatch(o.Pattern, -1) {
 						kind := "hash"
 						if m[1] != "" {
@@ -69,7 +114,11 @@ func (r *reader) feed(s string) bool {
 				}
 				for _, m := range stixName().FindAllStringSubmatch(o.Pattern, -1) {
 					for _, v := range stixQuoted().FindAllStringSubmatch(m[1], -1) {
-						r.indicator(v[1], !o.Revoked, "a STIX indicator", "set apart: a revoked STIX indicator")
+						apart := "set apart: a revoked STIX indicator"
+						if o.harmless() {
+							apart = "set apart: a STIX indicator of something benign"
+						}
+						r.indicator(v[1], !bool(o.Revoked) && !o.harmless(), "a STIX indicator", apart)
 					}
 				}
 			case "domain-name", "url":
@@ -79,19 +128,7 @@ func (r *reader) feed(s string) bool {
 		}
 		return true
 	}
-	var misp struct {
-		Event    *mispEvent `json:"Event"`
-		Response []struct {
-			Event *mispEvent `json:"Event"`
-		} `json:"response"`
-	}
-	if json.Unmarshal([]byte(s), &misp) != nil {
-		return false
-	}
-	events := []*mispEvent{misp.Event}
-	for _, x := range misp.Response {
-		events = append(events, x.Event)
-	}
+	events := mispEvents([]byte(s))
 	events = slices.DeleteFunc(events, func(e *mispEvent) bool { return e == nil })
 	if len(events) == 0 {
 		return false
@@ -99,6 +136,23 @@ func (r *reader) feed(s string) bool {
 	r.f.Format = "misp"
 	for _, e := range events {
 		r.text(e.Info, false)
+		r.dates(e.Date, func() string { return "the date of the MISP event" })
+		for _, t := range e.Tag {
+			if m := mispActor().FindStringSubmatch(t.Name); m != nil {
+				r.alias(m[1], "a tag of the MISP event: "+t.Name)
+			}
+		}
+		for _, g := range e.Galaxy {
+			if g.Type != "threat-actor" && !strings.HasSuffix(g.Type, "intrusion-set") && g.Type != "microsoft-activity-group" {
+				continue
+			}
+			for _, c := range g.Cluster {
+				v, _, _ := strings.Cut(c.Value, " - G") // ATT&CK's number
+				for _, n := range append([]string{v}, c.Meta.Synonyms...) {
+					r.alias(strings.TrimSpace(n), "a galaxy of the MISP event: "+c.Value)
+				}
+			}
+		}
 		all := e.Attribute
 		for _, o := range e.Object {
 			all = append(all, o.Attribute...)
@@ -107,7 +161,7 @@ func (r *reader) feed(s string) bool {
 			switch a.Type {
 			case "domain", "hostname", "domain|ip", "hostname|port", "url":
 				v, _, _ := strings.Cut(a.Value, "|")
-				r.indicator(v, a.ToIDS && !a.Deleted, "a MISP attribute for detection", "set apart: a MISP attribute that is not for detection, or was deleted")
+				r.indicator(v, bool(a.ToIDS && !a.Deleted), "a MISP attribute for detection", "set apart: a MISP attribute that is not for detection, or was deleted")
 			case "ip-src", "ip-dst", "ip-src|port", "ip-dst|port", "email-src", "md5", "sha1", "sha256", "sha512":
 				kind := map[byte]string{'i': "ip", 'e': "mailbox"}[a.Type[0]]
 				if a.ToIDS && !a.Deleted {
@@ -122,10 +176,40 @@ func (r *reader) feed(s string) bool {
 	return true
 }
 
+var mispActor = lazy(`^misp-galaxy:(?:threat-actor|mitre-intrusion-set|mitre-enterprise-attack-intrusion-set|microsoft-activity-group)="([^"]{2,80}?)(?: - G\d{4})?"$`)
+
+// mispEvents gives the events of a document: of one, of a list, and of what a
+// server answers to a search, for events or for attributes.
+func mispEvents(b []byte) []*mispEvent {
+	type wrapped struct {
+		Event    *mispEvent      `json:"Event"`
+		Response json.RawMessage `json:"response"`
+	}
+	var one wrapped
+	var many []wrapped
+	if json.Unmarshal(b, &one) != nil && json.Unmarshal(b, &many) != nil {
+		return nil
+	}
+	events := []*mispEvent{one.Event}
+	if len(one.Response) > 0 {
+		var found mispEvent
+		if json.Unmarshal(one.Response, &many) != nil && json.Unmarshal(one.Response, &found) == nil && len(found.Attribute) > 0 {
+			events = append(events, &found)
+		}
+	}
+	for _, x := range many {
+		events = append(events, x.Event)
+	}
+	return events
+}
+
 // indicator takes one value of a feed. Of a URL the host alone is kept: its path
 // and query may name a victim.
 func (r *reader) indicator(v string, good bool, why, apart string) {
 	v = strings.TrimSpace(v)
+	if r.o.Unwrap != nil && wrapper().MatchString(v) {
+		v, _ = r.o.Unwrap(v)
+	}
 	url := false
 	if _, rest, ok := strings.Cut(v, "://"); ok {
 		url = true
@@ -237,12 +321,40 @@ func (r *reader) part(contentType, encoding string, body io.Reader, depth int, p
 		text := strings.ToValidUTF8(string(b), "\uFFFD")
 		if media == "text/html" || tagRule().MatchString(text) {
 			for _, h := range hrefRule().FindAllStringSubmatch(text, 10_000) {
-				r.indicator(h[1], false, "", "set apart: a link in the mail; tick it when it is the lure")
+				r.indicator(html.UnescapeString(h[1]), false, "", "set apart: a link in the mail; tick it when it is the lure")
 			}
 			text = plainText(text)
 		}
 		r.text(text, false)
 	}
+}
+
+// wrapper tells links that mail gateways put around links.
+var (
+	wrapper   = lazy(`(?i)safelinks(?:\.|\[\.\])protection|urldefense`)
+	anyLink   = lazy(`(?i)h(?:tt|xx)ps?(?::|\[:\])//[^\s"'<>]+`)
+	liveLinks = strings.NewReplacer("[.]", ".", "(.)", ".", "[:]", ":", "hxxp", "http", "hXXp", "http")
+)
+
+// unwrap puts the links themselves in the place of wrapped ones. What was
+// defanged stays so.
+func (r *reader) unwrap(s string) string {
+	if r.o.Unwrap == nil || !wrapper().MatchString(s) {
+		return s
+	}
+	return anyLink().ReplaceAllStringFunc(s, func(l string) string {
+		if !wrapper().MatchString(l) {
+			return l
+		}
+		inner, by := r.o.Unwrap(liveLinks.Replace(l))
+		if len(by) == 0 {
+			return l
+		}
+		if _, rest, ok := strings.Cut(inner, "://"); ok && !strings.HasPrefix(l, "http") {
+			return "hxxp://" + rest
+		}
+		return inner
+	})
 }
 
 var hrefRule = lazy(`(?i)\bhref\s*=\s*["']?\s*(https?://[^\s"'<>]+)`)

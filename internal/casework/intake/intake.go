@@ -14,6 +14,7 @@ package intake
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"io"
@@ -46,6 +47,9 @@ var maxText = 8 << 20
 type Options struct {
 	Lists  *gate.Lists     // nil: the built-in facts
 	Actors []impound.Actor // whose aliases to look for
+	// Unwrap takes a link out of what mail gateways put around it; nil: nothing is
+	// unwrapped.
+	Unwrap func(link string) (inner string, by []string)
 }
 
 // Findings is what a report holds.
@@ -140,7 +144,7 @@ func Read(filename string, data []byte, o Options) Findings {
 	text = strings.TrimPrefix(text, "\ufeff")
 	trimmed := strings.TrimSpace(text)
 	switch {
-	case strings.EqualFold(filepath.Ext(filename), ".csv"):
+	case slices.Contains([]string{".csv", ".tsv", ".tab"}, strings.ToLower(filepath.Ext(filename))):
 		f.Format = "csv"
 		r.csv(text)
 	case strings.HasPrefix(trimmed, "{") || strings.HasPrefix(trimmed, "["):
@@ -245,29 +249,101 @@ func plainText(s string) string {
 	z.SetMaxBuf(1 << 20)
 	var b strings.Builder
 	skip := 0
+	// Within a cell of a table a block ends a line only between texts, and the end
+	// of the cell is a tab: so a row stays a line.
+	cell, pre, waits := false, false, ""
+	fresh := true // at the begin of a line
+	empty := true // the cell holds no text yet
+	write := func(t string) {
+		if t != "" {
+			b.WriteString(t)
+			fresh = t[len(t)-1] == '\n'
+		}
+	}
+	row := func() { // the next row is the next line, and no blank one between
+		if cell, waits = false, ""; !fresh {
+			write("\n")
+		}
+	}
+	block := func() {
+		if cell {
+			if waits == "" && !empty {
+				waits = "\n"
+			}
+			return
+		}
+		write(waits + "\n")
+		waits = ""
+	}
+	inTable := 0
 	for {
 		switch z.Next() {
 		case html.ErrorToken:
 			return b.String()
 		case html.TextToken:
-			if skip == 0 {
-				b.Write(z.Text())
+			if skip != 0 {
+				continue
 			}
+			t := string(z.Text())
+			blank := strings.TrimSpace(t) == ""
+			switch {
+			case cell && blank:
+				if waits == "" && !pre {
+					t = " "
+				}
+			case blank && (waits != "" || fresh && inTable > 0):
+				continue
+			}
+			if cell || waits != "" {
+				if !blank {
+					write(waits)
+					waits, empty = "", false
+				}
+				if !pre {
+					t = strings.ReplaceAll(t, "\n", " ")
+				}
+				t = strings.ReplaceAll(t, "\t", " ")
+			}
+			write(t)
 		case html.StartTagToken, html.SelfClosingTagToken:
 			n, _ := z.TagName()
 			switch string(n) {
 			case "script", "style", "noscript", "template":
 				skip = 1
-			case "p", "div", "br", "li", "ul", "ol", "td", "th", "tr", "table", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "blockquote", "section", "article", "header", "footer":
-				b.WriteByte('\n')
+			case "td", "th":
+				if cell {
+					write("\n")
+				} else {
+					write(waits)
+				}
+				cell, waits, empty = true, "", true
+			case "table":
+				inTable++
+				row()
+			case "tr":
+				row()
+			case "p", "div", "br", "li", "ul", "ol", "dt", "dd", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "blockquote", "section", "article", "header", "footer", "nav", "aside", "option":
+				pre = pre || string(n) == "pre"
+				block()
 			}
 		case html.EndTagToken:
 			n, _ := z.TagName()
 			switch string(n) {
 			case "script", "style", "noscript", "template":
 				skip = 0
-			case "p", "div", "li", "td", "th", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "blockquote":
-				b.WriteByte('\n')
+			case "td", "th":
+				if cell {
+					cell, waits = false, "\t"
+				}
+			case "tr":
+				row()
+			case "table":
+				inTable = max(0, inTable-1)
+				row()
+				write("\n")
+			case "p", "div", "li", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "blockquote", "title":
+				pre = pre && string(n) != "pre"
+				block()
 			}
 		}
 	}
@@ -285,13 +361,15 @@ type reader struct {
 	seen      map[string]int // places of indicators, by kind and value
 	texts     int            // octets of text that were read
 	cut       bool           // that there is more was said
+	row       string         // the row of a table that is read cell by cell: what is shown as the sentence
 }
 
 // csv takes each cell as a text; a cell that is a name alone is listed, unless
 // its column is one of references.
 func (r *reader) csv(text string) {
 	c := csv.NewReader(strings.NewReader(text))
-	c.FieldsPerRecord, c.LazyQuotes = -1, true
+	c.Comma, c.FieldsPerRecord, c.LazyQuotes = delimiter(text), -1, true
+	defer func() { r.row = "" }()
 	var header []string
 	for first := true; ; first = false {
 		row, err := c.Read()
@@ -304,14 +382,17 @@ func (r *reader) csv(text string) {
 		if first {
 			header = row
 		}
+		r.row = strings.Join(row, " | ")
 		for i, cell := range row {
-			ref := i < len(header) && referenceColumn().MatchString(header[i])
+			good := i < len(header) && goodHead().MatchString(strings.TrimSpace(header[i]))
+			ref := i < len(header) && refHead().MatchString(header[i])
+			if _, path := nameAlone(strings.TrimSpace(cell)); path && !good {
+				ref = true
+			}
 			r.text(cell, !ref)
 		}
 	}
 }
-
-var referenceColumn = lazy(`(?i)source|reference|report|link|comment|note|author`)
 
 // text reads a text. listed says that it is one item of a list.
 func (r *reader) text(s string, listed bool) {
@@ -328,26 +409,24 @@ func (r *reader) text(s string, listed bool) {
 	if strings.Contains(s, " .") {
 		s = spacedDot().ReplaceAllString(s, "$1[.]$2")
 	}
+	s = r.unwrap(s)
 	lines := r.mend(strings.Split(s, "\n"))
-	// A line that is a name and nothing else is an item of a list when it has
-	// neighbours: three such lines within five.
-	alone := make([]bool, len(lines))
+	rows := tables(lines)
 	for i, l := range lines {
-		alone[i] = aloneRule().MatchString(l)
-	}
-	for i, l := range lines {
-		item := listed && alone[i]
-		if alone[i] && !item {
-			n := 0
-			for j := max(0, i-4); j < min(len(lines), i+5); j++ {
-				if alone[j] {
-					n++
-				}
+		if listed {
+			if n, _ := nameAlone(strings.TrimSpace(l)); n != "" || aloneRule().MatchString(l) {
+				r.sentence(l, items{n: ""})
+				continue
 			}
-			item = n >= 3
 		}
-		for _, sent := range sentences(l) {
-			r.sentence(sent, item)
+		if rows[i] != nil {
+			r.sentence(shownRow(l), rows[i])
+			continue
+		}
+		for part := range strings.SplitSeq(l, "\t") {
+			for _, sent := range sentences(part) {
+				r.sentence(sent, nil)
+			}
 		}
 	}
 }
@@ -358,7 +437,7 @@ var normal = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u00a0", " ", "\u202
 
 const (
 	label  = `[\p{Latin}\p{Cyrillic}\p{Greek}0-9_][\p{Latin}\p{Cyrillic}\p{Greek}0-9_-]*`
-	fanged = ` ?[\[({<]{1,2} ?(?:\.|dot|d0t|dott|punkt|point|punto|ponto|tochka|точка) ?[\])}>]{1,2} ?|[\[({]\.|\.[\])}]|\\\.|\.\\|["'|]\.["'|]`
+	fanged = ` ?[\[({<]{1,2} ?(?:\.|,|dot|d0t|dott|punkt|point|punto|ponto|tochka|точка) ?[\])}>]{1,2} ?|[\[({]\.|\.[\])}]|\\\.|\.\\|["'|]\.["'|]`
 	scheme = `(?i:(?:h(?:xx|tt|tx|xt|\*\*|__|tt?xx?|\[tt\])p(?:s|\[s\]|\(s\))?|\bttps?|fxp|meow)(?: ?[\[({]? ?:(?://|\\\\)? ?[\])}]? ?[/\\]{0,2}|__//))`
 )
 
@@ -372,14 +451,14 @@ var (
 	fileRule  = lazy(`(?i)\.(?:html?|php|aspx?|jsp|js|css|png|jpe?g|gif|svg|pdf|docx?|xlsx?|pptx?|exe|dll|zip|rar|7z|txt|csv|json|xml|py|ps1|bat|md|lnk|iso|so)$`)
 )
 
-func (r *reader) sentence(s string, item bool) {
+func (r *reader) sentence(s string, listed items) {
 	shown := ""
 	show := func() string {
 		if r.private {
 			return "in the body of the mail"
 		}
 		if shown == "" {
-			shown = redact(s)
+			shown = redact(cmp.Or(r.row, s))
 		}
 		return shown
 	}
@@ -392,11 +471,12 @@ func (r *reader) sentence(s string, item bool) {
 		raw := s[m[6]:m[7]]
 		defanged := fangRule().MatchString(raw) || m[2] >= 0 && !liveRule().MatchString(s[m[2]:m[3]])
 		mail := m[4] < m[5]
-		plain := strings.Trim(fangRule().ReplaceAllString(raw, "."), "-_.")
+		plain := unfang(raw)
 		n, err := impound.ParseName(plain)
 		if err != nil || n.Labels() < 2 {
 			continue
 		}
+		why, item := listed[strings.ToLower(plain)]
 		suffix, icann := publicsuffix.PublicSuffix(n.String())
 		if !icann && !strings.Contains(suffix, ".") {
 			continue // no such top-level domain: a file, a version, an abbreviation
@@ -405,13 +485,13 @@ func (r *reader) sentence(s string, item bool) {
 		if !defanged && (fileRule().MatchString(plain) || tld != strings.ToLower(tld) && plain != strings.ToUpper(plain) || strings.ContainsFunc(plain, func(c rune) bool { return c > unicode.MaxASCII })) {
 			continue // "2015.In the past": a missing space
 		}
-		if before, _ := utf8.DecodeLastRuneInString(s[:m[0]]); !defanged && m[2] < 0 && (before == '/' || before == '=' || before == '&') {
+		if before, _ := utf8.DecodeLastRuneInString(s[:m[0]]); !defanged && m[2] < 0 && (before == '/' || before == '=' || before == '&' || before == '%') {
 			continue // part of a URL's path
 		}
 		if r.broken[strings.ToLower(plain)] {
 			r.found(n, false, mail, false, show())
 			if i, ok := r.names[n]; ok && strings.Contains(r.f.Names[i].Why, "mentioned") {
-				r.f.Names[i].Why = "set apart: broken over two lines behind a hyphen, which may not be the name's: look at it"
+				r.f.Names[i].Why = "set apart: broken over two lines, so a hyphen or more may not be the name's: look at it"
 			}
 			continue
 		}
@@ -424,6 +504,10 @@ func (r *reader) sentence(s string, item bool) {
 		}
 		lastOf, lastEnd = of, end
 		r.found(n, defanged, mail, item, show())
+		if i, ok := r.names[n]; ok && why != "" && (!defanged || why == mayBeHalf) {
+			x := &r.f.Names[i]
+			x.Proposed, x.Why, x.fixed = false, why, true
+		}
 		if i, ok := r.names[n]; ok && of != "" {
 			x := &r.f.Names[i]
 			x.Proposed, x.Why, x.fixed = false, "set apart: the report calls it "+of+": look at it", true
@@ -471,6 +555,8 @@ func (r *reader) found(n impound.Name, defanged, mail, item bool, sentence strin
 		why = "set apart: the domain of a mail address"
 	case n.IsPublicSuffix():
 		why = "set apart: a public suffix"
+	case cantBe(n) != "":
+		why = cantBe(n)
 	case defanged:
 		proposed, why = true, "defanged in the report"
 	case item:
@@ -512,7 +598,7 @@ func redact(s string) string {
 var (
 	docketRule = lazy(`(?i)\b(\d{1,2}:\d{2}-(?:cv|mj|cr|mc|sw|ms)-\d{2,6}(?:-[A-Z0-9]{1,5})*)|\b(?:case|docket|warrant|cause|file)?\s*(?:no|nos|number|num)\b\.?\s*:?\s*#?\s*([0-9][0-9A-Z:-]{5,30})`)
 	countRule  = lazy(`(?i)\b(\d{1,3}(?:,\d{3})+|\d{1,7})\s+(?:(?:[a-z][a-z-]*|U\.S\.)\s+){0,3}?(domains?(?: names)?|websites|sub-?domains|host ?names|servers|customers|victims|organi[sz]ations|accounts|countries)\b`)
-	akaRule    = lazy(`(?i)(?:\b(?:aka|a\.k\.a\.|also (?:known|tracked|called|referred to) as|known (?:by (?:various |many )?(?:other )?names )?(?:such )?as|formerly(?: known as)?|previously (?:known|tracked) as|(?:is |has been |tracks? |tracked |tracking )(?:it |them |the group )?(?:tracked )?as|dubbed|(?:goes|go|going) by)\b)[\s:,]*(?:the names?\s+)?`)
+	akaRule    = lazy(`(?i)(?:\b(?:a\.k\.a\.,?\s|(?:aka|also (?:known|tracked|called|referred to) as|known (?:by (?:various |many )?(?:other )?names )?(?:such )?as|formerly(?: known as)?|previously (?:known|tracked) as|(?:is |has been |tracks? |tracked |tracking )(?:it |them |the group )?(?:tracked )?as|dubbed|(?:goes|go|going) by)\b))[\s:,]*(?:the names?\s+)?`)
 	aliasItem  = lazy(`^[\s,;/]*(?:(?:and|or|also known as|as well as)\s+)?(?:the\s+)?[“”"‘’'„]*((?:\p{Lu}[\p{L}0-9.]*[-\p{L}0-9]*)(?:[ -](?:\p{Lu}|\d)[\p{L}0-9]*){0,3})[“”"‘’'„]*`)
 )
 
@@ -525,6 +611,9 @@ func (r *reader) aliases(s string, show func() string) {
 				r.alias(n, show())
 			}
 		}
+	}
+	for _, m := range codename().FindAllStringSubmatch(s, 50) {
+		r.alias(m[1], show())
 	}
 	if r.private {
 		return // "known as" may be said of a victim
@@ -558,6 +647,9 @@ func (r *reader) aliases(s string, show func() string) {
 }
 
 var (
+	// codename is how those who track actors number them, and Microsoft's and
+	// CrowdStrike's families.
+	codename   = lazy(`(?:^|[^\p{L}0-9.-])(APT[ -]?C?-?\d{1,3}|(?:UNC|TA)\d{3,5}|(?:UAC|TAG|DEV|Storm|UNK|CL-STA|UTA)-\d{2,5}|TEMP\.\p{Lu}\p{L}{2,20}|\p{Lu}[\p{L}]{2,20} (?:Blizzard|Sandstorm|Typhoon|Sleet|Tempest|Tsunami|Chollima|Kitten|BEAR|KITTEN|PANDA|CHOLLIMA|SPIDER|JACKAL))(?:$|[^\p{L}0-9-])`)
 	listGoesOn = lazy(`^\s*(?:[,;/]|and\b|or\b)`)
 	stopWords  = map[string]bool{"the": true, "this": true, "according": true, "today": true, "microsoft": true, "russia": true, "iran": true, "fsb": true, "apt": true, "and": true, "a": true, "an": true, "iranian": true, "russian": true, "chinese": true, "north": true, "korean": true, "in": true, "while": true}
 )

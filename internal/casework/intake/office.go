@@ -147,9 +147,17 @@ func docxText(in io.Reader, out *strings.Builder, links *[]string) error {
 	var in1, del bool // within w:t, within deleted text
 	var instr strings.Builder
 	inInstr := false
+	// What ends a paragraph, a cell or a row is written before the next text, so
+	// that a row of a table stays a line.
+	cells, waits := 0, ""
+	flush := func() {
+		out.WriteString(waits)
+		waits = ""
+	}
 	for {
 		t, err := d.RawToken()
 		if err == io.EOF {
+			flush()
 			return nil
 		}
 		if err != nil {
@@ -169,11 +177,16 @@ func docxText(in io.Reader, out *strings.Builder, links *[]string) error {
 				del = true
 			case "instrText":
 				inInstr = true
+			case "tc":
+				cells++
 			case "tab":
+				flush()
 				out.WriteByte(' ')
 			case "br", "cr":
+				flush()
 				out.WriteByte('\n')
 			case "noBreakHyphen":
+				flush()
 				out.WriteByte('-')
 			case "fldSimple":
 				for _, a := range t.Attr {
@@ -191,8 +204,16 @@ func docxText(in io.Reader, out *strings.Builder, links *[]string) error {
 				del = false
 			case "instrText":
 				inInstr = false
+			case "tc":
+				cells = max(0, cells-1)
+				waits = "\t"
+			case "tr":
+				waits = "\n"
 			case "p":
-				out.WriteByte('\n')
+				if cells == 0 {
+					flush()
+				}
+				waits = "\n"
 				if instr.Len() > 0 {
 					for _, m := range fieldLink().FindAllStringSubmatch(instr.String(), 100) {
 						if len(*links) < maxLinks {
@@ -205,6 +226,7 @@ func docxText(in io.Reader, out *strings.Builder, links *[]string) error {
 		case xml.CharData:
 			switch {
 			case in1 && !del:
+				flush()
 				out.Write(t)
 			case inInstr && instr.Len() < 1<<16:
 				instr.Write(t)
