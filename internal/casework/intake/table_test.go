@@ -110,10 +110,10 @@ func TestWrappedLinks(t *testing.T) {
 
 func TestNamesOfActors(t *testing.T) {
 	for in, want := range map[string]string{
-		"APT42 (a.k.a. CALANQUE / UNC788) registered":                         "APT42 CALANQUE UNC788",
-		"The group, which Proofpoint calls TA453, sent mails.":                "TA453",
-		"Star Blizzard, another group alongside others, has been disrupted.":  "Star Blizzard",
-		"see https://x.example/apt42-report and the file UNC7881x": "",
+		"APT42 (a.k.a. CALANQUE / UNC788) registered":                        "APT42 CALANQUE UNC788",
+		"The group, which Proofpoint calls TA453, sent mails.":               "TA453",
+		"Star Blizzard, another group alongside others, has been disrupted.": "Star Blizzard",
+		"see https://x.example/apt42-report and the file UNC7881x":           "",
 	} {
 		var got []string
 		for _, a := range Read("r.txt", []byte(in), Options{}).Aliases {
