@@ -56,13 +56,20 @@ func (l *Log) NewestBut(ctx context.Context, f Filter, offset int, but []int64, 
 	err := l.refresh()
 	n := l.tree.n
 	var list []int64
-	all := false
+	var few []span
+	all, ok := false, false
 	if err == nil {
+		few, ok, err = l.spans(f)
+	}
+	if err == nil && !ok {
 		list, all, err = l.candidates(f)
 	}
 	l.mu.Unlock()
 	if err != nil {
 		return nil, 0, err
+	}
+	if ok {
+		return l.newest(ctx, f, few, offset, but, sees)
 	}
 	from := max(f.From, 0)
 	first, _ := slices.BinarySearch(but, from)

@@ -193,38 +193,7 @@ func (s *segment) endOf(i int64) (end int64, err error) {
 // find adds the entries that have key to out, in the order of the log.
 func (s *segment) find(key uint64, out []int64) ([]int64, error) {
 	had := len(out)
-	err := s.with(func() error {
-		out = out[:had]
-		n := s.postPages()
-		// The last page that begins below key, for key may begin in it.
-		lo, hi := 0, n
-		for lo < hi {
-			if m := (lo + hi) / 2; s.firstKey(m) < key {
-				lo = m + 1
-			} else {
-				hi = m
-			}
-		}
-		for p := max(0, lo-1); p < n && s.firstKey(p) <= key; p++ {
-			b, err := s.page(s.endPages() + p)
-			if err != nil {
-				return err
-			}
-			rows := len(b) / postSize
-			a, z := 0, rows
-			for a < z {
-				if m := (a + z) / 2; binary.BigEndian.Uint64(b[m*postSize:]) < key {
-					a = m + 1
-				} else {
-					z = m
-				}
-			}
-			for ; a < rows && binary.BigEndian.Uint64(b[a*postSize:]) == key; a++ {
-				out = append(out, s.from+int64(binary.BigEndian.Uint16(b[a*postSize+8:])))
-			}
-		}
-		return nil
-	})
+	err := s.eachRel(key, func(n int) { out = slices.Grow(out[:had], n) }, func(rel uint16) { out = append(out, s.from+int64(rel)) })
 	return out, err
 }
 
@@ -621,6 +590,23 @@ func (t *tail) add(end int64, f *leaf) {
 	}
 }
 
+// fitting gives the entries that have one of each group, in the order of the log.
+func (t *tail) fitting(gs [][]selector) (out []int64) {
+	for i, g := range gs {
+		var list []int64
+		for _, s := range g {
+			list = append(list, t.by[s]...)
+		}
+		slices.Sort(list)
+		list = slices.Compact(list)
+		if i > 0 {
+			list = slices.DeleteFunc(list, func(k int64) bool { _, in := slices.BinarySearch(out, k); return !in })
+		}
+		out = list
+	}
+	return out
+}
+
 // end is the offset behind the last line.
 func (t *tail) end() int64 {
 	if len(t.ends) == 0 {
@@ -712,6 +698,19 @@ func (l *Log) lookUpFrom(s selector, from int64) ([]int64, error) {
 	var out []int64
 	if len(l.segs) > 0 {
 		key := keyOf(s)
+		n := len(l.tail.by[s])
+		for _, g := range l.segs {
+			if g.from+g.n > from {
+				lo, hi, err := g.rows(key)
+				if err != nil {
+					return nil, err
+				}
+				n += hi - lo
+			}
+		}
+		if n > 0 {
+			out = make([]int64, 0, n)
+		}
 		for _, g := range l.segs {
 			if g.from+g.n <= from {
 				continue
@@ -774,7 +773,10 @@ func (l *Log) candidates(f Filter) (list []int64, all bool, err error) {
 		return slices.Concat(k.list, fresh), false, nil
 	}
 	// Behind the end of what others may be reading, and once for each place.
-	list = append(k.list, fresh...)
+	list = fresh
+	if len(k.list) > 0 {
+		list = append(k.list, fresh...)
+	}
 	l.found.n += len(fresh)
 	if l.found.m == nil || l.found.n > mostFound {
 		l.found = found{map[Filter]foundList{}, len(list)}

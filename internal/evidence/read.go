@@ -199,47 +199,53 @@ type Indexed struct {
 
 // candidatesFrom gives those of candidates from from on, read from the index.
 func (l *Log) candidatesFrom(f Filter, from int64) (list []int64, all bool, err error) {
-	var lists [][]int64
-	for _, s := range []selector{{'c', f.Case}, {'o', f.Order}, {'n', f.Name.String()}, {'w', f.What}, {'t', string(f.Type)}} {
-		if s.value == "" || s.field == 'w' && strings.HasSuffix(s.value, ".") {
+	gs := l.groups(f)
+	switch {
+	case len(gs) == 0:
+		return nil, true, nil
+	case len(gs) == 1 && len(gs[0]) == 1:
+		list, err := l.lookUpFrom(gs[0][0], from)
+		return slices.Compact(list), false, err // two values of one entry may have one key
+	}
+	keys := make([][]uint64, len(gs))
+	for i, g := range gs {
+		for _, s := range g {
+			keys[i] = append(keys[i], keyOf(s))
+		}
+	}
+	var more bits
+	fit := make([]bits, len(l.segs)) // all of them first: the list is as long as most logs, and made once
+	for i, g := range l.segs {
+		if g.from+g.n <= from {
 			continue
 		}
-		c, err := l.lookUpFrom(s, from)
-		if err != nil {
+		in := &fit[i]
+		in.clear(g.n)
+		if err := in.add(g, keys[0]); err != nil {
 			return nil, false, err
 		}
-		lists = append(lists, c)
-	}
-	if strings.HasSuffix(f.What, ".") {
-		var c []int64
-		for _, w := range l.whats(f.What) {
-			x, err := l.lookUpFrom(selector{'w', w}, from)
-			if err != nil {
+		for _, ks := range keys[1:] {
+			more.clear(g.n)
+			if err := more.add(g, ks); err != nil {
 				return nil, false, err
 			}
-			c = append(c, x...)
-		}
-		slices.Sort(c)
-		lists = append(lists, slices.Compact(c))
-	}
-	if len(lists) == 0 {
-		return nil, true, nil
-	}
-	slices.SortFunc(lists, func(a, b []int64) int { return len(a) - len(b) })
-	list = slices.Compact(lists[0]) // two values of one entry may have one key
-	for _, o := range lists[1:] {
-		kept := list[:0]
-		for _, i := range list {
-			for len(o) > 0 && o[0] < i {
-				o = o[1:]
-			}
-			if len(o) > 0 && o[0] == i {
-				kept = append(kept, i)
+			for i := range in.w {
+				in.w[i] &= more.w[i]
 			}
 		}
-		list = kept
 	}
-	return list, false, nil
+	last := l.tail.fitting(gs)
+	n := len(last)
+	for i := range fit {
+		n += fit[i].len()
+	}
+	list = make([]int64, 0, n)
+	for i := range fit {
+		list = fit[i].list(l.segs[i].from, list)
+	}
+	list = append(list, last...)
+	first, _ := slices.BinarySearch(list, from)
+	return list[first:], false, nil
 }
 
 // Select gives the entries that fit f, proven, in the order of the log.
@@ -312,13 +318,20 @@ func (l *Log) Newest(ctx context.Context, f Filter, offset int) ([]Indexed, int,
 	err := l.refresh()
 	n := l.tree.n
 	var list []int64
-	all := false
+	var few []span
+	all, ok := false, false
 	if err == nil {
+		few, ok, err = l.spans(f)
+	}
+	if err == nil && !ok {
 		list, all, err = l.candidates(f)
 	}
 	l.mu.Unlock()
 	if err != nil {
 		return nil, 0, err
+	}
+	if ok {
+		return l.newest(ctx, f, few, offset, nil, nil)
 	}
 	at := func(k int64) int64 { return n - 1 - k }
 	total := max(n-max(f.From, 0), 0)
