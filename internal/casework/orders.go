@@ -17,6 +17,7 @@ import (
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/casework/gate"
 	"github.com/impound/impound/internal/casework/orderdoc"
+	"github.com/impound/impound/internal/quickjson"
 	"github.com/impound/impound/internal/store"
 )
 
@@ -473,14 +474,16 @@ func (s *Service) keepSigned(ctx context.Context, o *impound.Order, hash string,
 // as the reader of documents: a field that this version doesn't know could forbid
 // something.
 func readSigned(data []byte, signatures string) (*impound.Order, error) {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
 	o := &impound.Order{}
-	if err := d.Decode(o); err != nil {
-		return nil, err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, errors.New("something follows the order")
+	if !quickjson.Strict(data, o) {
+		d := json.NewDecoder(bytes.NewReader(data))
+		d.DisallowUnknownFields()
+		if err := d.Decode(o); err != nil {
+			return nil, err
+		}
+		if _, err := d.Token(); err != io.EOF {
+			return nil, errors.New("something follows the order")
+		}
 	}
 	return o, json.Unmarshal([]byte(signatures), &o.Signatures)
 }
@@ -658,7 +661,7 @@ func (s *Service) gatesSaid(f filing) (map[impound.Name][]impound.GateVerdict, e
 		return nil, err
 	}
 	var gr gateReport
-	if err := json.Unmarshal(b, &gr); err != nil || gr.Hash != f.hash {
+	if err := quickjson.Unmarshal(b, &gr); err != nil || gr.Hash != f.hash {
 		return nil, impound.Errorf(impound.KindInternal, "what the gates said can't be read, or is of another order").At(f.gates)
 	}
 	said := make(map[impound.Name][]impound.GateVerdict, len(gr.Names))
@@ -926,7 +929,7 @@ func (s *Service) differences(ctx context.Context, view ledgerView, x Sight) []s
 			if !x.Order(d.ID) {
 				continue
 			}
-			switch err := json.Unmarshal(d.Body, &row); {
+			switch err := quickjson.Unmarshal(d.Body, &row); {
 			case err != nil:
 				bad = append(bad, fmt.Sprintf("the database's row of order %.64q can't be read: %v", d.ID, err))
 			case !ok:

@@ -3,7 +3,6 @@ package casework
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/quickjson"
 	"github.com/impound/impound/internal/store"
 )
 
@@ -177,7 +177,7 @@ func getRow(tx store.Tx, domain impound.Name, scope string) (*held, error) {
 
 func readRow(d store.Doc) (*held, error) {
 	h := &held{docID: d.ID, rev: d.Rev}
-	if err := json.Unmarshal(d.Body, &h.Row); err != nil {
+	if err := quickjson.Unmarshal(d.Body, &h.Row); err != nil {
 		return nil, impound.Errorf(impound.KindInternal, "couldn't read a row of the queue: %w", err).At(d.ID).WithCure("restore the state folder from a backup")
 	}
 	return h, nil

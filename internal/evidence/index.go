@@ -20,6 +20,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/impound/impound/internal/quickjson"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -829,7 +830,7 @@ func (l *Log) first(s selector, candidates []int64, tailFrom int64) (int64, bool
 			return 0, false, err
 		}
 		var f leaf
-		if err := json.Unmarshal(line, &f); err != nil {
+		if err := quickjson.Unmarshal(line, &f); err != nil {
 			return 0, false, l.tampered(entriesFile, err)
 		}
 		if s.field == 'i' && f.ID == s.value || s.field == 'a' && f.Artefact != nil && f.Artefact.Hash == s.value {
@@ -875,7 +876,7 @@ func (l *Log) scan(t *tree, from, base, to int64, fn func(i, end int64, f *leaf)
 			return end, l.tampered(entriesFile, fmt.Errorf("entry %d was changed", i))
 		}
 		var f leaf
-		if err := json.Unmarshal(line, &f); err != nil {
+		if err := quickjson.Unmarshal(line, &f); err != nil {
 			return end, l.tampered(entriesFile, fmt.Errorf("entry %d: %w", i, err))
 		}
 		fn(i, end, &f)

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +23,7 @@ import (
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/crashpoint"
+	"github.com/impound/impound/internal/quickjson"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 	"golang.org/x/sys/unix"
@@ -378,7 +378,7 @@ func (l *Log) refresh() error {
 		line = line[:len(line)-1]
 		t.add(tlog.RecordHash(line))
 		var f leaf
-		if err := json.Unmarshal(line, &f); err != nil {
+		if err := quickjson.Unmarshal(line, &f); err != nil {
 			return l.tampered(entriesFile, fmt.Errorf("entry %d: %w", i, err))
 		}
 		leaves, ends = append(leaves, f), append(ends, end)
@@ -728,7 +728,7 @@ func (b *batch) leaf(i int64) (leaf, error) {
 		return leaf{}, err
 	}
 	var f leaf
-	if err := json.Unmarshal(line, &f); err != nil {
+	if err := quickjson.Unmarshal(line, &f); err != nil {
 		return leaf{}, b.l.tampered(entriesFile, err)
 	}
 	return f, nil
@@ -865,7 +865,7 @@ func (l *Log) encode(e *impound.Entry) ([]byte, leaf, error) {
 			WithCure("capture what is long as an artefact, and name it")
 	}
 	var f leaf
-	if err := json.Unmarshal(line, &f); err != nil {
+	if err := quickjson.Unmarshal(line, &f); err != nil {
 		return nil, leaf{}, impound.Errorf(impound.KindInternal, "couldn't encode: %w", err)
 	}
 	e.ID = f.ID // as it reads back: what was not UTF-8 was replaced

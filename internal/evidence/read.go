@@ -2,12 +2,12 @@ package evidence
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/quickjson"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -146,7 +146,7 @@ func (l *Log) entry(i int64) (impound.Entry, error) {
 		return impound.Entry{}, err
 	}
 	var e impound.Entry
-	if err := json.Unmarshal(b, &e); err != nil {
+	if err := quickjson.Unmarshal(b, &e); err != nil {
 		return impound.Entry{}, l.tampered(entriesFile, fmt.Errorf("entry %d: %w", i, err))
 	}
 	return e, nil

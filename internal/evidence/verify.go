@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +19,7 @@ import (
 	"sync"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/quickjson"
 	"golang.org/x/mod/sumdb/tlog"
 	"golang.org/x/sys/unix"
 )
@@ -632,7 +632,7 @@ func parseLines(lines [][]byte) []parsed {
 				if len(lines[k]) >= MaxEntry {
 					p.err = errTooLong
 				} else {
-					p.err = json.Unmarshal(lines[k], &p.leaf)
+					p.err = quickjson.Unmarshal(lines[k], &p.leaf)
 				}
 			}
 		})

@@ -19,6 +19,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/quickjson"
 )
 
 // Limits of every engine. They are what the narrowest engine can index.
@@ -237,7 +238,7 @@ func Modify[T any](tx Tx, kind, id string, fn func(v *T) (index map[string]strin
 }
 
 func decode(d Doc, v any) error {
-	if err := json.Unmarshal(d.Body, v); err != nil {
+	if err := quickjson.Unmarshal(d.Body, v); err != nil {
 		return impound.Errorf(impound.KindInternal, "couldn't read the stored %s: %w", d.Kind, err).At(d.Kind + "/" + d.ID).
 			WithCure("the stored document is damaged or was written by another version: restore the state folder from a backup")
 	}
