@@ -237,14 +237,19 @@ type Reason struct {
 
 // Candidate is a name that watch found worth a look, with why.
 type Candidate struct {
-	Name    Name      `json:"name"`
-	Source  string    `json:"source"`
-	Seen    time.Time `json:"seen"`
-	Score   float64   `json:"score"` // 0 to 1
-	Brand   string    `json:"brand,omitempty"`
-	Reasons []Reason  `json:"reasons"`
-	Status  string    `json:"status"` // "open" | "promoted" | "dismissed" | "snoozed"
-	Case    string    `json:"case,omitempty"`
+	Name   Name      `json:"name"`
+	Source string    `json:"source"`
+	Seen   time.Time `json:"seen"`
+	Score  float64   `json:"score"` // 0 to 1
+	Brand  string    `json:"brand,omitempty"`
+	// How says in which way it imitates Brand: "exact", "homoglyph" ..., and
+	// Distance how many edits lie between the brand's word and the name's. Both are
+	// of the name alone.
+	How      string   `json:"how,omitempty"`
+	Distance int      `json:"distance,omitempty"`
+	Reasons  []Reason `json:"reasons"`
+	Status   string   `json:"status"` // "open" | "promoted" | "dismissed" | "snoozed"
+	Case     string   `json:"case,omitempty"`
 	// Actors are those whose habits it fits, by id.
 	Actors []string `json:"actors,omitempty"`
 	// Scope is the sealed case whose names alone taught what to look for: the

@@ -25,14 +25,15 @@ const (
 // reasons stays, and the earlier sighting; what a person decided stays too. It
 // records nothing in the evidence log: a candidate is a machine's guess.
 func (s *Service) SaveCandidates(ctx context.Context, cands []impound.Candidate) (added int, err error) {
-	if _, err := s.act(ctx, "SaveCandidates", ""); err != nil {
+	x, err := s.act(ctx, "SaveCandidates", "")
+	if err != nil {
 		return 0, err
 	}
 	// In portions, so that a person who decides something waits for one only.
 	for part := range slices.Chunk(cands, 500) {
 		n := 0
 		err := s.cfg.Store.Update(ctx, func(tx store.Tx) (err error) {
-			n, err = saveCandidates(tx, part, s.now())
+			n, err = saveCandidates(tx, x, part, s.now())
 			return err
 		})
 		if err != nil {
@@ -47,11 +48,12 @@ func (s *Service) SaveCandidates(ctx context.Context, cands []impound.Candidate)
 // with how many names were new: watch keeps there how far it has read, so that
 // nothing is skipped and nothing is queued twice.
 func (s *Service) QueueCandidates(ctx context.Context, cands []impound.Candidate, also func(tx store.Tx, added int) error) error {
-	if _, err := s.act(ctx, "QueueCandidates", ""); err != nil {
+	x, err := s.act(ctx, "QueueCandidates", "")
+	if err != nil {
 		return err
 	}
 	return s.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		n, err := saveCandidates(tx, cands, s.now())
+		n, err := saveCandidates(tx, x, cands, s.now())
 		if err != nil {
 			return err
 		}
@@ -59,8 +61,9 @@ func (s *Service) QueueCandidates(ctx context.Context, cands []impound.Candidate
 	})
 }
 
-func saveCandidates(tx store.Tx, cands []impound.Candidate, now time.Time) (added int, err error) {
+func saveCandidates(tx store.Tx, x Sight, cands []impound.Candidate, now time.Time) (added int, err error) {
 	b := newBook(tx, now)
+	b.seals = x.view.seals
 	if err := b.build(); err != nil {
 		return 0, err
 	}
@@ -88,6 +91,12 @@ func saveCandidates(tx store.Tx, cands []impound.Candidate, now time.Time) (adde
 			}
 			if h != nil { // a host more of a domain that is there
 				c.Status, c.Case = h.Status, h.Case
+			} else {
+				st, err := b.birth(rowName(c.Name), c.Name)
+				if err != nil {
+					return 0, err
+				}
+				c.Status, c.Case = st.Status, st.Case
 			}
 			added++
 		case err != nil:

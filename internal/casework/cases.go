@@ -371,6 +371,9 @@ func (s *Service) addNames(ctx context.Context, tx store.Tx, by, caseID string, 
 	if len(fresh)+len(changed) == 0 {
 		return nil
 	}
+	if err := newBook(tx, now).taken(by, caseID, fresh); err != nil {
+		return err
+	}
 	// One entry for many names: an entry is one line for people, each costs a
 	// wait for the disk, and the log bounds its length.
 	all := append(fresh, changed...)

@@ -73,6 +73,9 @@ type Row struct {
 	Seen    time.Time        `json:"seen"` // first
 	Last    time.Time        `json:"last"` // newest sighting that told something, or was an hour after the one before
 	Standing
+	// InCases are the cases that the reader may see and that hold the domain or one
+	// of its hosts. It is found when the row is read, and never stored.
+	InCases []string `json:"in_cases,omitempty"`
 	// Open is the standing for those who may not see the case that it went into.
 	Open *Standing `json:"outside,omitempty"`
 }
@@ -150,10 +153,12 @@ type book struct {
 	now     time.Time
 	lessons map[string]*lesson
 	rows    map[string]*held // that were read, nil for those that are not there
+	births  map[string]Standing
+	seals   map[string]Seal // by case; nil: not known, which only chooses among cases
 }
 
 func newBook(tx store.Tx, now time.Time) *book {
-	return &book{tx: tx, now: now, lessons: map[string]*lesson{}, rows: map[string]*held{}}
+	return &book{tx: tx, now: now, lessons: map[string]*lesson{}, rows: map[string]*held{}, births: map[string]Standing{}}
 }
 
 // held is a row with its place in the store.
@@ -212,7 +217,16 @@ func (b *book) sight(in, c impound.Candidate, fresh bool) error {
 	}
 	changed := h == nil
 	if h == nil {
-		h = &held{Row: Row{Name: domain, Scope: c.Scope, Seen: in.Seen.UTC(), Standing: Standing{Status: cmp.Or(c.Status, CandidateOpen), Case: c.Case}}}
+		st := Standing{Status: cmp.Or(c.Status, CandidateOpen), Case: c.Case}
+		if born, err := b.birth(domain, c.Name); err != nil {
+			return err
+		} else if born.Case != "" && (st.Status == CandidateOpen || st.Case == born.Case) {
+			st = born
+		}
+		h = &held{Row: Row{Name: domain, Scope: c.Scope, Seen: in.Seen.UTC(), Standing: st}}
+		if st.Why != "" {
+			h.Open = &Standing{Status: CandidateOpen}
+		}
 	}
 	r := &h.Row
 	isNew := false
@@ -277,6 +291,13 @@ func (b *book) sight(in, c impound.Candidate, fresh bool) error {
 				st.Rev++
 			}
 		}
+	}
+	if isNew && h.docID != "" {
+		out, err := b.outside(r, c.Name)
+		if err != nil {
+			return err
+		}
+		changed, opened = changed || out, opened || out
 	}
 	if !changed {
 		return nil
@@ -433,8 +454,15 @@ func (s *Service) Queue(ctx context.Context, f QueueFilter) (QueuePage, error) {
 	}
 	var out QueuePage
 	err = s.cfg.Store.View(ctx, func(tx store.Tx) error {
-		out, err = queuePage(tx, x, f)
-		return err
+		if out, err = queuePage(tx, x, f); err != nil {
+			return err
+		}
+		for i := range out.Rows {
+			if out.Rows[i].InCases, err = x.inCases(tx, out.Rows[i]); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return out, err
 }

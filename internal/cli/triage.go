@@ -155,8 +155,11 @@ func rowText(r casework.Row) []string {
 	}
 	status := r.Status
 	switch {
-	case r.Case != "":
+	case r.Case != "" && r.Status == casework.CandidatePromoted:
 		status += " to " + r.Case
+		if r.By == "" {
+			status = "in case " + r.Case + " already"
+		}
 	case !r.Until.IsZero():
 		status += " until " + r.Until.Format(time.DateOnly)
 	case r.Reason != "" && r.Status == casework.CandidateDismissed:
@@ -164,6 +167,9 @@ func rowText(r casework.Row) []string {
 	}
 	if r.Scope != "" {
 		status += " (sealed: " + r.Scope + ")"
+	}
+	if r.Status != casework.CandidatePromoted && len(r.InCases) > 0 {
+		status += "; known in case " + strings.Join(r.InCases, ", ")
 	}
 	// What it is about and what weighs most; --json and the page have all.
 	var most []impound.Reason

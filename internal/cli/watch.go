@@ -197,12 +197,18 @@ func (e *env) matchCmd() *cobra.Command {
 			}
 			return match.Scores(c.Context(), m, e.In, e.Out)
 		}
+		hit := func(cand impound.Candidate) error {
+			return jsonLine(e.Out, struct {
+				impound.Candidate
+				Distance int `json:"distance"` // said where it is none too
+			}{cand, cand.Distance})
+		}
 		if budget != "" {
 			share, err := parseShare(budget)
 			if err != nil {
 				return usageError{err}
 			}
-			st, lowest, err := app.ScreenBudget(c.Context(), m, e.In, "standard input", share, func(cand impound.Candidate) error { return jsonLine(e.Out, cand) })
+			st, lowest, err := app.ScreenBudget(c.Context(), m, e.In, "standard input", share, hit)
 			if err != nil {
 				return err
 			}
@@ -212,11 +218,7 @@ func (e *env) matchCmd() *cobra.Command {
 			}
 			return nil
 		}
-		res := 0
-		st, err := app.ScreenEach(c.Context(), m, e.In, "standard input", 0, func(cand impound.Candidate) error {
-			res++
-			return jsonLine(e.Out, cand)
-		})
+		st, err := app.ScreenEach(c.Context(), m, e.In, "standard input", 0, hit)
 		if err != nil {
 			return err
 		}

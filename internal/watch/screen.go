@@ -188,7 +188,7 @@ func Judge(name impound.Name, opt Options) (impound.Candidate, bool) {
 	c := impound.Candidate{Name: name, Source: opt.Source, Status: "open"}
 	if opt.Matcher != nil {
 		if h, ok := opt.Matcher.Match(name.String()); ok {
-			c.Score, c.Brand, c.Reasons = h.Score, h.Brand, h.Reasons
+			c.Score, c.Brand, c.How, c.Distance, c.Reasons = h.Score, h.Brand, string(h.How), h.Distance, h.Reasons
 		}
 	}
 	for _, p := range opt.Profiles {
