@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/casework"
@@ -18,7 +19,7 @@ func (d desk) Queue(ctx context.Context, q web.QueueQuery) (web.QueuePage, error
 	out := web.QueuePage{Next: p.Next, Total: p.Total, Rows: make([]web.QueueRow, len(p.Rows))}
 	for i, r := range p.Rows {
 		v := web.QueueRow{Name: r.Name, Scope: r.Scope, Rank: r.Rank, Score: r.Score, Brand: r.Brand, Actors: r.Actors, Top: r.Top, Count: r.Count, Reasons: r.Reasons, Learnt: r.Learnt,
-			Seen: r.Seen, Last: r.Last, Status: r.Status, Case: r.Case, Until: r.Until, By: r.By, At: r.At, Reason: r.Reason, Why: r.Why, Again: r.Again, Rev: r.Rev}
+			Seen: r.Seen, Last: r.Last, Status: r.Status, Case: r.Case, Until: r.Until, By: r.By, At: r.At, Reason: r.Reason, Why: r.Why, Again: r.Again, Rev: r.Rev, InCases: r.InCases}
 		for _, h := range r.Hosts {
 			v.Hosts = append(v.Hosts, h.Name)
 		}
@@ -99,4 +100,60 @@ func (t triager) Reasons() [][3]string {
 		out = append(out, [3]string{r.Code, r.Text, r.Does})
 	}
 	return out
+}
+
+// Terms finds what a supplement needs and ask doesn't say.
+func (t triager) Terms(ctx context.Context, ask web.SupplementAsk) (web.SupplementAsk, error) {
+	var err error
+	ask.Order, ask.Clause, ask.ID, err = t.s.supplementTerms(ctx, SupplementAsk{Case: ask.Case, Order: ask.Order, Clause: ask.Clause, ID: ask.ID})
+	return ask, err
+}
+
+// Gather looks at those of names that the case holds and has no evidence of.
+func (t triager) Gather(ctx context.Context, caseID string, names []impound.Name, near bool) error {
+	return t.s.gather(ctx, impound.PrincipalOf(ctx).ID, caseID, names, Light{Registry: !near}, nil)
+}
+
+// Supplement drafts the next appendix to an order of a case, for the page.
+func (d desk) Supplement(ctx context.Context, ask web.SupplementAsk) (web.SupplementView, error) {
+	v := web.SupplementView{SupplementAsk: ask}
+	var err error
+	if v.Order, v.Clause, v.ID, err = d.s.supplementTerms(ctx, SupplementAsk{Case: ask.Case, Order: ask.Order, Clause: ask.Clause, ID: ask.ID}); err != nil {
+		return v, err
+	}
+	sd, err := d.s.Casework.Supplement(ctx, v.Order, v.Clause, v.Case, v.ID)
+	if err != nil {
+		return v, err
+	}
+	rep, err := d.s.Casework.CheckOrder(ctx, v.ID+".yaml", sd.Document)
+	if err != nil {
+		return v, err
+	}
+	v.Appendix, v.Recipient, v.Until = sd.Order.Appendices[0].ID, sd.Order.Recipient.Name, sd.Order.Until.UTC().Format(time.RFC3339)
+	v.NewZones, v.Document = sd.NewZones, sd.Document
+	for _, l := range sd.Left {
+		v.Left = append(v.Left, web.SupplementName{Name: l.Name, Why: l.Why})
+	}
+	for _, m := range rep.Missing {
+		v.Missing = append(v.Missing, m.Field+": "+m.Why)
+	}
+	for _, p := range rep.Problems {
+		v.Faults = append(v.Faults, p.Error())
+	}
+	for _, n := range rep.Names {
+		x := web.SupplementName{Name: n.Name, Exhibit: n.Exhibit}
+		if dom, err := d.s.Casework.Domain(ctx, v.Case, n.Name); err == nil {
+			x.Evidence = len(dom.Evidence)
+		}
+		for _, b := range n.Blocked {
+			x.Blocked = append(x.Blocked, b.Gate+": "+b.Reason)
+		}
+		for _, g := range n.Verdicts {
+			if g.Outcome == impound.GateUnknown {
+				x.Unknown++
+			}
+		}
+		v.Names = append(v.Names, x)
+	}
+	return v, nil
 }

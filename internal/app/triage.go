@@ -42,29 +42,39 @@ func (s *System) DraftSupplement(ctx context.Context, by string, ask SupplementA
 	if out.Parent, out.Clause, ask.ID, err = s.supplementTerms(ctx, ask); err != nil {
 		return out, err
 	}
-	var todo []impound.Name
-	for _, n := range ask.Names {
-		d, err := s.Casework.Domain(ctx, ask.Case, n)
-		if err != nil {
+	if err := s.gather(ctx, by, ask.Case, ask.Names, ask.How, done); err != nil {
+		switch impound.KindOf(err) {
+		case impound.KindAuth, impound.KindNotFound:
 			return out, err
 		}
-		if len(d.Evidence) == 0 {
-			todo = append(todo, n)
+		if ctx.Err() != nil {
+			return out, err
 		}
-	}
-	if len(todo) > 0 {
-		if err := s.Capture(ctx, by, ask.Case, todo, ask.How, done); err != nil {
-			if ctx.Err() != nil || impound.KindOf(err) == impound.KindAuth {
-				return out, err
-			}
-			out.Missing = err.Error() // the gates say what it leaves unknown
-		}
+		out.Missing = err.Error() // the gates say what it leaves unknown
 	}
 	if out.SupplementDraft, err = s.Casework.Supplement(ctx, out.Parent, out.Clause, ask.Case, ask.ID); err != nil {
 		return out, err
 	}
 	out.Report, err = s.Casework.CheckOrder(ctx, ask.ID+".yaml", out.Document)
 	return out, err
+}
+
+// gather captures evidence of those of names that are in the case without any.
+func (s *System) gather(ctx context.Context, by, caseID string, names []impound.Name, how Light, done func(impound.Name, []Captured)) error {
+	var todo []impound.Name
+	for _, n := range names {
+		d, err := s.Casework.Domain(ctx, caseID, n)
+		if err != nil {
+			return err
+		}
+		if len(d.Evidence) == 0 {
+			todo = append(todo, n)
+		}
+	}
+	if len(todo) == 0 {
+		return nil
+	}
+	return s.Capture(ctx, by, caseID, todo, how, done)
 }
 
 // supplementTerms finds what ask leaves open.

@@ -551,6 +551,13 @@ func TestEveryWayToASealedCase(t *testing.T) {
 		u.Set("form", csrf)
 		alike(fmt.Sprint("POST edit ", v["what"]), post("/cases/"+quietCase+"/edit", v), post("/cases/"+ghostCase+"/edit", u))
 	}
+	// Promoted into it, with a draft: what isn't there can't be told from what is sealed.
+	for _, draft := range []string{"", "1"} {
+		into := func(id string) string {
+			return post("/watch", url.Values{"form": {form("/watch")}, "pick": {live.String() + " 0 "}, "do": {"promote"}, "case": {id}, "supplement": {draft}, "clause": {"7"}})
+		}
+		alike("POST /watch, promote, draft "+draft, into(quietCase), into(ghostCase))
+	}
 	for _, cmd := range acts {
 		c1, o1, e1 := w.cli(t, who(cmd, "eve")...)
 		c2, o2, e2 := w.cli(t, who(missing(cmd), "eve")...)

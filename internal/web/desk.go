@@ -69,6 +69,10 @@ type Desk interface {
 	// Alarms lists what custody found when it last looked at each order.
 	Alarms(ctx context.Context) ([]AlarmView, error)
 
+	// Supplement drafts the next appendix to an order of a case. It looks at what is
+	// known, and changes nothing.
+	Supplement(ctx context.Context, ask SupplementAsk) (SupplementView, error)
+
 	// Ready says why the house can't serve, nil when it can. It must be cheap.
 	Ready(ctx context.Context) error
 }

@@ -56,6 +56,7 @@ type QueueRow struct {
 	Why     string
 	Again   string
 	Rev     int64
+	InCases []string // that hold it, or a host of it, as far as the reader may see
 }
 
 // WatchView is how the watch of this process goes.
@@ -90,6 +91,14 @@ type QueueRuling struct {
 	Until                 time.Time
 }
 
+// DraftAsk says that what is promoted goes into the draft of a supplement, by
+// which clause of the order, and whether evidence is had from the names' own
+// servers too, whose holder may see that, or from registries alone.
+type DraftAsk struct {
+	On, Near bool
+	Clause   string
+}
+
 // Triager decides of the queue's rows in the name of whoever is logged in, as a
 // [Worker] does of a case.
 type Triager interface {
@@ -98,6 +107,11 @@ type Triager interface {
 	Rule(ctx context.Context, picks []QueuePick, r QueueRuling) (changed int, failed []error, err error)
 	// Reasons are those that a dismissal can give: code, words, what it teaches.
 	Reasons() [][3]string
+	// Terms finds what ask leaves open, or says what is to be said.
+	Terms(ctx context.Context, ask SupplementAsk) (SupplementAsk, error)
+	// Gather looks at names of a case that have no evidence yet, and keeps what it
+	// saw. It ends with ctx, and what it had until then stays.
+	Gather(ctx context.Context, caseID string, names []impound.Name, near bool) error
 }
 
 type watchData struct {
@@ -119,6 +133,8 @@ type watchData struct {
 	Err     *problem
 	Failed  []string
 	Form    QueueRuling
+	Draft   DraftAsk
+	Link    string // to the draft of those that were promoted, where some were not
 	Day     string // Form.Until, as it was typed
 	Soon    string
 	Picked  map[string]bool
@@ -247,7 +263,7 @@ func (s *server) makeWatch(ctx context.Context, r *http.Request, f QueueQuery, d
 		d.Tabs = append(d.Tabs, tab{st, "/watch?" + g.encode().Encode(), counts[st], st == f.Status})
 	}
 	t := &table{ID: "queue", Title: "Queue", Empty: "No domain fits.", Base: r.URL.RequestURI(), CLI: f.command(),
-		Cols: []col{txt("name", "name"), num("rank", "rank"), num("score", "score"), txt("brand", "imitates"), txt("actors", "actors"), txt("hosts", "hosts"), num("host_count", "hosts"), txt("sources", "seen by"), txt("status", "status"), txt("case", "case"),
+		Cols: []col{txt("name", "name"), num("rank", "rank"), num("score", "score"), txt("brand", "imitates"), txt("actors", "actors"), txt("hosts", "hosts"), num("host_count", "hosts"), txt("sources", "seen by"), txt("status", "status"), txt("case", "case"), txt("in_cases", "known in cases"),
 			txt("seen", "seen (UTC)"), txt("last", "last (UTC)"), txt("by", "decided by"), txt("reason", "reason"), txt("why", "why"), txt("again", "again"), txt("reasons", "what speaks for it"), txt("learnt", "what was learnt")}}
 	if !live {
 		g := f
@@ -358,7 +374,7 @@ func (s *server) queueCells(x QueueRow) row {
 		return out
 	}
 	list := func(v []string) cell { return cell{Value: append([]string{}, v...)} }
-	return row{Key: x.Name.String() + " " + x.Scope, Cells: []cell{text(x.Name.Defanged()), {Value: strconv.FormatFloat(x.Rank, 'f', 4, 64)}, {Value: strconv.FormatFloat(x.Score, 'f', 4, 64)}, text(x.Brand), list(x.Actors), list(hosts), number(x.Count), list(x.Sources), text(x.Status), text(x.Case),
+	return row{Key: x.Name.String() + " " + x.Scope, Cells: []cell{text(x.Name.Defanged()), {Value: strconv.FormatFloat(x.Rank, 'f', 4, 64)}, {Value: strconv.FormatFloat(x.Score, 'f', 4, 64)}, text(x.Brand), list(x.Actors), list(hosts), number(x.Count), list(x.Sources), text(x.Status), text(x.Case), list(x.InCases),
 		s.timeCell(x.Seen), s.timeCell(x.Last), text(x.By), text(x.Reason), text(x.Why), text(x.Again), list(say(x.Reasons)), list(say(x.Learnt))}}
 }
 
@@ -399,6 +415,8 @@ func (s *server) watchRow(x QueueRow, picked map[string]bool) watchRow {
 		w.Note = "until " + x.Until.UTC().Format(time.DateOnly) + ", by " + x.By
 	case x.Status == "dismissed":
 		w.Note = x.Reason + ", by " + x.By + " " + x.At.UTC().Format(time.DateOnly)
+	case x.Status == "promoted" && x.By == "": // nobody decided: it was there
+		w.Badge = cell{Value: "in a case already", Kind: "badge", Tone: "info"}
 	case x.Status == "promoted":
 		w.Note = "by " + x.By + " " + x.At.UTC().Format(time.DateOnly)
 	}
@@ -407,6 +425,9 @@ func (s *server) watchRow(x QueueRow, picked map[string]bool) watchRow {
 	w.Seen.Hint = clock(x.Seen) + " UTC; last " + clock(x.Last)
 	return w
 }
+
+// gatherFor bounds how long the evidence for a draft is waited for.
+const gatherFor = 25 * time.Second
 
 // rule takes the queue's form.
 func (s *server) rule(w http.ResponseWriter, r *http.Request) {
@@ -451,9 +472,41 @@ func (s *server) rule(w http.ResponseWriter, r *http.Request) {
 	if err == nil && len(picks) == 0 {
 		err = impound.Errorf(impound.KindInvalid, "no row is ticked").WithCure("tick the domains that you decide of")
 	}
+	// What the draft needs is asked before anything is decided.
+	d.Draft = DraftAsk{On: d.Form.Do == "promote" && f.Get("supplement") == "1", Near: f.Get("near") == "1", Clause: strings.TrimSpace(f.Get("clause"))}
+	var ask SupplementAsk
+	if err == nil && d.Draft.On {
+		if d.Form.Case == "" {
+			err = impound.Errorf(impound.KindInvalid, "which case?").WithCure("choose the case that the names go into")
+		} else if len(d.Draft.Clause) > 128 {
+			err = impound.Errorf(impound.KindInvalid, "that is no clause").WithCure("give its number, such as 7")
+		} else {
+			ask, err = s.cfg.Triage.Terms(ctx, SupplementAsk{Case: d.Form.Case, Clause: d.Draft.Clause})
+		}
+	}
 	changed, failed := 0, []error(nil)
 	if err == nil {
 		changed, failed, err = s.cfg.Triage.Rule(ctx, picks, d.Form)
+	}
+	if err == nil && d.Draft.On && len(failed) < len(picks) {
+		names := make([]impound.Name, 0, len(picks))
+		for _, p := range picks {
+			names = append(names, p.Name)
+		}
+		// What can't be had in time is unknown to the gates, and the page says so.
+		look, stop := context.WithTimeout(context.WithoutCancel(r.Context()), gatherFor)
+		gerr := s.cfg.Triage.Gather(look, ask.Case, names, d.Draft.Near)
+		stop()
+		if gerr != nil {
+			s.log.Warn("evidence for a supplement is missing", "case", ask.Case, "err", gerr)
+		}
+		if d.Link = ask.page("done", "1"); len(failed) == 0 {
+			http.Redirect(w, r, d.Link, http.StatusSeeOther)
+			return
+		}
+		var again context.CancelFunc
+		ctx, again = context.WithTimeout(r.Context(), deadline)
+		defer again()
 	}
 	switch impound.KindOf(err) {
 	case "":

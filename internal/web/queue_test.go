@@ -70,17 +70,41 @@ func (f *fixture) Watching(context.Context) (WatchView, error) {
 	return WatchView{On: true, Sources: 3, Rate: 412.3, Profiles: 4, Since: f.now.Add(-time.Hour)}, nil
 }
 
+func (f *fixture) Supplement(_ context.Context, ask SupplementAsk) (SupplementView, error) {
+	if ask.Clause == "" {
+		return SupplementView{}, impound.Errorf(impound.KindInvalid, "which clause of O-1 allows supplements?").WithCure("give its number: --clause 7")
+	}
+	return SupplementView{SupplementAsk: ask, Appendix: "B", Recipient: "Practice Registry", NewZones: []string{"top"}, Missing: []string{"cost: who pays"}, Document: []byte("id: O-1-S1\n"),
+		Names: []SupplementName{{Name: impound.MustName("outlook-a.example"), Exhibit: "5", Evidence: 4, Unknown: 2}, {Name: impound.MustName("outlook-b.example"), Exhibit: "6", Blocked: []string{"G9-age: it is older than the first malicious sighting"}}},
+		Left:  []SupplementName{{Name: impound.MustName("login.outlook-c.example"), Why: "a registry can't act on it"}}}, nil
+}
+
 // ruler notes what it is told.
 type ruler struct {
-	picks []QueuePick
-	r     QueueRuling
-	fail  []error
-	err   error
+	gathered []impound.Name
+	near     bool
+	picks    []QueuePick
+	r        QueueRuling
+	fail     []error
+	err      error
 }
 
 func (x *ruler) Rule(_ context.Context, picks []QueuePick, r QueueRuling) (int, []error, error) {
 	x.picks, x.r = picks, r
 	return len(picks) - len(x.fail), x.fail, x.err
+}
+
+func (x *ruler) Terms(_ context.Context, ask SupplementAsk) (SupplementAsk, error) {
+	if ask.Clause == "" {
+		return ask, impound.Errorf(impound.KindInvalid, "which clause of O-1 allows supplements?").WithCure("give its number: --clause 7")
+	}
+	ask.Order, ask.ID = "O-1", "O-1-S1"
+	return ask, nil
+}
+
+func (x *ruler) Gather(_ context.Context, _ string, names []impound.Name, near bool) error {
+	x.gathered, x.near = names, near
+	return nil
 }
 
 func (x *ruler) Reasons() [][3]string {
@@ -154,6 +178,54 @@ func TestQueueForm(t *testing.T) {
 	}
 	if w := postAs(t, h, "", "/watch", form); w.Code == http.StatusSeeOther && strings.Contains(w.Header().Get("Location"), "said") || x.picks != nil {
 		t.Errorf("nobody decides: %d", w.Code)
+	}
+}
+
+// Promoting and drafting the supplement is one step on the page as on the command
+// line: what it needs is asked before anything is decided.
+func TestPromoteDraftsTheSupplement(t *testing.T) {
+	f, x := newFixture(), &ruler{}
+	h, cookie, csrf := loggedIn(t, Config{Desk: f, Addr: "127.0.0.1:8080", Now: func() time.Time { return f.now }, Triage: x})
+	if b := getAs(t, h, cookie, "/watch").Body.String(); !strings.Contains(b, `name="supplement"`) || !strings.Contains(b, `name="clause"`) {
+		t.Fatal("the page offers no draft")
+	}
+	pick := QueuePick{Name: f.cands[1].Name, Rev: 2}
+	form := url.Values{"form": {csrf}, "pick": {pick.String()}, "do": {"promote"}, "case": {f.cases[0].ID}, "supplement": {"1"}}
+	w := postAs(t, h, cookie, "/watch", form)
+	if b := w.Body.String(); w.Code != http.StatusBadRequest || !strings.Contains(b, "which clause") || !strings.Contains(b, `name="supplement" value="1" checked`) || x.picks != nil {
+		t.Errorf("%d, decided %v", w.Code, x.picks)
+	}
+	form.Set("clause", "7")
+	w = postAs(t, h, cookie, "/watch", form)
+	at := w.Header().Get("Location")
+	if w.Code != http.StatusSeeOther || !strings.HasPrefix(at, "/cases/"+f.cases[0].ID+"/supplement?") || len(x.picks) != 1 || len(x.gathered) != 1 || x.near {
+		t.Fatalf("%d %s, decided %v, gathered %v", w.Code, at, x.picks, x.gathered)
+	}
+	b := getAs(t, h, cookie, at).Body.String()
+	for _, want := range []string{"O-1-S1", "outlook-a[.]example", "G9-age: it is older", "1 name is kept out of effect", "1 name has no evidence", "no name below .top", "cost: who pays", "a registry can&#39;t act on it", "format=yaml", "impound order sign O-1-S1.yaml"} {
+		if !strings.Contains(b, want) {
+			t.Errorf("the draft's page lacks %q", want)
+		}
+	}
+	y := getAs(t, h, cookie, at+"&format=yaml")
+	if y.Body.String() != "id: O-1-S1\n" || !strings.Contains(y.Header().Get("Content-Disposition"), `filename="O-1-S1.yaml"`) {
+		t.Errorf("%v %s", y.Header(), y.Body)
+	}
+	if w := getAs(t, h, cookie, "/watch?format=yaml"); w.Code != http.StatusNotFound {
+		t.Errorf("a page without a document: %d", w.Code)
+	}
+	// Who was told to take the names alone, drafts nothing.
+	form.Del("supplement")
+	x.gathered = nil
+	if w := postAs(t, h, cookie, "/watch", form); !strings.Contains(w.Header().Get("Location"), "said=promote") || x.gathered != nil {
+		t.Errorf("%d %s", w.Code, w.Header().Get("Location"))
+	}
+	// Where one was not promoted, that is said, and the draft is one step away.
+	form.Set("supplement", "1")
+	form["pick"] = append(form["pick"], QueuePick{Name: f.cands[2].Name}.String())
+	x.fail = []error{impound.Errorf(impound.KindConflict, "a.example changed since you looked: it was promoted by ben")}
+	if w := postAs(t, h, cookie, "/watch", form); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "promoted by ben") || !strings.Contains(w.Body.String(), "/cases/"+f.cases[0].ID+"/supplement?") {
+		t.Errorf("%d", w.Code)
 	}
 }
 

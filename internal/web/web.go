@@ -66,6 +66,7 @@ var pageRoutes = map[string]pageFunc{
 	"/{$}":                     (*server).overview,
 	"/cases":                   (*server).cases,
 	"/cases/{id}":              (*server).casePage,
+	"/cases/{id}/supplement":   (*server).supplementPage,
 	"/cases/{id}/names":        (*server).namesPage,
 	"/cases/{id}/names/{name}": (*server).namePage,
 	"/contacts":                (*server).contacts,
@@ -341,6 +342,8 @@ type page struct {
 	Nav    string
 	Tables []*table
 	Plots  map[string]string // SVG by id, for ?format=svg
+	File   string            // the name of Body, a document for ?format=yaml
+	Body   []byte
 	Data   any
 }
 
@@ -384,6 +387,13 @@ func (s *server) page(fn pageFunc) http.HandlerFunc {
 				return
 			}
 			s.send(w, r, "image/svg+xml", []byte(svg))
+		case "yaml":
+			if p.File == "" {
+				s.fail(w, r, impound.Errorf(impound.KindNotFound, "this page has no document").At("format"))
+				return
+			}
+			w.Header().Set("Content-Disposition", `attachment; filename="`+p.File+`"`)
+			s.send(w, r, "application/yaml", p.Body)
 		default:
 			s.fail(w, r, impound.Errorf(impound.KindInvalid, "%q is no format", format).At("format").WithCure("use html, csv, json or svg"))
 		}
