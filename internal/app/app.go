@@ -395,6 +395,12 @@ func (s *System) openSeizure(ctx context.Context) error {
 			}
 			return "", impound.Errorf(impound.KindNotFound, "no registry of the configuration runs .%s", suffix).WithCure("add it under registries: in " + ConfigFile)
 		},
+		Halted: func(ctx context.Context, m *impound.Mandate, n impound.Name, release bool) (string, error) {
+			if release { // a contest is no reason to keep it
+				return s.Casework.Ended(ctx, m.ID())
+			}
+			return s.Casework.Halted(ctx, m, n)
+		},
 		Unlisted: unlisted, RenewalBy: s.cfg.RenewalBy,
 		Now: s.now, Log: s.log, Progress: s.opt.Progress, Pending: s.opt.Patience, Settle: settleTime,
 		HostAddrs: map[impound.Name][]netip.Addr{},

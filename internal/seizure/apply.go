@@ -486,6 +486,12 @@ func (e *Engine) runStep(ctx context.Context, j job) (string, error) {
 		e.say(Event{Plan: j.p.ID, Provider: j.conn.Provider(), Name: j.name, Phase: "act", Text: strings.Join(j.step.Lines, "; ")})
 		c := j.step.Change
 		c.ClTRID = j.clTRID(j.try)
+		held := false
+		c.Still = func() error {
+			err := e.halted(keep, &j)
+			held = err != nil
+			return err
+		}
 		actx, cancel := context.WithTimeout(keep, actTime)
 		j.gate.begin(j.conn.Provider())
 		a, err := j.conn.Do(actx, permits, c)
@@ -514,6 +520,8 @@ func (e *Engine) runStep(ctx context.Context, j job) (string, error) {
 			return Failed, err
 		}
 		switch kind := impound.KindOf(err); {
+		case held && kind == impound.KindRefused:
+			return Blocked, err
 		case errors.Is(err, ErrUnknownOutcome), kind == impound.KindUnavailable:
 			if rerr := again(try, err); rerr != nil {
 				// Out of tries: one last look, so that what was done isn't

@@ -443,6 +443,14 @@ func (e *Engine) handOver(ctx context.Context, a Asker, l *Letter, st letterStat
 				if err := jobs[0].lease.renew(actx); err != nil {
 					return err
 				}
+				for i := range jobs {
+					if jobs[i].stand == nil { // a reminder
+						break
+					}
+					if err := e.halted(keep, &jobs[i]); err != nil {
+						return err
+					}
+				}
 				jobs[0].gate.begin(a.Provider())
 			}
 			_, err := e.cfg.Evidence.Append(keep, impound.Entry{

@@ -229,6 +229,18 @@ type Change struct {
 	Release bool `json:"release,omitempty"`
 
 	ClTRID string `json:"-"` // derived from the step when it is done
+	// Still is asked right before the change is sent, when all that comes before it
+	// (a session, a look) is done; an error keeps it from being sent. nil: nobody
+	// is asked.
+	Still func() error `json:"-"`
+}
+
+// still asks c.Still.
+func (c Change) still() error {
+	if c.Still == nil {
+		return nil
+	}
+	return c.Still()
 }
 
 // Acts gives the acts that c needs permits for.

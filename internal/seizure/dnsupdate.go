@@ -469,6 +469,8 @@ func (d *DNSUpdate) send(ctx context.Context, c Change, permits []impound.Permit
 		u.Ns = nil
 	} else if err := c.Permitted(permits, d.cfg.Now()); err != nil {
 		return Answer{Frames: t.frames}, err // lapsed while we looked
+	} else if err := c.still(); err != nil {
+		return Answer{Frames: t.frames}, err
 	}
 	r, sent, err := t.exchange(u)
 	a := Answer{Frames: t.frames}

@@ -185,6 +185,9 @@ func (e *EPP) Do(ctx context.Context, permits []impound.Permit, ch Change) (Answ
 			}
 			return p
 		}
+		if err := ch.still(); err != nil {
+			return err
+		}
 		switch x := ch.CreateContact; {
 		case ch.Delete:
 			r, err = c.DeleteDomain(ctx, permit(impound.ActDelete), ch.Name, ch.ClTRID)

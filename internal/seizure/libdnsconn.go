@@ -298,6 +298,9 @@ func (l *LibDNS) Do(ctx context.Context, permits []impound.Permit, c Change) (An
 	if err := c.Permitted(permits, l.cfg.Now()); err != nil {
 		return Answer{}, err
 	}
+	if err := c.still(); err != nil {
+		return Answer{}, err
+	}
 	a := Answer{Frames: []Frame{l.note("sent", call, recs, nil)}}
 	got, err := l.call(ctx, func(ctx context.Context) ([]libdns.Record, error) {
 		if call == "DeleteRecords" {

@@ -78,6 +78,12 @@ type Config struct {
 	// name whose verdicts are not all pass or warn is not touched, nor is one
 	// with no verdict. nil blocks every name.
 	Gates func(ctx context.Context, m *impound.Mandate, n impound.Name) ([]impound.GateVerdict, error)
+	// Halted says why a name came out of the order's effect since its gates were
+	// run, "" where it did not: somebody contested it, or withdrew the order. It is
+	// asked twice for each act, the second time when the session stands and nothing
+	// but the change itself is left to be sent, so it must be cheap. release says
+	// that the name is being let go. nil: the gates alone say it.
+	Halted func(ctx context.Context, m *impound.Mandate, n impound.Name, release bool) (why string, err error)
 	// HostAddrs are the addresses of the sinkhole's name servers, for
 	// registries that need them as glue.
 	HostAddrs map[impound.Name][]netip.Addr

@@ -2,6 +2,7 @@ package seizure
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -74,9 +75,31 @@ func (e *Engine) allowed(ctx context.Context, j *job) (_ []impound.Permit, outco
 		}
 		j.gates, j.gated = gateWords(vs), now
 	}
+	if err := e.halted(ctx, j); err != nil {
+		if impound.KindOf(err) == impound.KindRefused {
+			return nil, Blocked, err
+		}
+		return nil, Failed, err
+	}
 	permits, err := e.permits(j)
 	if err != nil {
 		return nil, Refused, err
 	}
 	return permits, "", nil
+}
+
+// halted asks whether j's name came out of the order's effect, moments before it is
+// acted on: KindRefused where it did. Who can't tell lets nothing through.
+func (e *Engine) halted(ctx context.Context, j *job) error {
+	if e.cfg.Halted == nil {
+		return nil
+	}
+	why, err := e.cfg.Halted(context.WithoutCancel(ctx), j.m, j.name, j.p.Release != "")
+	if err != nil {
+		return fmt.Errorf("couldn't see whether it was contested, or the order withdrawn, moments ago; nothing was sent: %w", err)
+	}
+	if why != "" {
+		return impound.Errorf(impound.KindRefused, "%s", why)
+	}
+	return nil
 }
