@@ -144,6 +144,9 @@ func (s *Service) check(ctx context.Context, view ledgerView, x Sight, filename 
 		return rep, doc, err
 	}
 	rep.Missing = missing(doc)
+	if !s.paid(view, x, o) {
+		rep.Missing = append(rep.Missing, unpaidNow(doc, rep.Names, until)...)
+	}
 	return rep, doc, nil
 }
 
@@ -152,13 +155,8 @@ func (s *Service) check(ctx context.Context, view ledgerView, x Sight, filename 
 // free while the order runs.
 func (s *Service) unpaid(view ledgerView, x Sight, doc *orderdoc.Document, until time.Time) impound.Problems {
 	o := doc.Order
-	if s.cfg.RenewalBy != "" || o.Custody != nil && o.Custody.RenewalBy != "" {
+	if s.paid(view, x, o) {
 		return nil
-	}
-	if o.Parent != nil {
-		if parent, err := s.seen(view, x, o.Parent.ID); err == nil && parent.Payer() != "" {
-			return nil
-		}
 	}
 	var first *impound.Error
 	n := 0
@@ -180,6 +178,48 @@ func (s *Service) unpaid(view ledgerView, x Sight, doc *orderdoc.Document, until
 		first.Msg += fmt.Sprintf("; so would %d more", n-1)
 	}
 	return impound.Problems{first}
+}
+
+// paid says whether somebody is named who pays renewals under o.
+func (s *Service) paid(view ledgerView, x Sight, o *impound.Order) bool {
+	if s.cfg.RenewalBy != "" || o.Custody != nil && o.Custody.RenewalBy != "" {
+		return true
+	}
+	if o.Parent == nil {
+		return false
+	}
+	parent, err := s.seen(view, x, o.Parent.ID)
+	return err == nil && parent.Payer() != ""
+}
+
+// unpaidNow tells of the names whose registrations end before the order does, as
+// registries publish it now, and of which nobody pays the renewal: the plan will
+// leave them out. It is no fault of the document, since dates move.
+func unpaidNow(doc *orderdoc.Document, names []NameReport, until time.Time) []Missing {
+	told := map[impound.Name]bool{} // by the order itself: a fault
+	for _, on := range doc.Order.Names() {
+		told[on.Name] = !on.Expires.IsZero() && on.Expires.Before(until)
+	}
+	var first NameReport
+	n := 0
+	for _, r := range names {
+		ends := r.Facts.Registration.Expires
+		if told[r.Name] || ends.IsZero() || !ends.Before(until) || slices.Contains(r.Acts, impound.ActRenew) {
+			continue
+		}
+		if n++; n == 1 || ends.Before(first.Facts.Registration.Expires) {
+			first = r
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	who := "the registration of " + first.Name.Defanged() + " ends"
+	if n > 1 {
+		who = fmt.Sprintf("%d registrations end before the order does, the first, of %s,", n, first.Name.Defanged())
+	}
+	return []Missing{{"custody.renewal_by", doc.Where("custody.renewal_by"), fmt.Sprintf("%s on %s, and nobody is named who pays the renewal: seize plan will leave out what would come free; say who pays (custody: renewal_by), order it (acts: renew: true), or set renewal_by: in the configuration",
+		who, first.Facts.Registration.Expires.UTC().Format(time.DateOnly))}}
 }
 
 // located puts a place on err.

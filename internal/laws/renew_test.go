@@ -27,8 +27,14 @@ func TestARenewalNobodyPays(t *testing.T) {
 	w.refused(t, "so would 1 more", "order", "check", path)
 	w.refused(t, "names nobody who pays the renewal", "order", "file", path, "--as", "carla")
 
-	// An order that doesn't tell when they end is good; the registry tells.
+	// An order that doesn't tell when they end is good; the registry tells, and
+	// whoever checks it is told before anybody signs.
 	long.expires = time.Time{}
+	unsigned := w.draft(t, s, long)
+	if _, _, errs := w.cli(t, "order", "check", unsigned); !strings.Contains(errs, "custody.renewal_by: 2 registrations end before the order does") || !strings.Contains(errs, "nobody is named who pays") {
+		t.Errorf("checked before it is signed: %s", errs)
+	}
+	must(t, os.Remove(unsigned))
 	w.file(t, s, long)
 	p, err := s.Plan(t.Context(), "olaf", liveOrder)
 	must(t, err)
@@ -45,7 +51,7 @@ func TestARenewalNobodyPays(t *testing.T) {
 		t.Errorf("with a payer: %v\n%s", err, p)
 	}
 	code, out, errs := w.cli(t, "order", "check", path)
-	if code != 0 && strings.Contains(errs, "renewal") {
+	if strings.Contains(errs, "renewal") {
 		t.Errorf("with a payer: %d %s%s", code, out, errs)
 	}
 }

@@ -130,7 +130,7 @@ func Draft(c impound.Case, o impound.Order) []byte {
 		if c.TransferID != 0 {
 			p("  transfer_iana_id: %d\n", c.TransferID)
 		}
-		field("  ", "renewal_by", c.RenewalBy, "optional: who pays when registrations end")
+		field("  ", "renewal_by", c.RenewalBy, "who pays when registrations end; without it, and without acts: renew, a name whose registration ends before the order does is not taken")
 		if c.NoRelease {
 			p("  no_release: true\n")
 		}
@@ -138,6 +138,8 @@ func Draft(c impound.Case, o impound.Order) []byte {
 		field("  ", "shown_reason", c.Shown, "optional: what RDAP shows as the reason")
 	} else {
 		p("# custody:   optional: transfer_to, renewal_by, no_release, escrow, shown_reason\n")
+		p("#   renewal_by says who pays renewals. Without it, and without acts: renew, a name\n")
+		p("#   whose registration ends before the order does is not taken: it would come free.\n")
 	}
 	dnsTerms(p, field, o)
 	if r := o.Rights; r != nil {
