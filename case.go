@@ -85,6 +85,21 @@ func (m Marking) In(whole Marking) Marking {
 	return m
 }
 
+// String gives m for people, "TLP:AMBER PAP:RED from CERT Example"; "" for none.
+func (m Marking) String() string {
+	var out []string
+	if m.TLP != "" {
+		out = append(out, "TLP:"+strings.ToUpper(string(m.TLP)))
+	}
+	if m.PAP != "" {
+		out = append(out, "PAP:"+strings.ToUpper(string(m.PAP)))
+	}
+	if m.Originator != "" {
+		out = append(out, "from "+m.Originator)
+	}
+	return strings.Join(out, " ")
+}
+
 // Strictest gives m with the stricter of each level, and both originators. A level
 // that is not known is stricter than all; one that is not given is none.
 func (m Marking) Strictest(o Marking) Marking {
@@ -259,6 +274,8 @@ type Candidate struct {
 	// what was seen too, and NameScore is what the name alone gave.
 	Observed  time.Time `json:"observed,omitzero"`
 	NameScore float64   `json:"name_score,omitempty"`
+	// Mark is the strictest of what the sources that saw it say of what they give.
+	Mark Marking `json:"mark,omitzero"`
 }
 
 // Outcome is a gate's answer. Unknown is not pass.

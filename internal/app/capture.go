@@ -143,7 +143,7 @@ func (s *System) permitted(ctx context.Context, by string, names []impound.Name,
 	if p := impound.PrincipalOf(ctx); p.ID == "" && !p.System {
 		ctx = impound.WithPrincipal(ctx, impound.Principal{ID: by})
 	}
-	marks, err := s.Casework.Markings(ctx, names)
+	marks, err := s.markings(ctx, names)
 	if err != nil {
 		return err
 	}

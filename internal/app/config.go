@@ -199,6 +199,13 @@ type WatchSource struct {
 	// From is where a log or a zone begins that was never read: "now", the
 	// default; "start"; or, of a log, the number of an entry.
 	From string `yaml:"from,omitempty" json:"from,omitempty"`
+	// TLP, PAP and Originator are what whoever gives the source says of what it
+	// holds: "amber", "red", "CERT Example". Each candidate carries them, and a name
+	// that is promoted takes them into the case. With pap: amber nobody asks the
+	// names' own servers, with red nobody asks anybody.
+	TLP        impound.TLP `yaml:"tlp,omitempty" json:"tlp,omitempty"`
+	PAP        impound.PAP `yaml:"pap,omitempty" json:"pap,omitempty"`
+	Originator string      `yaml:"originator,omitempty" json:"originator,omitempty"`
 }
 
 // SealConfig is who attests the evidence log as it stands: only the log's name,

@@ -83,10 +83,26 @@ func (s *System) enricher(level enrich.Level) (*enrich.Enricher, error) {
 		Store: s.Store, Observe: s.Observe, Capture: c, Network: s.network, Level: level, Top: e.Top, Parallel: e.Parallel,
 		RegistryEvery: span(e.RegistryEvery), HostEvery: span(e.HostEvery), Refresh: span(e.Refresh), Now: s.now, Log: s.log,
 		Candidates: func(ctx context.Context) ([]impound.Candidate, error) {
-			return s.Casework.Candidates(ctx, casework.CandidateFilter{Status: casework.CandidateOpen})
+			// As everybody sees them: what went into a sealed case is looked at as any other,
+			// or that it isn't would tell.
+			return s.Casework.Candidates(impound.WithPrincipal(ctx, impound.Principal{}), casework.CandidateFilter{Status: casework.CandidateOpen})
 		},
-		Keep: s.keepsSeen, Marks: s.Casework.Markings, Touch: s.noteTouch, Rank: s.rankSeen,
+		Keep: s.keepsSeen, Marks: s.markings, Touch: s.noteTouch, Rank: s.rankSeen,
 	})
+}
+
+// markings gives what may be done with names: as the strictest case that whoever
+// asks may see says, and the sources that saw them.
+func (s *System) markings(ctx context.Context, names []impound.Name) (map[impound.Name]impound.Marking, error) {
+	out, err := s.Casework.Markings(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	more, err := s.Casework.SightingMarks(ctx, names)
+	for n, m := range more {
+		out[n] = out[n].In(m) // what people said of it in a case goes before
+	}
+	return out, err
 }
 
 // keepsSeen says whether what is seen of a name is kept: of a candidate, and of
@@ -217,7 +233,7 @@ func (s *System) highest(ctx context.Context, top int, again bool) ([]impound.Na
 		}
 		// What a case forbids that whoever asks may not see is left out in silence: a
 		// refusal would tell of it.
-		marks, err := s.Casework.Markings(impound.AsSystem(ctx), names)
+		marks, err := s.markings(impound.AsSystem(ctx), names)
 		if err != nil {
 			return nil, err
 		}

@@ -19,7 +19,7 @@ func (d desk) Queue(ctx context.Context, q web.QueueQuery) (web.QueuePage, error
 	out := web.QueuePage{Next: p.Next, Total: p.Total, Rows: make([]web.QueueRow, len(p.Rows))}
 	for i, r := range p.Rows {
 		v := web.QueueRow{Name: r.Name, Scope: r.Scope, Rank: r.Rank, Score: r.Score, Brand: r.Brand, Actors: r.Actors, Top: r.Top, Count: r.Count, Reasons: r.Reasons, Learnt: r.Learnt,
-			Seen: r.Seen, Last: r.Last, Status: r.Status, Case: r.Case, Until: r.Until, By: r.By, At: r.At, Reason: r.Reason, Why: r.Why, Again: r.Again, Rev: r.Rev, InCases: r.InCases}
+			Seen: r.Seen, Last: r.Last, Status: r.Status, Case: r.Case, Until: r.Until, By: r.By, At: r.At, Reason: r.Reason, Why: r.Why, Again: r.Again, Rev: r.Rev, InCases: r.InCases, Mark: r.Mark.String()}
 		for _, h := range r.Hosts {
 			v.Hosts = append(v.Hosts, h.Name)
 		}

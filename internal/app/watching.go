@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/casework"
 	"github.com/impound/impound/internal/watch"
 	"github.com/impound/impound/internal/watch/live"
 	"github.com/impound/impound/internal/watch/polite"
@@ -79,6 +80,9 @@ func (c *Config) checkWatch() impound.Problems {
 				bad(at+".key", "copy it from the log list", "is no public key in base64")
 			}
 		}
+		if err := casework.CheckMarking(s.mark()); err != nil {
+			bad(at, "write tlp: clear, green, amber, amber+strict or red, and pap: clear, green, amber or red", "%v", err)
+		}
 		if _, err := from(s.From); err != nil {
 			bad(at+".from", "write now, start, or the number of an entry", "%q is no place to begin at", s.From)
 		} else if n, _ := from(s.From); n > 0 && s.CT == "" {
@@ -101,6 +105,10 @@ func (c *Config) checkWatch() impound.Problems {
 		}
 	}
 	return ps
+}
+
+func (w WatchSource) mark() impound.Marking {
+	return impound.Marking{TLP: w.TLP, PAP: w.PAP, Originator: w.Originator}
 }
 
 // from reads where a source begins.
@@ -134,6 +142,7 @@ func (s *System) sources(ctx context.Context, c *polite.Client) (out []live.Sour
 	var ps impound.Problems
 	for i, w := range s.cfg.Watch.Sources {
 		start, _ := from(w.From)
+		first := len(out)
 		switch {
 		case w.CT != "":
 			key, _ := base64.StdEncoding.DecodeString(w.Key)
@@ -168,6 +177,9 @@ func (s *System) sources(ctx context.Context, c *polite.Client) (out []live.Sour
 			out = append(out, live.NewList(w.Name, s.cfg.Path(s.opt.State, w.List)))
 		case w.Zones != "":
 			out = append(out, live.NewZones(w.Name, s.cfg.Path(s.opt.State, w.Zones), s.path("watch", "zones", w.Name), start == 0))
+		}
+		for j := first; j < len(out); j++ {
+			out[j] = live.Marked(out[j], w.mark())
 		}
 	}
 	for _, p := range ps {

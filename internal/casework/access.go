@@ -116,6 +116,7 @@ var Needs = map[string]Need{
 	"Seal":            {Reads: true},
 	"SealedConflicts": {Reads: true},
 	"Session":         {Reads: true},
+	"SightingMarks":   {Reads: true},
 	"Sight":           {Reads: true},
 	"SightOf":         {Reads: true},
 	"Supplement":      {Reads: true},

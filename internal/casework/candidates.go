@@ -68,6 +68,9 @@ func saveCandidates(tx store.Tx, x Sight, cands []impound.Candidate, now time.Ti
 		return 0, err
 	}
 	for _, c := range cands {
+		if err := checkMarking(c.Mark); err != nil {
+			return 0, err
+		}
 		if c.Name.IsZero() {
 			return 0, impound.Errorf(impound.KindInvalid, "a candidate without a name, from %.80q", c.Source)
 		}
@@ -106,14 +109,14 @@ func saveCandidates(tx store.Tx, x Sight, cands []impound.Candidate, now time.Ti
 			if !c.Seen.IsZero() && c.Seen.Before(seen) {
 				seen = in.Seen
 			}
-			actors := union(old.Actors, c.Actors)
+			actors, mark := union(old.Actors, c.Actors), old.Mark.Strictest(c.Mark)
 			if c.Score <= nameScore(old) {
-				put = !seen.Equal(old.Seen) || len(actors) > len(old.Actors)
+				put = !seen.Equal(old.Seen) || len(actors) > len(old.Actors) || mark != old.Mark
 				c = old
 			} else {
 				c = again(c, old)
 			}
-			c.Seen, c.Status, c.Case, c.Actors = seen, old.Status, old.Case, actors
+			c.Seen, c.Status, c.Case, c.Actors, c.Mark = seen, old.Status, old.Case, actors, mark
 		}
 		if put {
 			if err := putCandidate(tx, rev, c); err != nil {
@@ -125,6 +128,29 @@ func saveCandidates(tx store.Tx, x Sight, cands []impound.Candidate, now time.Ti
 		}
 	}
 	return added, nil
+}
+
+// SightingMarks gives what the sources that saw candidates say of what may be done
+// with them. A name that none marks is not among them.
+func (s *Service) SightingMarks(ctx context.Context, names []impound.Name) (map[impound.Name]impound.Marking, error) {
+	if _, err := s.Sight(ctx); err != nil { // sources are of no case: whoever is somebody may see them
+		return nil, err
+	}
+	out := map[impound.Name]impound.Marking{}
+	err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		for _, n := range names {
+			c, _, err := store.Get[impound.Candidate](tx, kindCandidate, n.String())
+			switch {
+			case impound.KindOf(err) == impound.KindNotFound:
+			case err != nil:
+				return err
+			case c.Mark != impound.Marking{}:
+				out[n] = c.Mark
+			}
+		}
+		return nil
+	})
+	return out, err
 }
 
 func putCandidate(tx store.Tx, rev int64, c impound.Candidate) error {

@@ -299,7 +299,7 @@ func domainID(caseID string, n impound.Name) string { return caseID + "/" + n.St
 func getDomain(tx store.Tx, x Sight, caseID string, n impound.Name) (impound.CaseDomain, int64, error) {
 	d, rev, err := readDomain(tx, caseID, n)
 	if impound.KindOf(err) == impound.KindNotFound || err == nil && !x.Case(caseID) {
-		return impound.CaseDomain{}, 0, impound.Errorf(impound.KindNotFound, "%s is not in case %s", n.Defanged(), caseID).WithCure("add it with: impound case add " + caseID + " " + n.Defanged())
+		return impound.CaseDomain{}, 0, impound.Errorf(impound.KindNotFound, "%s is not in case %s", n.Defanged(), caseID).WithCure("add it: echo " + n.Defanged() + " | impound case add " + caseID + " -")
 	}
 	return d, rev, err
 }
@@ -309,6 +309,9 @@ type AddName struct {
 	Name      impound.Name
 	Reasons   []impound.Reason
 	FirstSeen time.Time // first malicious sighting; zero: unknown
+	// Mark is what a name that is new gets for its own. One that is there keeps what
+	// people gave it.
+	Mark impound.Marking
 }
 
 // AddNames adds names to a case as candidates and gives how many were new. A
@@ -342,7 +345,7 @@ func (s *Service) addNames(ctx context.Context, tx store.Tx, by, caseID string, 
 		d, rev, err := readDomain(tx, caseID, a.Name)
 		switch {
 		case impound.KindOf(err) == impound.KindNotFound:
-			d = impound.CaseDomain{Name: a.Name, State: impound.StateCandidate, History: []impound.StateChange{{At: now, By: by, State: impound.StateCandidate, Why: "added to the case"}}}
+			d = impound.CaseDomain{Name: a.Name, State: impound.StateCandidate, History: []impound.StateChange{{At: now, By: by, State: impound.StateCandidate, Why: "added to the case"}}, Marking: a.Mark}
 			fresh = append(fresh, a.Name.String())
 		case err != nil:
 			return err

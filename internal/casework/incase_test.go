@@ -118,6 +118,38 @@ func TestNamesOfSealedCasesComeUpForOthers(t *testing.T) {
 	}
 }
 
+// What a source says of what it gives goes with a name, the strictest word of all
+// that saw it, and into the case.
+func TestMarksOfSources(t *testing.T) {
+	ctx := t.Context()
+	d := newDesk(t)
+	d.ok(d.OpenCase(ctx, "ann", impound.Case{ID: "C-1", Title: "Practice"}))
+	amber := impound.Marking{TLP: impound.TLPAmber, PAP: impound.PAPAmber, Originator: "CERT Example"}
+	c := cand("pay-verify.com", "partner", .6, "PayPal", "brand-combo")
+	c.Mark = amber
+	d.saw(c, cand("pay-verify.com", "ct", .6, "PayPal", "brand-combo"), cand("free-verify.com", "ct", .6, "PayPal", "brand-combo"))
+	red := cand("www.pay-verify.com", "other", .5, "PayPal", "brand-combo")
+	red.Mark = impound.Marking{PAP: impound.PAPRed}
+	d.saw(red)
+	want := amber.Strictest(red.Mark)
+	if r := d.row(ctx, "pay-verify.com"); r.Mark != want {
+		t.Errorf("the row says %s, want %s", r.Mark, want)
+	}
+	ms, err := d.SightingMarks(ctx, names("pay-verify.com", "www.pay-verify.com", "free-verify.com", "none.com"))
+	if d.ok(err); len(ms) != 2 || ms[impound.MustName("pay-verify.com")] != amber || ms[impound.MustName("www.pay-verify.com")] != red.Mark {
+		t.Errorf("got %v", ms)
+	}
+	d.rules("ann", casework.Ruling{Do: casework.DoPromote, Case: "C-1"}, "pay-verify.com", "free-verify.com")
+	for n, m := range map[string]impound.Marking{"pay-verify.com": want, "free-verify.com": {}} {
+		if x, err := d.Domain(ctx, "C-1", impound.MustName(n)); err != nil || x.Marking != m {
+			t.Errorf("%s is marked %s in the case: %v", n, x.Marking, err)
+		}
+	}
+	c.Name, c.Mark = impound.MustName("bad-verify.com"), impound.Marking{PAP: "purple"}
+	_, err = d.SaveCandidates(impound.AsSystem(ctx), []impound.Candidate{c})
+	d.refuses(err, impound.KindInvalid, "PAP")
+}
+
 func asJSON(t *testing.T, v any) string {
 	b, err := json.MarshalIndent(v, "", " ")
 	if err != nil {

@@ -72,6 +72,8 @@ type Row struct {
 	Sources []RowSource      `json:"sources"`
 	Seen    time.Time        `json:"seen"` // first
 	Last    time.Time        `json:"last"` // newest sighting that told something, or was an hour after the one before
+	// Mark is the strictest of what the sources that saw it say of what they give.
+	Mark impound.Marking `json:"mark,omitzero"`
 	Standing
 	// InCases are the cases that the reader may see and that hold the domain or one
 	// of its hosts. It is found when the row is read, and never stored.
@@ -263,6 +265,9 @@ func (b *book) sight(in, c impound.Candidate, fresh bool) error {
 			r.Sources, changed = append(r.Sources, RowSource{s, in.Seen.UTC(), in.Seen.UTC()}), true
 		}
 		isNew = isNew || j < 0
+	}
+	if m := r.Mark.Strictest(in.Mark); m != r.Mark {
+		r.Mark, changed = m, true
 	}
 	if !in.Seen.IsZero() && in.Seen.Before(r.Seen) {
 		r.Seen, changed = in.Seen.UTC(), true

@@ -252,7 +252,7 @@ func (s *Service) rule(b *book, x Sight, by string, p Pick, d Ruling, sealed boo
 			if st.Case == d.Case {
 				return nil, nil, nil
 			}
-			return nil, nil, impound.Errorf(impound.KindConflict, "%s is in case %s already", name.Defanged(), st.Case).WithCure("add it to this case too with: impound case add " + d.Case + " " + name.Defanged())
+			return nil, nil, impound.Errorf(impound.KindConflict, "%s is in case %s already", name.Defanged(), st.Case).WithCure("add it to this case too: echo " + name.Defanged() + " | impound case add " + d.Case + " -")
 		}
 		if r.Scope != "" && d.Case != r.Scope {
 			return nil, nil, impound.Errorf(impound.KindRefused, "%s was found by what the sealed case %s teaches: it can go into that case alone", name.Defanged(), r.Scope).WithCure("promote it to " + r.Scope)
@@ -309,7 +309,12 @@ func (s *Service) rule(b *book, x Sight, by string, p Pick, d Ruling, sealed boo
 			src = append(src, y.Source)
 		}
 		e.Detail["source"] = strings.Join(src, ", ")
-		add = &AddName{Name: name, Reasons: reasons}
+		add = &AddName{Name: name, Reasons: reasons, Mark: r.Mark}
+		for k, v := range markDetail(r.Mark) {
+			if v != "" {
+				e.Detail[k] = v
+			}
+		}
 	case DoDismiss:
 		st.Reason = d.Reason
 		e.Detail["why"], e.Detail["reason"] = d.Why, d.Reason

@@ -62,7 +62,7 @@ func (e *env) watchListCmd() *cobra.Command {
 			var w *csv.Writer
 			if asCSV {
 				w = csv.NewWriter(e.Out)
-				_ = w.Write([]string{"name", "rank", "score", "brand", "actors", "status", "case", "hosts", "sources", "seen", "last", "by", "reason", "why", "again", "reasons"})
+				_ = w.Write([]string{"name", "rank", "score", "brand", "actors", "status", "case", "hosts", "sources", "seen", "last", "by", "reason", "why", "again", "reasons", "in_cases", "marking"})
 			}
 			first, total, shown := true, -1, 0
 			if e.asJSON {
@@ -167,6 +167,9 @@ func rowText(r casework.Row) []string {
 	}
 	if r.Scope != "" {
 		status += " (sealed: " + r.Scope + ")"
+	}
+	if m := r.Mark.String(); m != "" {
+		status += "; " + m
 	}
 	if r.Status != casework.CandidatePromoted && len(r.InCases) > 0 {
 		status += "; known in case " + strings.Join(r.InCases, ", ")
@@ -491,7 +494,7 @@ func rowCSV(r casework.Row) []string {
 		utc(r.Seen), utc(r.Last), r.By, r.Reason, r.Why, r.Again, join(len(r.Reasons)+len(r.Learnt), func(i int) string {
 			x := append(append([]impound.Reason{}, r.Reasons...), r.Learnt...)[i]
 			return fmt.Sprintf("%s (%+.2f)", x.Text, x.Weight)
-		})}
+		}), strings.Join(r.InCases, "; "), r.Mark.String()}
 	for i, c := range rec { // a spreadsheet must not take a cell for a formula
 		if c != "" && strings.ContainsRune("=+-@\t\r|%", rune(c[0])) {
 			rec[i] = "'" + c

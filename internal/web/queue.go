@@ -56,6 +56,7 @@ type QueueRow struct {
 	Why     string
 	Again   string
 	Rev     int64
+	Mark    string   // what its sources say of what they give
 	InCases []string // that hold it, or a host of it, as far as the reader may see
 }
 
@@ -263,7 +264,7 @@ func (s *server) makeWatch(ctx context.Context, r *http.Request, f QueueQuery, d
 		d.Tabs = append(d.Tabs, tab{st, "/watch?" + g.encode().Encode(), counts[st], st == f.Status})
 	}
 	t := &table{ID: "queue", Title: "Queue", Empty: "No domain fits.", Base: r.URL.RequestURI(), CLI: f.command(),
-		Cols: []col{txt("name", "name"), num("rank", "rank"), num("score", "score"), txt("brand", "imitates"), txt("actors", "actors"), txt("hosts", "hosts"), num("host_count", "hosts"), txt("sources", "seen by"), txt("status", "status"), txt("case", "case"), txt("in_cases", "known in cases"),
+		Cols: []col{txt("name", "name"), num("rank", "rank"), num("score", "score"), txt("brand", "imitates"), txt("actors", "actors"), txt("hosts", "hosts"), num("host_count", "hosts"), txt("sources", "seen by"), txt("status", "status"), txt("case", "case"), txt("in_cases", "known in cases"), txt("mark", "marking"),
 			txt("seen", "seen (UTC)"), txt("last", "last (UTC)"), txt("by", "decided by"), txt("reason", "reason"), txt("why", "why"), txt("again", "again"), txt("reasons", "what speaks for it"), txt("learnt", "what was learnt")}}
 	if !live {
 		g := f
@@ -374,7 +375,7 @@ func (s *server) queueCells(x QueueRow) row {
 		return out
 	}
 	list := func(v []string) cell { return cell{Value: append([]string{}, v...)} }
-	return row{Key: x.Name.String() + " " + x.Scope, Cells: []cell{text(x.Name.Defanged()), {Value: strconv.FormatFloat(x.Rank, 'f', 4, 64)}, {Value: strconv.FormatFloat(x.Score, 'f', 4, 64)}, text(x.Brand), list(x.Actors), list(hosts), number(x.Count), list(x.Sources), text(x.Status), text(x.Case), list(x.InCases),
+	return row{Key: x.Name.String() + " " + x.Scope, Cells: []cell{text(x.Name.Defanged()), {Value: strconv.FormatFloat(x.Rank, 'f', 4, 64)}, {Value: strconv.FormatFloat(x.Score, 'f', 4, 64)}, text(x.Brand), list(x.Actors), list(hosts), number(x.Count), list(x.Sources), text(x.Status), text(x.Case), list(x.InCases), text(x.Mark),
 		s.timeCell(x.Seen), s.timeCell(x.Last), text(x.By), text(x.Reason), text(x.Why), text(x.Again), list(say(x.Reasons)), list(say(x.Learnt))}}
 }
 

@@ -105,6 +105,20 @@ type Source interface {
 	Pass(ctx context.Context, s *Session) error
 }
 
+// Marked gives src with what may be done with what it gives, by whom it came: each
+// candidate carries it.
+func Marked(src Source, m impound.Marking) Source {
+	if m == (impound.Marking{}) {
+		return src
+	}
+	return marked{src, m}
+}
+
+type marked struct {
+	Source
+	mark impound.Marking
+}
+
 // ErrEnded is what Pass gives when its source will never have more.
 var ErrEnded = errors.New("the source has ended")
 
@@ -350,8 +364,12 @@ func (s *Session) Commit(ctx context.Context, cursor any, p Place, f *Findings) 
 		st.Rate += (rate - st.Rate) * weight
 		s.rateAt, s.rateN = now, st.Items
 	}
+	var mark impound.Marking
+	if m, ok := s.src.(marked); ok {
+		mark = m.mark
+	}
 	for i := range f.Candidates {
-		f.Candidates[i].Seen = now
+		f.Candidates[i].Seen, f.Candidates[i].Mark = now, mark
 	}
 	if n := len(f.Events); n > KeptEvents {
 		f.Events = f.Events[n-KeptEvents:]
