@@ -291,7 +291,7 @@ func (e *Engine) applyName(ctx context.Context, j job, np NamePlan, hostErr map[
 	if why != "" {
 		// What was done needs no leave any more, as long as it stands.
 		if e.didAll(&j, np) {
-			if v, err := j.conn.Info(ctx, np.Name); err == nil && np.reached(acts, v.State()) && np.renewed(v) {
+			if v, err := e.ask(ctx, j.conn, j.p.Case, j.p.Order, np.Name); err == nil && np.reached(acts, v.State()) && np.renewed(v) {
 				r.Outcome, r.Msg = Done, "done earlier; now "+why
 				return r
 			}
@@ -302,7 +302,7 @@ func (e *Engine) applyName(ctx context.Context, j job, np NamePlan, hostErr map[
 	}
 	j.gates, j.gated = gateWords(vs), e.now()
 	if len(np.Steps) == 0 {
-		v, err := j.conn.Info(ctx, np.Name)
+		v, err := e.ask(ctx, j.conn, j.p.Case, j.p.Order, np.Name)
 		switch {
 		case err != nil:
 			r.Outcome, r.Msg, r.err = Failed, err.Error(), err
@@ -330,7 +330,7 @@ func (e *Engine) applyName(ctx context.Context, j job, np NamePlan, hostErr map[
 		before, after := expect, expect.after(s.Change)
 		j.step, j.no, j.what, j.id = s, k, updateWhat, stepID(j.hash, np.Name, updateWhat, k)
 		j.look = func(ctx context.Context) (sight, string, error) {
-			v, err := j.conn.Info(ctx, np.Name)
+			v, err := e.ask(ctx, j.conn, j.p.Case, j.p.Order, np.Name)
 			if err != nil {
 				return sightOther, "", err
 			}
@@ -360,7 +360,7 @@ func (e *Engine) applyName(ctx context.Context, j job, np NamePlan, hostErr map[
 	if already {
 		// The last step was done by an earlier run: it may have been undone
 		// since, which is a matter for a new plan.
-		v, err := j.conn.Info(ctx, np.Name)
+		v, err := e.ask(ctx, j.conn, j.p.Case, j.p.Order, np.Name)
 		switch {
 		case err != nil:
 			r.Outcome, r.Msg, r.err = Failed, "couldn't look at it: "+err.Error(), err

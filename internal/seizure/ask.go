@@ -268,7 +268,7 @@ func (e *Engine) lookAsked(ctx context.Context, j *job, np NamePlan, gated bool)
 		j.gates = gateWords(vs)
 	}
 	acts, _ := j.m.Acts(np.Name)
-	v, err := e.lookAt(ctx, j.conn, np.Name)
+	v, err := e.lookAt(ctx, j.conn, j.p.Case, j.p.Order, np.Name)
 	s := v.State()
 	sight := strings.Join(np.Steps[0].Lines, "; ")
 	switch {

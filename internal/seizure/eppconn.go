@@ -2,6 +2,7 @@ package seizure
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -79,7 +80,11 @@ func (e *EPP) with(ctx context.Context, f func(*epp.Client) error) ([]Frame, err
 	e.frames = nil
 	if e.c == nil {
 		c, err := epp.Dial(ctx, e.cfg)
+		came := e.frames
 		e.frames = nil // greeting and login are no part of what was asked
+		if errors.Is(err, epp.ErrProtocol) {
+			return slices.DeleteFunc(came, func(f Frame) bool { return f.Dir != "received" }), err
+		}
 		if err != nil {
 			return nil, err
 		}

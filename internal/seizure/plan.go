@@ -508,7 +508,7 @@ func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, np NamePlan, s
 	if !ordered && why == "" {
 		why = "it is withheld from the mandate: a gate keeps it out"
 	}
-	v, err := e.lookAt(ctx, conn, n)
+	v, err := e.lookAt(ctx, conn, m.Case(), m.ID(), n)
 	if ctx.Err() != nil {
 		return np, ctx.Err()
 	}
@@ -579,10 +579,10 @@ func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, np NamePlan, s
 
 // lookAt looks at a name at its provider, and again where that had trouble of its
 // own: looking twice does no harm, and a name left out of a plan does.
-func (e *Engine) lookAt(ctx context.Context, conn Connector, n impound.Name) (RegistryView, error) {
+func (e *Engine) lookAt(ctx context.Context, conn Connector, caseID, order string, n impound.Name) (RegistryView, error) {
 	wait := e.cfg.Backoff
 	for try := 0; ; try++ {
-		v, err := conn.Info(ctx, n)
+		v, err := e.ask(ctx, conn, caseID, order, n)
 		if err == nil || impound.KindOf(err) != impound.KindUnavailable || try+1 >= e.cfg.Tries || ctx.Err() != nil {
 			return v, err
 		}

@@ -133,6 +133,7 @@ type Engine struct {
 	progress chan struct{} // holds one token: whose turn it is to report
 	plans    *planLists
 	shown    *shownStatus
+	broken   *brokenAnswers
 }
 
 // shownStatus keeps what pages show of orders while the store's word is the same.
@@ -170,7 +171,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: cfg, progress: make(chan struct{}, 1), plans: &planLists{}, shown: &shownStatus{}}
+	e := &Engine{cfg: cfg, progress: make(chan struct{}, 1), plans: &planLists{}, shown: &shownStatus{}, broken: &brokenAnswers{}}
 	e.progress <- struct{}{}
 	return e, nil
 }

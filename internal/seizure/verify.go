@@ -281,7 +281,7 @@ func (e *Engine) published(ctx context.Context, n impound.Name) observe.RDAPView
 		return e.cfg.Observe.RDAP(ctx, n)
 	}
 	v := observe.RDAPView{Name: n, At: e.now(), URL: recordsOf + conn.Provider()}
-	r, err := e.lookAt(ctx, conn, n)
+	r, err := e.lookAt(ctx, conn, "", "", n)
 	if err != nil {
 		v.Err = "its provider could not be asked: " + err.Error()
 		return v

@@ -35,6 +35,7 @@ var sayings = map[string]string{
 	"token.revoke":      "take a token back",
 	"custody.alarm":     "alarm: the name is not as it was",
 	"seize.observe":     "look at the name",
+	"seize.broken":      "a registry's answer that breaks the protocol",
 	"candidate.promote": "promote a candidate to the case",
 	"candidate.dismiss": "dismiss a candidate",
 	"candidate.snooze":  "put a candidate off",

@@ -111,7 +111,7 @@ func fail(where string, r Result) error {
 
 func protocol(where, format string, args ...any) error {
 	return &impound.Error{Kind: impound.KindInvalid, Where: where, Msg: "couldn't read the server's answer",
-		Err: fmt.Errorf("%w: %w", ErrProtocol, fmt.Errorf(format, args...)), Cure: "the frame is in the evidence; tell the registry"}
+		Err: fmt.Errorf("%w: %w", ErrProtocol, fmt.Errorf(format, args...)), Cure: "tell the registry"}
 }
 
 func unknown(where string, cause error) error {
