@@ -124,7 +124,7 @@ order is in force. A DS that was removed is not put back: the plan names it.`, c
 				return e.json(info)
 			}
 			fmt.Fprint(e.Out, printable(p.String()))
-			fmt.Fprintf(e.Err, "two approvers are needed: impound seize approve %s --as NAME\nthen: impound seize apply %s\n", p.ID, p.ID)
+			e.nextStep(p)
 			return nil
 		})
 	})

@@ -267,7 +267,7 @@ func (e *env) seizeCmd() *cobra.Command {
 				return e.json(info)
 			}
 			fmt.Fprint(e.Out, printable(p.String()))
-			fmt.Fprintf(e.Err, "two approvers are needed: impound seize approve %s --as NAME\nthen: impound seize apply %s\n", p.ID, p.ID)
+			e.nextStep(p)
 			return nil
 		})
 	})

@@ -75,7 +75,7 @@ stands in the plan which the approvers sign.`, cobra.MinimumNArgs(1), func(c *co
 					fmt.Fprintf(e.Out, "  %s %s %s: %s\n", np.Name.Defanged(), v.Gate, v.Outcome, printable(v.Reason))
 				}
 			}
-			fmt.Fprintf(e.Err, "two approvers are needed: impound seize approve %s --as NAME\nthen: impound seize apply %s\n", p.ID, p.ID)
+			e.nextStep(p)
 			return nil
 		})
 	})
