@@ -276,6 +276,10 @@ func TestRDAP(t *testing.T) {
 	})
 	mux.HandleFunc("/big/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, big) })
 	mux.HandleFunc("/html/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>hello") })
+	mux.HandleFunc("/octets/", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, strings.Replace(rdapGood, `"handle":"`, "\"handle\":\"\xff\xfe", 1))
+	})
+	mux.HandleFunc("/nobody/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"objectClassName":"domain"}`) })
 	mux.HandleFunc("/none/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) })
 	mux.HandleFunc("/later/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(429) })
 	srv := httptest.NewServer(mux)
@@ -304,6 +308,7 @@ func TestRDAP(t *testing.T) {
 	for path, why := range map[string]string{
 		"/other/": "not the name asked for", "/loop/": "loop", "/far/": "more than 5 times", "/big/": "larger than",
 		"/html/": "no RDAP object", "/later/": "429", "/inside/": "loopback, private",
+		"/octets/": "not valid UTF-8", "/nobody/": "doesn't say which name",
 	} {
 		v := look(path)
 		if v.Exists || !strings.Contains(v.Err, why) {

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/impound/impound"
 )
@@ -267,11 +268,17 @@ func (v *RDAPView) parse(body []byte) error {
 		} `json:"events"`
 		Entities []rdapEntity `json:"entities"`
 	}
+	if !utf8.Valid(body) { // RFC 8259 8.1; the decoder would put something else in its place
+		return errors.New("the answer is not valid UTF-8")
+	}
 	if err := json.Unmarshal(body, &d); err != nil {
 		return fmt.Errorf("the answer is no RDAP object: %w", err)
 	}
 	if d.Class != "domain" {
 		return fmt.Errorf("the answer is about a %q, not a domain", clip(d.Class, 40))
+	}
+	if d.LDHName == "" {
+		return errors.New("the answer doesn't say which name it is about")
 	}
 	if !sameName(d.LDHName, v.Name.String()) {
 		return fmt.Errorf("the answer is about %s, not the name asked for", clip(defang(d.LDHName), 80))

@@ -9,6 +9,9 @@ import (
 // PlanName opens the pure planner to tests.
 var PlanName = planName
 
+// JudgeParent opens the judge of the parent zone's view to tests.
+var JudgeParent = judgeParent
+
 // Edit opens the stored record to tests that forge one.
 type Record = record
 

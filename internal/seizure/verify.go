@@ -433,6 +433,7 @@ func judgeParent(acts impound.Acts, former *State, v observe.View) ViewStatus {
 		return out
 	}
 	var why []string
+	by := map[string][]string{} // who says it
 	for _, s := range v.Servers {
 		if s.Err != "" {
 			continue
@@ -458,6 +459,13 @@ func judgeParent(acts impound.Acts, former *State, v observe.View) ViewStatus {
 		if !slices.Contains(why, w) {
 			why = append(why, w)
 		}
+		by[w] = append(by[w], s.Addr)
+	}
+	if len(why) > 1 {
+		for i, w := range why {
+			why[i] = w + " (" + strings.Join(by[w], ", ") + ")"
+		}
+		why[0] = "its servers disagree: " + why[0]
 	}
 	if n := v.Answered(); n < len(v.Servers) {
 		why = append(why, fmt.Sprintf("%d of %d servers answered", n, len(v.Servers)))
