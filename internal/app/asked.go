@@ -505,7 +505,9 @@ func (s *System) exhibit(x casework.Exhibit, it casework.ExhibitItem) (mailconn.
 	if ext == "" {
 		media, ext = "application/octet-stream", ".bin"
 	}
-	return mailconn.File{Name: "exhibit-" + x.Name.String() + "-" + it.Kind + ext, Media: media, What: fmt.Sprintf("%s of %s, %s, entry %d of the log", it.Kind, x.Name.Defanged(), it.At.UTC().Format(time.DateTime)+" UTC", it.Entry), Data: b}, nil
+	// No name that a mail program or a desktop makes a link of, and no two alike.
+	name := "exhibit-" + strings.ReplaceAll(x.Name.String(), ".", "_") + "-" + it.Kind + "-" + strings.TrimPrefix(it.Hash, "sha256:")[:8] + ext
+	return mailconn.File{Name: name, Media: media, What: fmt.Sprintf("%s of %s, %s, entry %d of the log", it.Kind, x.Name.Defanged(), it.At.UTC().Format(time.DateTime)+" UTC", it.Entry), Data: b}, nil
 }
 
 // Follow looks at the names of an order that providers were asked for, and

@@ -63,7 +63,7 @@ func (c *child) text() string {
 
 func (c *child) waitFor(t *testing.T, text string) {
 	t.Helper()
-	for range 1200 {
+	for end := time.Now().Add(4 * time.Minute); time.Now().Before(end); {
 		if strings.Contains(c.text(), text) {
 			return
 		}

@@ -253,13 +253,23 @@ func TestAskedFromEndToEnd(t *testing.T) {
 			t.Errorf("the letter doesn't say %q:\n%s", say, words)
 		}
 	}
-	if strings.Contains(strings.ReplaceAll(words, "exhibit-letter-verify.org-rdap.json", ""), "letter-verify.org") || strings.Contains(words, "task-verify") {
+	if strings.Contains(words, "letter-verify.org") || strings.Contains(words, "task-verify") {
 		t.Error("a live name, or another registry's, is in the text")
 	}
 	if !bytes.Equal(files["order.yaml"], order) || !bytes.Equal(files["instrument.pdf"], paper) || !bytes.HasPrefix(files["appendix.pdf"], []byte("%PDF-")) {
 		t.Errorf("the order %d of %d octets, the court's paper %d of %d, the appendix %.8q", len(files["order.yaml"]), len(order), len(files["instrument.pdf"]), len(paper), files["appendix.pdf"])
 	}
-	if x := files["exhibit-letter-verify.org-rdap.json"]; !bytes.Contains(x, []byte("letter-verify.org")) {
+	found := false
+	for n, x := range files {
+		// Its digest tells it from another name's that reads the same.
+		if strings.HasPrefix(n, "exhibit-letter-verify_org-rdap-") {
+			found = n == "exhibit-letter-verify_org-rdap-"+strings.TrimPrefix(impound.HashBytes(x), "sha256:")[:8]+".json" && bytes.Contains(x, []byte("letter-verify.org"))
+		}
+		if strings.Contains(n, "letter-verify.org") {
+			t.Errorf("an attachment's name is a live name: %s", n)
+		}
+	}
+	if !found {
 		t.Errorf("no exhibit of it: %v", slices.Collect(func(yield func(string) bool) {
 			for n := range files {
 				if !yield(n) {
