@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"path/filepath"
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/casework"
@@ -37,7 +38,7 @@ func (s *System) TakeIn(ctx context.Context, by, caseID string, f intake.Finding
 		if !ok {
 			return 0, impound.Errorf(impound.KindNotFound, "%s is not in the report", n.Defanged()).At(f.File).WithCure("add what stands elsewhere with: impound case add")
 		}
-		why := impound.Reason{Code: "report", Text: "named in " + f.File + ": " + x.Sentence}
+		why := impound.Reason{Code: "report", Text: "named in " + filepath.Base(f.File) + ": " + x.Sentence}
 		if !x.Proposed {
 			why.Text = "ticked by " + by + " though " + x.Why + "; " + why.Text
 		}
@@ -55,7 +56,7 @@ func (s *System) TakeAliases(ctx context.Context, by, actorID string, f intake.F
 	}
 	a := impound.Actor{ID: actorID, Names: aliases}
 	for _, n := range aliases {
-		a.Aliases = append(a.Aliases, impound.Alias{Name: n, Source: f.File})
+		a.Aliases = append(a.Aliases, impound.Alias{Name: n, Source: filepath.Base(f.File)})
 	}
 	_, shared, err = s.Casework.ImportActors(ctx, by, []impound.Actor{a})
 	return shared, err

@@ -52,6 +52,7 @@ var Needs = map[string]Need{
 	"Triage":          {Roles: []impound.Role{analyst}},
 	"SwitchLesson":    {Roles: []impound.Role{analyst}},
 	"SaveActor":       {Roles: []impound.Role{analyst}},
+	"DropActorNames":  {Roles: []impound.Role{analyst}},
 	"ImportActors":    {Roles: []impound.Role{analyst}},
 	"FileOrder":       {Roles: []impound.Role{analyst, counsel}},
 	"Override":        {Roles: []impound.Role{analyst, counsel, impound.RoleApprover}},

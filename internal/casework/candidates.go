@@ -236,27 +236,63 @@ func getCandidate(tx store.Tx, x Sight, n impound.Name) (impound.Candidate, int6
 	return x.candidate(c), rev, err
 }
 
-// SaveActor keeps an actor. shared says which of its names stand in other actors
+// SaveActor keeps an actor as it is given, in the place of what was there; to add
+// to one there is [Service.ImportActors]. shared says which of its names stand in other actors
 // too (alias as given, ids of the others): that is common, and an analyst should
 // know. Saving the same again changes nothing. Role: analyst.
 func (s *Service) SaveActor(ctx context.Context, by string, a impound.Actor) (shared map[string][]string, err error) {
 	if _, err := s.act(ctx, "SaveActor", by); err != nil {
 		return nil, err
 	}
-	if err := checkID("actor", a.ID); err != nil {
-		return nil, err
+	_, shared, err = s.saveActor(ctx, by, a.ID, func(impound.Actor, bool) (impound.Actor, error) { return a, nil })
+	return shared, err
+}
+
+// DropActorNames takes names from an actor that do not belong to it, with what
+// sources said of them. The log keeps who did. One that it doesn't have is
+// KindNotFound; its last name stays. Role: analyst.
+func (s *Service) DropActorNames(ctx context.Context, by, id string, names []string) error {
+	if _, err := s.act(ctx, "DropActorNames", by); err != nil {
+		return err
 	}
-	var names []string
-	for _, n := range a.Names {
-		if n = strings.TrimSpace(n); n != "" && !slices.Contains(names, n) {
-			names = append(names, n)
+	_, _, err := s.saveActor(ctx, by, id, func(a impound.Actor, there bool) (impound.Actor, error) {
+		for _, n := range names {
+			if !there || !slices.Contains(a.Names, n) {
+				return a, impound.Errorf(impound.KindNotFound, "the actor has no name %q", n).At(id).WithCure("write it as impound actor show does")
+			}
+			a.Names = slices.DeleteFunc(slices.Clone(a.Names), func(x string) bool { return x == n })
+			a.Aliases = slices.DeleteFunc(slices.Clone(a.Aliases), func(x impound.Alias) bool { return x.Name == n })
 		}
-	}
-	if a.Names = names; len(names) == 0 {
-		return nil, impound.Errorf(impound.KindInvalid, "the actor has no name").At(a.ID).WithCure("give at least one; the first is shown")
+		return a, nil
+	})
+	return err
+}
+
+// saveActor writes what change makes of the actor that is there, in one
+// transaction: what somebody else adds at the same time is not lost.
+func (s *Service) saveActor(ctx context.Context, by, id string, change func(old impound.Actor, there bool) (impound.Actor, error)) (saved bool, shared map[string][]string, err error) {
+	if err := checkID("actor", id); err != nil {
+		return false, nil, err
 	}
 	err = s.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		shared = map[string][]string{}
+		saved, shared = false, map[string][]string{}
+		old, rev, err := store.Get[impound.Actor](tx, kindActor, id)
+		if err != nil && impound.KindOf(err) != impound.KindNotFound {
+			return err
+		}
+		a, err := change(old, rev > 0)
+		if err != nil {
+			return err
+		}
+		var names []string
+		for _, n := range a.Names {
+			if n = strings.TrimSpace(n); n != "" && !slices.Contains(names, n) {
+				names = append(names, n)
+			}
+		}
+		if a.Names = names; len(names) == 0 {
+			return impound.Errorf(impound.KindInvalid, "the actor has no name").At(a.ID).WithCure("give at least one; the first is shown")
+		}
 		all, err := store.Values[impound.Actor](tx, store.Query{Kind: kindActor})
 		if err != nil {
 			return err
@@ -271,23 +307,20 @@ func (s *Service) SaveActor(ctx context.Context, by string, a impound.Actor) (sh
 				}
 			}
 		}
-		old, rev, err := store.Get[impound.Actor](tx, kindActor, a.ID)
-		if err != nil && impound.KindOf(err) != impound.KindNotFound {
-			return err
-		}
 		if rev > 0 && slices.Equal(old.Names, a.Names) && slices.Equal(old.Sources, a.Sources) && slices.Equal(old.Brands, a.Brands) && slices.Equal(old.Aliases, a.Aliases) {
 			return nil
 		}
 		if _, err := store.Put(tx, kindActor, a.ID, rev, a, nil); err != nil {
 			return err
 		}
+		saved = true
 		return s.decide(ctx, impound.Entry{ID: entryID("actor.save", append([]string{a.ID, itoa(rev)}, a.Names...)...), By: by, What: "actor.save",
 			Detail: map[string]string{"actor": a.ID, "names": strings.Join(a.Names, ", ")}})
 	})
 	if err != nil {
-		return nil, err
+		return false, nil, err
 	}
-	return shared, nil
+	return saved, shared, nil
 }
 
 // ImportActors keeps actors from a list of others' making beside what is there:
@@ -298,32 +331,26 @@ func (s *Service) ImportActors(ctx context.Context, by string, list []impound.Ac
 	if _, err := s.act(ctx, "ImportActors", by); err != nil {
 		return 0, nil, err
 	}
-	have, err := s.Actors(ctx)
-	if err != nil {
-		return 0, nil, err
-	}
-	byID := map[string]impound.Actor{}
-	for _, a := range have {
-		byID[a.ID] = a
-	}
 	shared = map[string][]string{}
 	for _, in := range list {
-		a := in
-		if old, ok := byID[in.ID]; ok {
-			a = old
+		did, also, err := s.saveActor(ctx, by, in.ID, func(old impound.Actor, there bool) (impound.Actor, error) {
+			if !there {
+				return in, nil
+			}
+			a := old
 			a.Names = union(old.Names, in.Names)
 			a.Sources = union(old.Sources, in.Sources)
 			a.Brands = union(old.Brands, in.Brands)
 			a.Aliases = union(old.Aliases, in.Aliases)
-			if slices.Equal(a.Names, old.Names) && slices.Equal(a.Sources, old.Sources) && slices.Equal(a.Brands, old.Brands) && slices.Equal(a.Aliases, old.Aliases) {
-				continue
-			}
-		}
-		also, err := s.SaveActor(ctx, by, a)
+			return a, nil
+		})
 		if err != nil {
 			return saved, shared, err
 		}
-		byID[a.ID] = a
+		if !did {
+			continue
+		}
+		a := in
 		saved++
 		for alias, ids := range also {
 			ids = append(ids, a.ID)
@@ -354,6 +381,10 @@ func (s *Service) Actors(ctx context.Context) ([]impound.Actor, error) {
 	})
 	return out, err
 }
+
+// SameAlias says whether two texts are the same name of an actor: letters and
+// digits alone count, whatever their case.
+func SameAlias(a, b string) bool { return foldAlias(a) == foldAlias(b) }
 
 // ActorsByAlias gives every actor that goes by alias, by id: one alias may stand
 // in two. Case, spaces, hyphens and quotation marks don't count.

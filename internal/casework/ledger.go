@@ -36,7 +36,7 @@ type ledgerView struct {
 	withdrawn map[string]Withdrawal // by order; the first counts
 	overrides map[impound.Name][]impound.Override
 	decisions map[impound.Name][]Decision // proven, in the order of the log
-	actors    map[string]string           // case -> actor, as the case was opened
+	actors    map[string]string           // case -> actor, as the case was opened, or the first it was given
 	names     map[string][]impound.Name   // case -> what was added to it
 	seals     map[string]Seal             // case -> the newest
 	accounts  map[string]Account          // by person
@@ -127,6 +127,13 @@ func (l *ledger) sync(ctx context.Context) (ledgerView, error) {
 			if _, again := v.actors[e.Case]; !again { // the first counts: a case is opened once
 				own()
 				v.actors[e.Case] = e.Detail["actor"]
+			}
+		case WhatCaseEdit:
+			if a := e.Detail["actor"]; a != "" {
+				if is, opened := v.actors[e.Case]; opened && is == "" {
+					own()
+					v.actors[e.Case] = a
+				}
 			}
 		case whatCaseNames:
 			own()

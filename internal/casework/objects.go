@@ -94,9 +94,13 @@ func (s *Service) CaseRev(ctx context.Context, caseID string) (rev int64, err er
 // Edit is what a person changes of a case's own words; a nil field stays.
 type Edit struct {
 	Title, Summary *string
+	// Actor is the id of the actor whose names these are. A case without one can be
+	// given one, once: another's names belong into a case of their own, and whose a
+	// name is that two claim, [Service.Decide] says ([WhatAttribute]).
+	Actor *string
 }
 
-// EditCase changes a case's title or summary. rev is the revision that the editor
+// EditCase changes a case's title or summary, or gives it an actor. rev is the revision that the editor
 // looked at, 0 for whatever it is now. When somebody else changed the same words
 // since, nothing is written and the error, of KindConflict, holds both texts, so
 // that nobody's work is lost; other changes to the case don't stand in the way.
@@ -109,8 +113,19 @@ func (s *Service) EditCase(ctx context.Context, by, caseID string, rev int64, e 
 			}
 		}
 	}
+	if e.Actor != nil {
+		if err := checkID("actor", *e.Actor); err != nil {
+			return err
+		}
+	}
 	return s.change(ctx, "EditCase", by, caseID, func(c *impound.Case, now int64) (*impound.Entry, error) {
 		detail := map[string]string{}
+		if e.Actor != nil && *e.Actor != c.Actor {
+			if c.Actor != "" {
+				return nil, impound.Errorf(impound.KindConflict, "the case is about %s already", c.Actor).At(caseID).WithCure("open a case for the other, and say whose a name is that both claim: impound case attribute")
+			}
+			c.Actor, detail["actor"] = *e.Actor, *e.Actor
+		}
 		for _, f := range []struct {
 			what     string
 			to       *string

@@ -131,9 +131,9 @@ func (e *env) objectCmds() []*cobra.Command {
 	})
 	marking(markCmd)
 
-	var title, summary string
+	var title, summary, actor string
 	var rev int64
-	edit := verb("edit CASE", "change a case's title or summary", "  impound case edit APT35-2019 --title \"APT35: sign-in lures of March 2019\" --as ada", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+	edit := verb("edit CASE", "change a case's title or summary, or say whose names these are", "  impound case edit APT35-2019 --title \"APT35: sign-in lures of March 2019\" --as ada\n  impound case edit APT35-2019 --actor APT35 --as ada    # once, where it has none", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		var ed casework.Edit
 		if c.Flags().Changed("title") {
 			ed.Title = &title
@@ -141,14 +141,23 @@ func (e *env) objectCmds() []*cobra.Command {
 		if c.Flags().Changed("summary") {
 			ed.Summary = &summary
 		}
-		if ed.Title == nil && ed.Summary == nil {
-			return usageError{fmt.Errorf("nothing to change: give --title or --summary")}
+		if c.Flags().Changed("actor") {
+			ed.Actor = &actor
+		}
+		if ed == (casework.Edit{}) {
+			return usageError{fmt.Errorf("nothing to change: give --title, --summary or --actor")}
 		}
 		return mine(c, func(ctx context.Context, s *app.System, by string) error {
+			if ed.Actor != nil {
+				if err := e.noteActor(ctx, s, actor); err != nil {
+					return err
+				}
+			}
 			return s.Casework.EditCase(ctx, by, args[0], rev, ed, impound.Case{})
 		})
 	})
 	edit.Flags().StringVar(&title, "title", "", "what it is about")
+	edit.Flags().StringVar(&actor, "actor", "", "id of the actor, for a case that has none")
 	edit.Flags().StringVar(&summary, "summary", "", "what is known, in a few sentences")
 	edit.Flags().Int64Var(&rev, "rev", 0, "the revision that you looked at (impound case show --json): refuse when it was changed since")
 	return []*cobra.Command{task, party, markCmd, edit}

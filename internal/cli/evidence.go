@@ -340,7 +340,9 @@ func (e *env) mailShown(ctx context.Context, s *app.System, hash string) error {
 		for _, l := range m.Links {
 			more := ""
 			if len(l.Wrapped) > 0 {
-				more += ", wrapped by " + strings.Join(l.Wrapped, " in ")
+				in := slices.Clone(l.Wrapped) // the outermost first
+				slices.Reverse(in)
+				more += ", wrapped by " + strings.Join(in, " in ")
 			}
 			if l.Shows != "" {
 				more += ", shown as " + defang(l.Shows)

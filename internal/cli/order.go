@@ -20,9 +20,10 @@ import (
 
 func (e *env) orderCmd() *cobra.Command {
 	var id, out string
-	draft := verb("draft CASE", "begin an order document from a case", "  impound order draft APT35-2019 --id O-2026-1 --out order.yaml", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+	var about impound.Authority
+	draft := verb("draft CASE", "begin an order document from a case", "  impound order draft APT35-2019 --id O-2026-1 --out order.yaml\n  impound order draft APT35-2019 --id O-2026-1 --court \"N.D. Cal.\" --docket 4-24-71375 --out order.yaml", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
-			doc, err := s.Casework.DraftOrder(ctx, args[0], impound.Order{ID: id})
+			doc, err := s.Casework.DraftOrder(ctx, args[0], impound.Order{ID: id, Authority: about})
 			if err != nil {
 				return err
 			}
@@ -43,6 +44,9 @@ func (e *env) orderCmd() *cobra.Command {
 		})
 	})
 	draft.Flags().StringVar(&id, "id", "", "the order's id")
+	draft.Flags().StringVar(&about.Court, "court", "", "the court")
+	draft.Flags().StringVar(&about.Docket, "docket", "", "docket or reference number, as a report or the court's paper has it")
+	draft.Flags().StringVar(&about.Judge, "judge", "", "who signed it in court")
 	draft.Flags().StringVar(&out, "out", "", "file to write (default standard output)")
 
 	report := func(r casework.OrderReport) error {

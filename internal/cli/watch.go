@@ -259,26 +259,127 @@ func (e *env) actors(list []impound.Actor) error {
 	return nil
 }
 
+// actorWords says whose a case is.
+func actorWords(id string) string {
+	if id == "" {
+		return "no actor yet: impound case edit --actor"
+	}
+	return "actor " + id
+}
+
+// noteActor says when nobody noted an actor of this id yet: it may be a slip, and
+// two spellings are two actors to G15.
+func (e *env) noteActor(ctx context.Context, s *app.System, id string) error {
+	all, err := s.Casework.Actors(ctx)
+	if err != nil || id == "" || slices.ContainsFunc(all, func(a impound.Actor) bool { return a.ID == id }) {
+		return err
+	}
+	fmt.Fprintf(e.Err, "note: no actor %s is noted yet: impound actor add %s; two spellings are two actors\n", id, id)
+	return nil
+}
+
+// actorNames prints a row for each name and each source's word on it.
+func (e *env) actorNames(found, all []impound.Actor) error {
+	var rows [][]string
+	for _, a := range found {
+		for _, n := range a.Names {
+			var also []string
+			for _, o := range all {
+				if o.ID != a.ID && slices.ContainsFunc(o.Names, func(x string) bool { return casework.SameAlias(x, n) }) {
+					also = append(also, o.ID)
+				}
+			}
+			said := false
+			for _, w := range a.Aliases {
+				if w.Name == n {
+					sure := ""
+					if w.Confidence > 0 {
+						sure = strconv.Itoa(w.Confidence)
+					}
+					rows, said = append(rows, []string{a.ID, n, w.Source, sure, strings.Join(also, ", ")}), true
+				}
+			}
+			if !said {
+				rows = append(rows, []string{a.ID, n, strings.Join(a.Sources, "; "), "", strings.Join(also, ", ")})
+			}
+		}
+	}
+	e.table([]string{"actor", "name", "source", "confidence", "also a name of"}, rows)
+	return nil
+}
+
 func (e *env) actorCmd() *cobra.Command {
 	var names, brands []string
-	add := verb("add ID", "keep an actor and its names", `  impound actor add APT35 --alias "Charming Kitten" --alias Phosphorus --as ada`, cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+	var source string
+	var confidence int
+	add := verb("add ID", "keep an actor, or add names to one", `  impound actor add APT35 --alias "Charming Kitten" --alias Phosphorus --as ada
+  impound actor add APT35 --alias "Mint Sandstorm" --source "Microsoft, April 2023" --confidence 80 --as ada`, cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
 			me, err := e.me(s)
 			if err != nil {
 				return err
 			}
-			shared, err := s.Casework.SaveActor(ctx, me.ID, impound.Actor{ID: args[0], Names: append([]string{args[0]}, names...), Brands: brands})
+			if confidence < 0 || confidence > 100 || confidence > 0 && source == "" {
+				return usageError{fmt.Errorf("--confidence is 1 to 100, and goes with --source: it is the source's")}
+			}
+			a := impound.Actor{ID: args[0], Names: append([]string{args[0]}, names...), Brands: brands}
+			if source != "" {
+				said := names
+				if len(said) == 0 {
+					said = a.Names
+				}
+				for _, n := range said {
+					a.Aliases = append(a.Aliases, impound.Alias{Name: n, Source: source, Confidence: confidence})
+				}
+			}
+			_, shared, err := s.Casework.ImportActors(ctx, me.ID, []impound.Actor{a})
 			if err != nil {
 				return err
 			}
-			for alias, ids := range shared {
-				fmt.Fprintf(e.Err, "note: %q is also a name of %s\n", alias, strings.Join(ids, ", "))
+			for _, alias := range slices.Sorted(maps.Keys(shared)) {
+				fmt.Fprintf(e.Err, "note: %q is also a name of %s\n", alias, strings.Join(slices.DeleteFunc(shared[alias], func(id string) bool { return id == a.ID }), ", "))
 			}
 			return nil
 		})
 	})
 	add.Flags().StringArrayVar(&names, "alias", nil, "another name of the actor; give it more than once for more")
 	add.Flags().StringArrayVar(&brands, "imitates", nil, "a brand that it imitates")
+	add.Flags().StringVar(&source, "source", "", "who calls it so")
+	add.Flags().IntVar(&confidence, "confidence", 0, "how sure the source is, 1 to 100")
+	drop := verb("drop ID NAME...", "take names from an actor that are not its", `  impound actor drop APT35 "Mint Sandstorm" --as ada`, cobra.MinimumNArgs(2), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			me, err := e.me(s)
+			if err != nil {
+				return err
+			}
+			return s.Casework.DropActorNames(ctx, me.ID, args[0], args[1:])
+		})
+	})
+	show := verb("show ID|ALIAS", "an actor's names: who says so, how sure they are, and which other actors go by the same", "  impound actor show APT35", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		return e.with(c, func(ctx context.Context, s *app.System) error {
+			all, err := s.Casework.Actors(ctx)
+			if err != nil {
+				return err
+			}
+			byAlias, err := s.Casework.ActorsByAlias(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			var found []impound.Actor
+			for _, a := range all {
+				if a.ID == args[0] || slices.ContainsFunc(byAlias, func(b impound.Actor) bool { return b.ID == a.ID }) {
+					found = append(found, a)
+				}
+			}
+			if len(found) == 0 {
+				return impound.Errorf(impound.KindNotFound, "no actor goes by %q", args[0]).WithCure("impound actor list names them")
+			}
+			if e.asJSON {
+				return e.json(found)
+			}
+			return e.actorNames(found, all)
+		})
+	})
 	list := verb("list [ALIAS]", "actors, or those who go by a name", `  impound actor list
   impound actor list "Mint Sandstorm"     # one alias can stand in two actors`, cobra.MaximumNArgs(1), func(c *cobra.Command, args []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
@@ -338,7 +439,7 @@ func (e *env) actorCmd() *cobra.Command {
 	})
 	imp.Flags().StringArrayVar(&only, "only", nil, "take the actors alone that go by this name; may be given again")
 	imp.Flags().BoolVar(&dry, "dry-run", false, "show what the file holds, keep nothing")
-	return group("actor", "whom the names belong to", "  impound actor add APT35 --alias \"Charming Kitten\"\n  impound actor list\n  impound actor rank APT35 < new-names.txt", add, imp, list, e.rankCmd())
+	return group("actor", "whom the names belong to", "  impound actor add APT35 --alias \"Charming Kitten\"\n  impound actor list\n  impound actor rank APT35 < new-names.txt", add, drop, show, imp, list, e.rankCmd(), drop, show)
 }
 
 func (e *env) caseCmd() *cobra.Command {
@@ -352,6 +453,9 @@ func (e *env) caseCmd() *cobra.Command {
 				return err
 			}
 			k := impound.Case{ID: args[0], Title: title, Actor: actor, TLP: impound.TLP(tlp)}
+			if err := e.noteActor(ctx, s, actor); err != nil {
+				return err
+			}
 			if len(sealedFor) == 0 {
 				return s.Casework.OpenCase(ctx, me.ID, k)
 			}
@@ -420,7 +524,7 @@ func (e *env) caseCmd() *cobra.Command {
 				e.left(offset, len(k.Domains), total, "names")
 				return err
 			}
-			fmt.Fprintf(e.Err, "%s: %s (actor %s, TLP:%s, owner %s)%s\n", k.ID, printable(impound.DefangText(k.Title)), k.Actor, strings.ToUpper(string(k.TLP)), k.Owner, countWords(total, count))
+			fmt.Fprintf(e.Err, "%s: %s (%s, TLP:%s, owner %s)%s\n", k.ID, printable(impound.DefangText(k.Title)), actorWords(k.Actor), strings.ToUpper(string(k.TLP)), k.Owner, countWords(total, count))
 			var rows [][]string
 			for _, d := range k.Domains {
 				why := reasons(d.Reasons)

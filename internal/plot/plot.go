@@ -17,6 +17,7 @@ package plot
 import (
 	"encoding/xml"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -255,17 +256,31 @@ func (s Stack) SVG() string {
 		}
 		fmt.Fprintf(&b, `<text class="dim" opacity="0.75" x="%s" y="%s" text-anchor="end">UTC</text>`, num(w-right), num(top+ph+31))
 		b.WriteString("\n")
+		// Marks that are close to each other write on lines of their own; where there
+		// is no line left, the words are in the title alone.
+		var ends [4]float64
+		for i := range ends {
+			ends[i] = -1
+		}
 		for _, m := range s.Marks {
 			if m.At.Before(s.From) || m.At.After(s.From.Add(span)) {
 				continue
 			}
 			px := xAt(m.At)
 			anchor, tx := "start", px+5
-			if px+5+6.6*float64(utf8.RuneCountInString(m.Label)) > w-right {
+			wide := 6.6 * float64(utf8.RuneCountInString(m.Label))
+			from, to := px+5, px+5+wide
+			if to > w-right {
 				anchor, tx = "end", px-5
+				from, to = px-5-wide, px-5
 			}
-			fmt.Fprintf(&b, `<path class="mark" d="M%s %sV%s" stroke="currentColor" stroke-opacity="0.7" stroke-dasharray="3 3"/>`, num(px), num(top-6), num(top+ph))
-			fmt.Fprintf(&b, `<text class="mark" x="%s" y="%s" text-anchor="%s">%s</text>`+"\n", num(tx), num(top+3), anchor, esc(m.Label))
+			line := slices.IndexFunc(ends[:], func(end float64) bool { return end < from })
+			fmt.Fprintf(&b, `<path class="mark" d="M%s %sV%s" stroke="currentColor" stroke-opacity="0.7" stroke-dasharray="3 3"><title>%s</title></path>`, num(px), num(top-6), num(top+ph), esc(m.Label))
+			if line < 0 {
+				continue
+			}
+			ends[line] = to + 4
+			fmt.Fprintf(&b, `<text class="mark" x="%s" y="%s" text-anchor="%s">%s</text>`+"\n", num(tx), num(top+3+13*float64(line)), anchor, esc(m.Label))
 		}
 	}
 	if s.Total() == 0 {

@@ -3,9 +3,11 @@ package plot
 import (
 	"encoding/xml"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -107,6 +109,28 @@ func TestXMLLint(t *testing.T) {
 		if err := lint(t, got); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestMarksDoNotCoverEachOther: what happened within a minute is written on lines
+// of their own, and what finds no line is in the title.
+func TestMarksDoNotCoverEachOther(t *testing.T) {
+	var marks []Mark
+	for i := range 6 {
+		marks = append(marks, Mark{t0.Add(time.Duration(i) * time.Second), fmt.Sprintf("order O-%d in force", i)})
+	}
+	svg := Stack{ID: "p", Title: "x", From: t0, Step: time.Minute, Layers: ContactLayers, Counts: make([][]int, 30), Marks: marks}.SVG()
+	at := map[string]int{}
+	for _, m := range regexp.MustCompile(`<text class="mark" x="[^"]*" y="([^"]*)"`).FindAllStringSubmatch(svg, -1) {
+		at[m[1]]++
+	}
+	for y, n := range at {
+		if n > 1 {
+			t.Errorf("%d marks at height %s", n, y)
+		}
+	}
+	if len(at) != 4 || strings.Count(svg, "<title>order O-") != 6 {
+		t.Errorf("%d lines of words, %d titles", len(at), strings.Count(svg, "<title>order O-"))
 	}
 }
 

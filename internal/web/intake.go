@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	impound "github.com/impound/impound"
 )
@@ -37,6 +38,7 @@ const (
 	maxReport  = 16 << 20 // octets of a pasted or chosen report
 	maxShown   = 2000     // names and facts of one preview
 	maxTicks   = 2000
+	maxAliases = 50
 	maxReports = 2 // at once
 )
 
@@ -51,6 +53,8 @@ type intakeData struct {
 	Case     string
 	Lines    string // the names that were ticked, as the command takes them
 	Ticked   int
+	Aliases  []string // that were ticked
+	Docket   string
 	Err      *problem
 }
 
@@ -83,6 +87,14 @@ func (s *server) intake(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d := intakeData{Case: r.PostForm.Get("case")}
+	for _, a := range r.PostForm["alias"] {
+		if len(d.Aliases) < maxAliases && len(a) <= 200 && utf8.ValidString(a) {
+			d.Aliases = append(d.Aliases, a)
+		}
+	}
+	if k := r.PostForm.Get("docket"); len(k) <= 200 && utf8.ValidString(k) {
+		d.Docket = k
+	}
 	if ticks := r.PostForm["tick"]; len(ticks) > 0 || r.PostForm.Get("step") == "tick" {
 		d.Lines, d.Ticked = "", 0
 		var b strings.Builder
@@ -96,7 +108,7 @@ func (s *server) intake(w http.ResponseWriter, r *http.Request) {
 			d.Ticked++
 		}
 		d.Lines = b.String()
-		if d.Ticked == 0 {
+		if d.Ticked == 0 && len(d.Aliases) == 0 && d.Docket == "" {
 			d.Err = &problem{Msg: "nothing is ticked", Cure: "go back and tick the names that are the actor's"}
 		}
 		s.showIntake(w, r, d, http.StatusOK)
@@ -145,6 +157,24 @@ func (d intakeData) Command() string {
 		id = "CASE"
 	}
 	return cliLine("case", "add", id, "-") + " <<'NAMES'\n" + d.Lines + "NAMES"
+}
+
+// ActorCommand is the line that adds the ticked aliases to an actor.
+func (d intakeData) ActorCommand() string {
+	args := []string{"actor", "add", "ACTOR"}
+	for _, a := range d.Aliases {
+		args = append(args, "--alias", a)
+	}
+	return cliLine(append(args, "--source", "REPORT")...)
+}
+
+// OrderCommand is the line that begins an order with the ticked fact in it.
+func (d intakeData) OrderCommand() string {
+	id := d.Case
+	if id == "" {
+		id = "CASE"
+	}
+	return cliLine("order", "draft", id, "--id", "ORDER", "--docket", d.Docket, "--out", "order.yaml")
 }
 
 func (s *server) showIntake(w http.ResponseWriter, r *http.Request, d intakeData, code int) {

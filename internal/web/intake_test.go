@@ -48,7 +48,7 @@ func TestIntakePage(t *testing.T) {
 		return Report{File: name, Format: "text", Names: []ReportName{
 			{Name: impound.MustName("outlook-verify.net"), Proposed: true, Why: "defanged in the report", Sentence: hostile + " http://outlook-verify.net/x", Times: 1},
 			{Name: impound.MustName("xn--google-yri.com"), Why: "set apart: mentioned", Sentence: "s", Times: 1},
-		}, Facts: []ReportFact{{"docket", "4-24-71375", "an order's fact", "No. 4-24-71375"}}, Problems: []*impound.Error{impound.Errorf(impound.KindInvalid, "read in part").WithCure("paste it")}}, nil
+		}, Facts: []ReportFact{{"docket", "4-24-71375", "an order's fact", "No. 4-24-71375"}, {"alias", "TA453", "", "s"}}, Problems: []*impound.Error{impound.Errorf(impound.KindInvalid, "read in part").WithCure("paste it")}}, nil
 	}})
 	if w := get(t, h, "/intake"); w.Code != 200 || !strings.Contains(w.Body.String(), `<textarea id="report"`) {
 		t.Fatalf("%d %s", w.Code, w.Body)
@@ -80,7 +80,7 @@ func TestIntakePage(t *testing.T) {
 				t.Errorf("a %s of the report's making", n.Data)
 			}
 		})
-		if boxes != 2 || on != 1 {
+		if boxes != 3 || on != 1 {
 			t.Errorf("%d boxes, %d ticked", boxes, on)
 		}
 		for _, want := range []string{"4-24-71375", "read in part", "outlook-verify[.]net"} {
@@ -95,6 +95,13 @@ func TestIntakePage(t *testing.T) {
 	w := post(t, h, "/intake", "", "", "step", "tick", "tick", "outlook-verify[.]net", "tick", "yahoo-verify[.]net", "case", "PHOS 'x")
 	if w.Code != 200 || !strings.Contains(html.UnescapeString(w.Body.String()), `impound case add 'PHOS '\''x' - <<'NAMES'`+"\noutlook-verify[.]net\nyahoo-verify[.]net\nNAMES") {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	// An alias goes to an actor, and the docket into an order's draft.
+	w = post(t, h, "/intake", "", "", "step", "tick", "alias", "Mint 'Sandstorm'", "alias", "TA453", "docket", "4-24-71375", "case", "PHOS")
+	for _, want := range []string{`impound actor add ACTOR --alias 'Mint '\''Sandstorm'\''' --alias TA453 --source REPORT`, "impound order draft PHOS --id ORDER --docket 4-24-71375 --out order.yaml"} {
+		if w.Code != 200 || !strings.Contains(html.UnescapeString(w.Body.String()), want) || strings.Contains(w.Body.String(), "case add") {
+			t.Errorf("%s: %d %s", want, w.Code, w.Body)
+		}
 	}
 	for name, w := range map[string]*httptest.ResponseRecorder{
 		"nothing ticked": post(t, h, "/intake", "", "", "step", "tick"),
