@@ -338,7 +338,9 @@ func (s *Service) ImportActors(ctx context.Context, by string, list []impound.Ac
 				return in, nil
 			}
 			a := old
-			a.Names = union(old.Names, in.Names)
+			a.Names = union(old.Names, slices.DeleteFunc(slices.Clone(in.Names), func(n string) bool { // its id is no other name
+				return n == in.ID && slices.ContainsFunc(old.Names, func(o string) bool { return foldAlias(o) == foldAlias(n) })
+			}))
 			a.Sources = union(old.Sources, in.Sources)
 			a.Brands = union(old.Brands, in.Brands)
 			a.Aliases = union(old.Aliases, in.Aliases)

@@ -288,7 +288,7 @@ var caseless = map[string]string{
 	"account add": "accounts", "account disable": "accounts", "account list": "accounts", "account password": "accounts",
 	"token add": "tokens", "token revoke": "tokens", "token list": "tokens",
 	"people add": "people", "people key": "people", "people list": "people",
-	"actor add": "actors are everybody's", "actor import": "actors are everybody's",
+	"actor add": "actors are everybody's", "actor drop": "actors are everybody's", "actor import": "actors are everybody's",
 	"capture-jail": "a browser's jail", "config check": "the configuration", "config init": "the configuration", "config reference": "the configuration", "config show": "the configuration",
 	"case open": "an id that is taken is refused: docs/trust.md says so, and ids of sealed cases can't be guessed",
 	"demo":      "a state of its own", "serve": "the pages are tried below", "version": "the program", "dga": "standard input", "twist": "its argument", "match": "standard input",
@@ -355,7 +355,7 @@ func TestEveryWayToASealedCase(t *testing.T) {
 
 	// lists are commands that show what there is; asks are about the sealed case.
 	lists := [][]string{
-		{"actor", "list"}, {"actor", "list", "--json"}, {"actor", "rank", "APT35"}, {"case", "list"}, {"case", "list", "--json"}, {"case", "show", caseID}, {"case", "show", caseID, "--json"}, {"case", "task", "list", caseID}, {"case", "party", "list", caseID},
+		{"actor", "list"}, {"actor", "list", "--json"}, {"actor", "rank", "APT35"}, {"actor", "show", "APT35"}, {"case", "list"}, {"case", "list", "--json"}, {"case", "show", caseID}, {"case", "show", caseID, "--json"}, {"case", "task", "list", caseID}, {"case", "party", "list", caseID},
 		{"case", "decisions", shared.String()}, {"case", "decisions", claimed.String()}, {"case", "decisions", claimed.String(), "--json"},
 		{"contacts", "count"}, {"contacts", "count", "--json"}, {"contacts", "gaps"}, {"contacts", "list"}, {"contacts", "list", "--json"}, {"contacts", "victims"}, {"contacts", "victims", "--json"}, {"contest", "list"}, {"contest", "list", "--json"},
 		{"evidence", "export", caseID, "--out", out("x.zip")}, {"evidence", "list", "--limit", "1000"}, {"evidence", "list", "--json", "--limit", "1000"}, {"evidence", "list", "--what", "seize"}, {"evidence", "list", "--name", shared.String()}, {"evidence", "seal"},
