@@ -26,6 +26,22 @@ func ordinary(in []string, n int) [][]byte {
 	return out
 }
 
+// seenAll looks at names, once for all profiles.
+func seenAll(names [][]byte) []profile.Seen {
+	out := make([]profile.Seen, len(names))
+	var wg sync.WaitGroup
+	n := runtime.GOMAXPROCS(0)
+	for w := range n {
+		wg.Go(func() {
+			for i := len(out) * w / n; i < len(out)*(w+1)/n; i++ {
+				out[i] = profile.Look(string(names[i]))
+			}
+		})
+	}
+	wg.Wait()
+	return out
+}
+
 type batch struct {
 	date  string
 	names []string
@@ -65,12 +81,18 @@ func evalProfile(d folder) error {
 	if err := profile.UseOrdinary(b); err != nil {
 		return err
 	}
+	if b, err = trainWords(nrdRows, nrdSplit); err != nil {
+		return err
+	}
+	if err := profile.UseWords(b); err != nil {
+		return err
+	}
 	const size = 100_000
 	n := size
 	if os.Getenv("EVALWATCH_QUICK") != "" {
 		n = size / 5
 	}
-	neg := ordinary(nrd, n)
+	neg := seenAll(ordinary(nrd, n))
 	k := 100 * n / size
 
 	type result struct {
@@ -172,7 +194,7 @@ func evalProfile(d folder) error {
 		}
 		return l
 	}
-	fewShot("of families never met", fams, neg, k)
+	fewShot("of families never met", fams, seenAll(ordinary(nrd, n)), k)
 	profile.Made = dga.Logit
 	return nil
 }
@@ -182,7 +204,7 @@ var wordLists = []string{"gozi_gpl", "gozi_luther", "gozi_rfc4343", "matsnu", "n
 
 // fewShot tells the share of word-list families' names above the k-th of neg,
 // from 20 and from 50 names.
-func fewShot(what string, fams map[string][]string, neg [][]byte, k int) {
+func fewShot(what string, fams map[string][]string, neg []profile.Seen, k int) {
 	for i, shots := range []int{20, 50} {
 		total := 0.0
 		fmt.Printf("  %s, from %d:", what, shots)
@@ -217,14 +239,14 @@ func pick(in []string, n int) (few []profile.Example, rest []string) {
 }
 
 // above gives the share of names that score higher than the k-th of neg.
-func above(learn []profile.Example, names []string, neg [][]byte, k int) float64 {
+func above(learn []profile.Example, names []string, neg []profile.Seen, k int) float64 {
 	p, err := profile.Learn("x", learn)
 	if err != nil {
 		return 0
 	}
 	s := make([]float64, len(neg))
 	for i, n := range neg {
-		s[i] = p.Bits(n)
+		s[i] = n.Bits(p)
 	}
 	slices.Sort(s)
 	t := s[len(s)-k]
@@ -305,6 +327,12 @@ func trainProfile(d folder, out string) error {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(out, "ordinary.json"), append(b, '\n'), 0o644); err != nil {
+		return err
+	}
+	if b, err = trainWords(nrd, ""); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(out, "lexicon.bin"), b, 0o644); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(out, "prior.bin"), dga.Train(priorExamples(walk(rows), nrd, true), 4, 1), 0o644)

@@ -36,6 +36,7 @@ type Profile struct {
 	actor string
 	parts []part
 	known map[string]bool
+	row   *rowOfWords // nil: the names are no words in a row
 }
 
 // part is what was learnt from one stretch of the actor's history: all of it,
@@ -99,6 +100,7 @@ func Learn(actor string, examples []Example) (*Profile, error) {
 	if len(examples) > recent+recent/2 {
 		p.parts = append(p.parts, learnPart(fmt.Sprintf("the latest %d names", recent), examples[len(examples)-recent:]))
 	}
+	p.row = learnRow(examples)
 	return p, nil
 }
 
@@ -222,6 +224,7 @@ type seen struct {
 	sym    []uint8 // symbols in front of the top-level domain, with a boundary at both ends
 	buf    [260]uint8
 	name   []byte
+	reg    []byte // the registered label
 	tld    []byte
 	labels int
 	depth  int  // labels in front of the public suffix: 1 for what can be registered
@@ -229,6 +232,7 @@ type seen struct {
 	hyphen int
 	digits int
 	made   float64 // how much it looks made by an algorithm, see [dga.Logit]
+	prior  float64 // how much it looks chosen by some actor, see [Prior]
 	length int     // of the registered label
 	bits   float64 // how surprising a letter of it is among ordinary names
 }
@@ -240,6 +244,12 @@ func look(name []byte) *seen {
 }
 
 func (v *seen) look(name []byte) {
+	v.register(name)
+	v.measure()
+}
+
+// register takes a name apart.
+func (v *seen) register(name []byte) {
 	if len(name) > 253 {
 		name = name[:253]
 	}
@@ -282,7 +292,13 @@ func (v *seen) look(name []byte) {
 			}
 		}
 	}
+	v.reg = registered
 	v.length = len(registered)
+}
+
+// measure says how ordinary a name is.
+func (v *seen) measure() {
+	registered := v.reg
 	v.bits = 0
 	bg := match.BuiltinBackground()
 	var x, y uint8
@@ -295,7 +311,8 @@ func (v *seen) look(name []byte) {
 		x, y = y, c
 	}
 	v.bits /= float64(len(registered) + 1)
-	v.made = Made(string(name))
+	v.made = Made(string(v.name))
+	v.prior = Prior.Logit(v.name)
 }
 
 // Made says how much a name looks made by an algorithm. It is a variable for
@@ -405,7 +422,7 @@ func (o odds) sum() float64 {
 }
 
 func (p *part) odds(v *seen, bg *match.Background) odds {
-	o := odds{prior: Prior.Logit(v.name)}
+	o := odds{prior: v.prior}
 	for i := 1; i < len(v.sym); i++ {
 		b := v.base(bg, i)
 		q := b
@@ -438,13 +455,46 @@ func (p *Profile) Actor() string { return p.actor }
 func (p *Profile) Bits(name []byte) float64 {
 	var v seen
 	v.look(name)
-	best := math.Inf(-1)
-	for i := range p.parts {
-		o := p.parts[i].odds(&v, match.BuiltinBackground())
-		best = max(best, o.sum())
-	}
-	return best
+	return p.bits(&v).total
 }
+
+// weighed is a score and where it comes from.
+type weighed struct {
+	total, plain float64 // with and without what a row of words says
+	odds         odds
+	part         int
+}
+
+func (p *Profile) bits(v *seen) weighed {
+	bg := match.BuiltinBackground()
+	w := weighed{plain: math.Inf(-1)}
+	var all odds
+	for i := range p.parts {
+		o := p.parts[i].odds(v, bg)
+		if i == 0 {
+			all = o
+		}
+		if s := o.sum(); s > w.plain {
+			w.plain, w.odds, w.part = s, o, i
+		}
+	}
+	w.total = w.plain
+	if p.row != nil {
+		w.total += p.row.trust * (p.row.bits(v, all, bg) - w.plain)
+	}
+	return w
+}
+
+// Seen is a name that was looked at, ready to be ranked by many profiles. It is
+// safe for concurrent use.
+type Seen struct{ v *seen }
+
+// Look makes one. The name is as streams have it: lower case A-labels without a
+// last dot.
+func Look(name string) Seen { return Seen{look([]byte(name))} }
+
+// Bits is [Profile.Bits] of it.
+func (s Seen) Bits(p *Profile) float64 { return p.bits(s.v).total }
 
 // prior is how many bits a name must bring to be as likely the actor's as not.
 const prior = 14
@@ -458,15 +508,9 @@ func (p *Profile) Score(name string) (float64, []impound.Reason) {
 	}
 	var v seen
 	v.look([]byte(n.String()))
-	var best odds
-	top, which := math.Inf(-1), 0
-	for i := range p.parts {
-		o := p.parts[i].odds(&v, match.BuiltinBackground())
-		if s := o.sum(); s > top {
-			best, top, which = o, s, i
-		}
-	}
-	score := squash(top)
+	w := p.bits(&v)
+	best, which := w.odds, w.part
+	score := squash(w.total)
 	round := func(x float64) float64 { return math.Round(x*100) / 100 }
 	label := p.parts[which].label
 	rs := []impound.Reason{
@@ -477,6 +521,9 @@ func (p *Profile) Score(name string) (float64, []impound.Reason) {
 	}
 	if best.prior != 0 {
 		rs = append(rs, impound.Reason{Code: "actor-prior", Text: "more or less like the names that actors choose in general", Weight: round(WeightPrior * best.prior)})
+	}
+	if p.row != nil {
+		rs = append(rs, impound.Reason{Code: "actor-word-list", Text: p.actor + ": the names look put together of a list of words by a program; how this one fits", Weight: round(w.total - w.plain)})
 	}
 	slices.SortStableFunc(rs, func(a, b impound.Reason) int { return cmp.Compare(b.Weight, a.Weight) })
 	if p.known[n.String()] {

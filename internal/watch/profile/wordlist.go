@@ -1,0 +1,229 @@
+package profile
+
+import (
+	"math"
+
+	"github.com/impound/impound/internal/watch/match"
+)
+
+// An algorithm that puts words of a list in a row is known by other habits than
+// people are: it never digs a host below a name, never makes an exception, and
+// its words are as common in English as the list has them, though few of them
+// were seen yet. [rowOfWords] is what is learnt of it.
+
+// rowOfWords is how the examples put words in a row.
+type rowOfWords struct {
+	trust  float64 // how much the examples look put together so: 0 to 1
+	names  float64
+	words  float64
+	fresh  float64 // share of words that are new with each name
+	own    own
+	class  [nClasses]float64 // in bits against ordinary names
+	long   [nLongs]float64
+	count  [nCounts]float64
+	tlds   map[string]float64
+	newTLD float64 // chance of one that was not seen
+}
+
+// Weights of a row of words. They were chosen on families of algorithms and hold
+// for those that they were not chosen on; see docs/watch.md.
+var (
+	rowClass, rowLong, rowCount, rowSeen, rowTLD = .5, .5, 1.0, .8, 1.4
+	rowPieces                                    = .8  // of what letters and pieces weigh with an actor
+	rowPrior                                     = 8.0 // words of ordinary names that are mixed into the habit
+	rowRareTLD                                   = 5e-5
+	rowAnyTLD                                    = .0014 // share of each, when all are as likely
+)
+
+const (
+	rowNames = 300 // latest names that are looked at
+	rowLeast = 8   // below so many nothing is said
+)
+
+// learnRow learns from the latest of examples. It gives nil where they are
+// nothing of the kind.
+func learnRow(examples []Example) *rowOfWords {
+	examples = examples[max(0, len(examples)-rowNames):]
+	if len(examples) < rowLeast {
+		return nil
+	}
+	vs := make([]seen, len(examples))
+	odd := 0
+	for i, e := range examples {
+		vs[i].register([]byte(e.Name))
+		if vs[i].depth > 1 || vs[i].digits > 0 {
+			odd++
+		}
+	}
+	r := &rowOfWords{trust: rowTrust(odd, len(examples)), names: float64(len(examples)), tlds: map[string]float64{}}
+	if r.trust == 0 {
+		return nil
+	}
+	r.own.learn(vs)
+	var ts []token
+	seenOnce := map[uint32]int{}
+	for i := range vs {
+		v := &vs[i]
+		ts = words.split(v.reg, &r.own, ts[:0])
+		for _, t := range ts {
+			r.class[t.class]++
+			r.long[t.long]++
+			r.words++
+			if t.hash != 0 {
+				*r.own.at(t.hash)++
+				seenOnce[t.hash]++
+			} else {
+				seenOnce[^uint32(len(seenOnce))&^1]++ // a run of letters never comes back
+			}
+		}
+		r.count[countOf(ts, v.length)]++
+		r.tlds[string(v.tld)]++
+	}
+	once := 0.0
+	for _, n := range seenOnce {
+		if n == 1 {
+			once++
+		}
+	}
+	// As many words are new as were met once (Good and Turing).
+	r.fresh = min(.95, max(.05, (once+.5)/(r.words+1)))
+	for i, c := range r.class {
+		r.class[i] = math.Log2((c + rowPrior*words.class[i]) / (r.words + rowPrior) / words.class[i])
+	}
+	for i, c := range r.long {
+		r.long[i] = math.Log2((c + rowPrior*words.long[i]) / (r.words + rowPrior) / words.long[i])
+	}
+	for i, c := range r.count {
+		r.count[i] = math.Log2((c + rowPrior*words.count[i]) / (r.names + rowPrior) / words.count[i])
+	}
+	r.newTLD = (tldNew + tldNew*float64(len(r.tlds))) / (r.names + tldNew)
+	return r
+}
+
+// tldNew is what is taken off the count of each top-level domain for those that
+// were not seen yet (Pitman and Yor).
+const tldNew = .5
+
+// rowTrust: of so many names so many are exceptions. An algorithm makes none;
+// a slip of who gathered the names is allowed.
+func rowTrust(odd, n int) float64 {
+	return min(1, max(0, (.04-float64(odd)/float64(n))/.02))
+}
+
+// learn finds the runs of letters that come back in names: they are words to
+// whoever made them, whatever they are to others. Every word of the lexicon
+// that occurs is counted too.
+func (o *own) learn(vs []seen) {
+	type run struct{ i, from, to int }
+	runs := map[uint32]*struct {
+		n, last int
+		at      run
+	}{}
+	var all []uint32
+	for i := range vs {
+		reg := vs[i].reg
+		for from := range reg {
+			h := wordSeed
+			for to := from + 1; to <= min(len(reg), from+maxPiece) && isLetter(reg[to-1]); to++ {
+				h = wordStep(h, reg[to-1])
+				if to-from < minWord {
+					continue
+				}
+				m := mixed(h)
+				x := runs[m]
+				switch {
+				case x == nil:
+					runs[m] = &struct {
+						n, last int
+						at      run
+					}{1, i, run{i, from, to}}
+					all = append(all, m)
+				case x.last != i:
+					x.n++
+					x.last = i
+				}
+			}
+		}
+	}
+	bg := match.BuiltinBackground()
+	names := float64(len(vs))
+	type word struct {
+		h    uint32
+		e    entry
+		text []byte
+	}
+	var ws []word
+	for _, m := range all {
+		x := runs[m]
+		text := vs[x.at.i].reg[x.at.from:x.at.to]
+		common := float64(bg.Commonness(text))
+		// As many as chance gives are no sign.
+		if x.n >= 2 && len(text) >= minPiece && float64(x.n) > 3*names*math.Exp2(-common)+1 {
+			bits := max(4, math.Log2(names/float64(x.n))+7)
+			ws = append(ws, word{m, entry{uint8(math.Round(bits * 8)), englishKinds - 1}, text})
+		}
+	}
+	n := 0
+	for i := range vs {
+		n += len(vs[i].reg)
+	}
+	o.table.init(len(ws) + n)
+	o.count = make([]float64, len(o.table.keys))
+	for _, w := range ws {
+		o.table.put(w.h, w.e)
+		o.table.allow(w.text)
+	}
+	// Room for the count of each word that the names are made of.
+	var ts []token
+	for i := range vs {
+		ts = words.split(vs[i].reg, o, ts[:0])
+		for _, t := range ts {
+			if t.hash != 0 {
+				o.table.put(t.hash, entry{bits: 255, kind: englishKinds - 1})
+			}
+		}
+	}
+}
+
+// rowOdds is what a row of words says of a name, in bits.
+type rowOdds struct{ words, seen, tld float64 }
+
+func (r *rowOfWords) odds(v *seen, bg *match.Background) (o rowOdds) {
+	var buf [40]token
+	ts := words.split(v.reg, &r.own, buf[:0])
+	for _, t := range ts {
+		class := rowClass * r.class[t.class]
+		o.words += class + rowLong*r.long[t.long]
+		var c *float64
+		if t.hash != 0 {
+			c = r.own.at(t.hash)
+		}
+		if c == nil || *c == 0 {
+			o.seen += math.Log2(r.fresh)
+			continue
+		}
+		bits := float64(t.bits)
+		if t.own {
+			bits = float64(bg.Commonness(v.reg[t.from:t.to])) + 1
+		}
+		// As one of the list, or new by chance.
+		p := (1 - r.fresh) * *c / r.words * math.Exp2(bits)
+		o.seen += max(0, math.Log2(p+r.fresh*math.Exp2(r.class[t.class]))-r.class[t.class])
+	}
+	o.words += rowCount * r.count[countOf(ts, v.length)]
+	o.seen *= rowSeen
+	b := max(common.TLDs[string(v.tld)], rowRareTLD)
+	p := r.newTLD * (b + rowAnyTLD) / 2
+	if c := r.tlds[string(v.tld)]; c > 0 {
+		p += (c - tldNew) / (r.names + tldNew)
+	}
+	o.tld = rowTLD * math.Log2(p/b)
+	return o
+}
+
+// bits is how much likelier a name is by the row of words: with the letters,
+// pieces and shape that all names gave.
+func (r *rowOfWords) bits(v *seen, all odds, bg *match.Background) float64 {
+	o := r.odds(v, bg)
+	return rowPieces*(WeightLetters*all.letters+WeightWords*all.words) + all.shape + WeightPrior*all.prior + o.words + o.seen + o.tld
+}
