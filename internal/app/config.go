@@ -190,6 +190,12 @@ type WatchSource struct {
 	CT         string `yaml:"ct,omitempty" json:"ct,omitempty"`
 	Submission string `yaml:"submission,omitempty" json:"submission,omitempty"`
 	Key        string `yaml:"key,omitempty" json:"key,omitempty"`
+	// Witnesses are those who must have cosigned what a static log (ct with
+	// submission) signs before it counts, Quorum how many of them (default: all):
+	// "NAME+KEYHASH+BASE64", as each publishes its key (C2SP tlog-cosignature). A log
+	// that shows us another tree than the world can't show their signatures.
+	Witnesses []string `yaml:"witnesses,omitempty" json:"witnesses,omitempty"`
+	Quorum    int      `yaml:"quorum,omitempty" json:"quorum,omitempty"`
 	// List is a file of names, a name a line, that may grow; a folder that such
 	// files are put into; or a URL.
 	List string `yaml:"list,omitempty" json:"list,omitempty"`

@@ -80,6 +80,13 @@ func (c *Config) checkWatch() impound.Problems {
 				bad(at+".key", "copy it from the log list", "is no public key in base64")
 			}
 		}
+		if len(s.Witnesses) > 0 || s.Quorum != 0 {
+			if s.CT == "" || s.Submission == "" {
+				bad(at+".witnesses", "name them beside ct and submission", "only a static log has checkpoints that witnesses cosign")
+			} else if _, _, err := ctlog.ParseWitnesses(s.Witnesses, s.Quorum); err != nil {
+				bad(at+".witnesses", "write each as NAME+KEYHASH+BASE64, and no higher quorum than there are", "%v", err)
+			}
+		}
 		if err := casework.CheckMarking(s.mark()); err != nil {
 			bad(at, "write tlp: clear, green, amber, amber+strict or red, and pap: clear, green, amber or red", "%v", err)
 		}
@@ -149,6 +156,10 @@ func (s *System) sources(ctx context.Context, c *polite.Client) (out []live.Sour
 			info := ctlog.Info{Name: w.Name, Kind: ctlog.RFC6962, URL: w.CT, Key: key}
 			if w.Submission != "" {
 				info.Kind, info.URL, info.Monitor = ctlog.Static, w.Submission, w.CT
+			}
+			var err error
+			if info.Witnesses, info.Quorum, err = ctlog.ParseWitnesses(w.Witnesses, w.Quorum); err != nil {
+				return nil, false, err
 			}
 			l, err := ctlog.Open(info, c, 0)
 			if err != nil {

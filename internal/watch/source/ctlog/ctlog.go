@@ -54,6 +54,10 @@ type Info struct {
 	URL, Monitor string
 	Key          []byte // SubjectPublicKeyInfo, DER
 	State        string // of the log list: "usable", "qualified", "readonly", ...; "" for a log that an operator named
+	// Witnesses of a static log, of whom Quorum must have cosigned a checkpoint for
+	// it to count. None: the log's own word is enough.
+	Witnesses []Witness
+	Quorum    int
 }
 
 // ID is the log's id (RFC 6962 3.2): the SHA-256 of its key.
@@ -122,6 +126,9 @@ func Open(info Info, c *polite.Client, parallel int) (Log, error) {
 		}
 	default:
 		return nil, impound.Errorf(impound.KindInvalid, "the log's key is neither ECDSA nor RSA").At(info.Name)
+	}
+	if len(info.Witnesses) > 0 && info.Kind != Static {
+		return nil, impound.Errorf(impound.KindInvalid, "a log of RFC 6962 has no checkpoints that witnesses could cosign").At(info.Name).WithCure("leave witnesses out")
 	}
 	if parallel < 1 {
 		parallel = 4
@@ -211,6 +218,9 @@ func (r *reader) checkpoint(origin string, raw []byte) (Head, error) {
 	}
 	if text, err = parseCheckpoint(origin, n.Text); err != nil {
 		return bad("can't be read: %w", err)
+	}
+	if err := r.info.enough(n); err != nil {
+		return bad("%w", err)
 	}
 	h.Size, h.Root, h.Time = text.Size, text.Root, time.UnixMilli(int64(ms)).UTC()
 	return h, nil

@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
@@ -47,6 +48,9 @@ type Log struct {
 	// Requests counts what was asked, by path.
 	Requests map[string]int
 
+	// Cosigners sign each checkpoint too.
+	Cosigners []Cosigner
+
 	srv    *httptest.Server
 	key    *ecdsa.PrivateKey
 	spki   []byte
@@ -56,6 +60,25 @@ type Log struct {
 	head   tlog.Tree
 	time   uint64
 	kind   ctlog.Kind
+}
+
+// Cosigner is a witness of the log.
+type Cosigner struct {
+	Name string
+	Key  ed25519.PrivateKey
+	At   uint64 // when it says that it signed, seconds
+	Text string // what it signs instead of the checkpoint
+}
+
+// line gives the cosignature of a checkpoint (C2SP tlog-cosignature).
+func (c Cosigner) line(text string) string {
+	if c.Text != "" {
+		text = c.Text
+	}
+	id := sha256.Sum256(append([]byte(c.Name+"\n\x04"), c.Key.Public().(ed25519.PublicKey)...))
+	blob := binary.BigEndian.AppendUint64(bytes.Clone(id[:4]), c.At)
+	blob = append(blob, ed25519.Sign(c.Key, fmt.Appendf(nil, "cosignature/v1\ntime %d\n%s", c.At, text))...)
+	return fmt.Sprintf("\u2014 %s %s\n", c.Name, base64.StdEncoding.EncodeToString(blob))
 }
 
 // New starts a log that ends with the test.
@@ -209,7 +232,11 @@ func (l *Log) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		kh := sha256.Sum256(append([]byte(origin+"\n\x05"), id[:]...))
 		blob := append(bytes.Clone(kh[:4]), binary.BigEndian.AppendUint64(nil, l.time)...)
 		blob = append(blob, l.sign()...)
-		fmt.Fprintf(w, "%s\n%d\n%s\n\n\u2014 %s %s\n", origin, l.head.N, l.head.Hash, origin, base64.StdEncoding.EncodeToString(blob))
+		text := fmt.Sprintf("%s\n%d\n%s\n", origin, l.head.N, l.head.Hash)
+		fmt.Fprintf(w, "%s\n\u2014 %s %s\n", text, origin, base64.StdEncoding.EncodeToString(blob))
+		for _, c := range l.Cosigners {
+			fmt.Fprint(w, c.line(text))
+		}
 	case l.kind == ctlog.Static && strings.HasPrefix(r.URL.Path, "/mon/tile/"):
 		t, err := tlog.ParseTilePath("tile/8/" + strings.TrimPrefix(r.URL.Path, "/mon/tile/"))
 		if err != nil {
