@@ -99,18 +99,28 @@ func (s *System) taken(ctx context.Context, order string) (map[impound.Name]case
 		if x.Reverted != "" || x.FormerPlan == "" && x.Outcome != seizure.Done && x.Outcome != seizure.Already {
 			continue
 		}
-		t := casework.Taken{At: x.At}
-		if t.At.IsZero() {
-			t.At = s.now()
-		}
-		if x.Status != nil && !x.Status.At.Before(x.At) {
-			for _, v := range x.Status.Views {
-				t.Views = append(t.Views, gate.View{View: v.View, State: v.State, Why: v.Why, Good: v.State == seizure.AsOrdered, Blind: v.State == seizure.Unknown, At: x.Status.At})
-			}
-		}
-		out[x.Name] = t
+		out[x.Name] = takenOf(x, s.now())
 	}
 	return out, nil
+}
+
+// takenOf gives when a name was taken, and what was seen of it since. x.At is when
+// the outcome was known, which is after apply itself looked: what counts is when it
+// was done.
+func takenOf(x seizure.Seizure, now time.Time) casework.Taken {
+	t := casework.Taken{At: x.Acted}
+	if t.At.IsZero() {
+		t.At = x.At
+	}
+	if t.At.IsZero() {
+		t.At = now
+	}
+	if x.Status != nil && !x.Status.At.Before(t.At) {
+		for _, v := range x.Status.Views {
+			t.Views = append(t.Views, gate.View{View: v.View, State: v.State, Why: v.Why, Good: v.State == seizure.AsOrdered, Blind: v.State == seizure.Unknown, At: x.Status.At})
+		}
+	}
+	return t
 }
 
 // nightlyHour is when the gates run each night (UTC): registries and name servers

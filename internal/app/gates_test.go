@@ -8,6 +8,7 @@ import (
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/casework"
+	"github.com/impound/impound/internal/seizure"
 )
 
 func TestNightlyDue(t *testing.T) {
@@ -58,5 +59,30 @@ func TestGateAlarms(t *testing.T) {
 	}
 	if !strings.Contains(as[0].Cure, "not be ordered today") || strings.Contains(as[2].Cure, "today") {
 		t.Error(as[0].Cure, as[2].Cure)
+	}
+}
+
+// What apply itself saw after the act counts among the views since; what was seen
+// before an act does not.
+func TestTakenCountsApplysOwnLook(t *testing.T) {
+	at := func(ms int) time.Time { return time.Date(2026, 11, 22, 2, 39, 32, ms*1e6, time.UTC) }
+	look := func(ms int) *seizure.NameStatus {
+		return &seizure.NameStatus{At: at(ms), Views: []seizure.ViewStatus{{View: "parent", State: seizure.AsOrdered}, {View: "rdap", State: seizure.AsOrdered}, {View: "resolver", State: seizure.Unknown}}}
+	}
+	for name, c := range map[string]struct {
+		x     seizure.Seizure
+		taken time.Time
+		views int
+	}{
+		"looked after the act":          {seizure.Seizure{Acted: at(100), At: at(300), Status: look(200)}, at(100), 3},
+		"looked before the act":         {seizure.Seizure{Acted: at(250), At: at(300), Status: look(200)}, at(250), 0},
+		"nobody knows when it was done": {seizure.Seizure{At: at(300), Status: look(200)}, at(300), 0},
+		"nobody looked":                 {seizure.Seizure{Acted: at(100), At: at(300)}, at(100), 0},
+		"no time at all":                {seizure.Seizure{Status: look(900)}, at(400), 3},
+	} {
+		got := takenOf(c.x, at(400))
+		if !got.At.Equal(c.taken) || len(got.Views) != c.views {
+			t.Errorf("%s: taken at %s with %d views, want %s with %d", name, got.At, len(got.Views), c.taken, c.views)
+		}
 	}
 }

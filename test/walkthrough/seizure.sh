@@ -61,7 +61,8 @@ step "four practice registries that fail on purpose"
 # Each top-level domain has its registry; .com and .net share one, as they do.
 cat names.txt more.txt | sed 's/.*\.//' | sort -u |
 	awk '{r = ($1 == "com" || $1 == "net") ? 1 : 2 + k++ % 3; print $1, r}' >tlds.txt
-sinkport=$((20000 + $$ % 20000))
+# Below what systems give to whoever dials out.
+sinkport=${IMPOUND_WALK_DNS:-$((10000 + $$ % 11000 * 2))} webport=${IMPOUND_WALK_WEB:-$((10001 + $$ % 11000 * 2))}
 start() { # start REGISTRY FLAGS...
 	r=$1
 	shift
@@ -93,7 +94,7 @@ chmod 600 state/password
 	echo "resolvers: [\"$(addr 1 resolver)\"]"
 	echo "routes: {\"127.53.0.66:53\": \"$(addr 1 'actor DNS')\", \"127.53.0.66:80\": \"$(addr 1 'actor HTTP')\", \"127.53.0.99:53\": \"127.0.0.1:$sinkport\"}"
 	echo "sinkhole: {listen: [\"dns://127.0.0.1:$sinkport\"], answer: [127.53.0.99], ns: [ns1.sinkhole.internal, ns2.sinkhole-two.internal], hostmaster: hostmaster.unit.example, contact: Practice Crimes Unit}"
-	echo "web: 127.0.0.1:$((sinkport + 1))"
+	echo "web: 127.0.0.1:$webport"
 	echo "custody_every: off"
 	echo "registries:"
 	for r in $regs; do

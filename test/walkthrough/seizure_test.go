@@ -2,6 +2,7 @@ package walkthrough
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,6 +37,7 @@ func TestSeizure(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	cmd := exec.CommandContext(ctx, "sh", "seizure.sh", dir+"/bin", lists[0], lists[1], filepath.Join(dir, "work"))
+	cmd.Env = append(os.Environ(), fmt.Sprint("IMPOUND_WALK_DNS=", peertest.Port(t)), fmt.Sprint("IMPOUND_WALK_WEB=", peertest.Port(t)))
 	cmd.WaitDelay = 5 * time.Second
 	// Asked to end, the script ends what it started.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }

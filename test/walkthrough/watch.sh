@@ -53,7 +53,7 @@ submit() { printf '%s\n' "$@" | curl -sf --data-binary @- "$(cat ct/submit)" || 
 printf registry-pw >state/password
 chmod 600 state/password
 : >nrd.txt
-port=$((20000 + $$ % 20000))
+port=${IMPOUND_WALK_WEB:-$((10000 + $$ % 22000))} # below what systems give to whoever dials out
 config() {
 	cat >state/impound.yaml <<EOF
 web: "127.0.0.1:$port"

@@ -2,6 +2,7 @@ package walkthrough
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,7 +33,7 @@ func TestWatch(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	cmd := exec.CommandContext(ctx, "sh", "watch.sh", dir+"/bin", filepath.Join(dir, "work"))
-	cmd.Env = append(os.Environ(), "IMPOUND_CTLOG="+log)
+	cmd.Env = append(os.Environ(), "IMPOUND_CTLOG="+log, fmt.Sprint("IMPOUND_WALK_WEB=", peertest.Port(t)))
 	cmd.WaitDelay = 5 * time.Second
 	// Asked to end, the script ends what it started.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
