@@ -26,6 +26,7 @@ zones over DNS, a resolver, and an actor's name server and web host, on loopback
 Examples:
   testregistry                                   start with a few names in .example and .test
   testregistry --hostile --seed 7                the same, failing as real registries fail
+  testregistry --fault DropAfter=1               acts on each change, then drops the connection
   testregistry --domain evil-login.example       with a name of your own
   testregistry --tld example --tld bank.example --dir /tmp/reg --epp 127.0.0.1:7000
   testregistry --route 127.0.0.53:53=127.0.0.1:5300
@@ -81,6 +82,8 @@ func run(ctx context.Context, args []string, out, diag io.Writer) error {
 	fs.Var(&hosts, "host", "name=address of a name server outside of the TLDs, for the resolver; repeat for more")
 	hostile := fs.Bool("hostile", false, "fail on purpose, in the ways of real registries")
 	seed := fs.Uint64("seed", 1, "seed of the faults")
+	var faults list
+	fs.Var(&faults, "fault", "one way to fail, such as DropAfter=0.5 or RDAPLag=2s; repeat for more (see docs/practice-registry.md)")
 	verbose := fs.Bool("v", false, "log what happens")
 	if len(args) > 0 && (args[0] == "--help" || args[0] == "-h" || args[0] == "help") {
 		fs.SetOutput(out)
@@ -147,6 +150,12 @@ func run(ctx context.Context, args []string, out, diag io.Writer) error {
 	}
 	if *hostile {
 		cfg.Faults = testregistry.Hostile(*seed)
+	}
+	cfg.Faults.Seed = *seed
+	for _, f := range faults {
+		if err := cfg.Faults.Set(f); err != nil {
+			return err
+		}
 	}
 	level := slog.LevelWarn
 	if *verbose {

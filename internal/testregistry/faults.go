@@ -37,11 +37,14 @@ type Faults struct {
 }
 
 // Hostile gives the faults of a bad day: about one call in twenty fails in one
-// of the ways that real registries have.
+// of the ways that real registries have, its clock is wrong, and its certificate is
+// about to expire. Not among them are Lock and PendingDeny, which end a client's
+// work until a person sees to it.
 func Hostile(seed uint64) Faults {
 	return Faults{Seed: seed, DropBefore: 0.01, DropAfter: 0.02, Fail2400: 0.01, Fail2502: 0.01, Pending: 0.01, PendingFor: 200 * time.Millisecond,
 		SlowGreeting: 0.05, Delay: 100 * time.Millisecond, Split: 0.2, Join: true, ReorderPoll: 0.2, RDAPFail: 0.02, WHOISFail: 0.02, WHOISInject: true,
-		RDAPLag: 300 * time.Millisecond, ZoneLag: 150 * time.Millisecond, ClockSkew: 90 * time.Second}
+		RDAPLag: 300 * time.Millisecond, ZoneLag: 150 * time.Millisecond, ClockSkew: 90 * time.Second,
+		CertFor: 10 * 24 * time.Hour}
 }
 
 // luck draws faults.
