@@ -146,6 +146,19 @@ func TestContradictionsWithTheRegistry(t *testing.T) {
 		return p
 	}
 	lock := []string{"serverTransferProhibited"}
+	// What the registry doesn't tell is said, with what to do: who lives by the
+	// hosts that the name itself uses, and whether anybody but the plan's names
+	// lives by those that these use. Hosts that nobody uses are no matter.
+	warns := func(p *seizure.Plan, want ...string) {
+		t.Helper()
+		for _, w := range want {
+			if !strings.Contains(strings.Join(p.Names[0].Warnings, "\n"), w) {
+				t.Errorf("%q does not warn of %q", p.Names[0].Warnings, w)
+			}
+		}
+	}
+	warns(plan([]impound.Name{home, innocent}, lock), "doesn't tell which do beside itself: ns1[.]actor-home[.]net, ns2[.]actor-home[.]net; ask it",
+		"doesn't tell whether others do too, which would break with it: ns3[.]actor-home[.]net")
 	if p := plan([]impound.Name{home}, lock); !strings.Contains(p.Names[0].Blocked, "ns3[.]actor-home[.]net") || len(p.Names[0].Steps) > 0 || len(p.Hosts) > 0 {
 		t.Errorf("a host that others use:\n%s", p)
 	}

@@ -72,6 +72,23 @@ func (l *LibDNS) HostsUsed(ctx context.Context, v RegistryView) ([]impound.Name,
 	return sortNames(out), nil
 }
 
+// untold warns of the hosts under v's name of which its provider doesn't tell who
+// else lives by them; "" where there are none.
+func untold(conn Connector, v RegistryView) string {
+	hosts := sortNames(v.Hosts)
+	switch conn.(type) {
+	case *LibDNS: // it reads the whole zone
+		return ""
+	case hostUser: // of the others it told
+		hosts = slices.DeleteFunc(hosts, func(h impound.Name) bool { return !slices.Contains(v.NS, h) })
+	}
+	if len(hosts) == 0 {
+		return ""
+	}
+	return "names that live by hosts under it break with it, and its provider doesn't tell which do beside itself: " + strings.Join(defang(hosts), ", ") +
+		"; ask it before you approve, and bring those names under the order, or leave this one out"
+}
+
 // contradicts says why what is ordered for np.Name can't stand beside what its
 // provider holds of it, "" where it can.
 func (e *Engine) contradicts(ctx context.Context, conn Connector, m *impound.Mandate, acts impound.Acts, np *NamePlan, v RegistryView) string {
@@ -121,8 +138,14 @@ func (p *Plan) harmed() {
 	}
 	for i := range p.Names {
 		np := &p.Names[i]
+		if len(np.Steps) == 0 {
+			continue
+		}
 		others := slices.DeleteFunc(slices.Clone(np.used), func(h impound.Name) bool { return ours[h] })
-		if len(np.Steps) == 0 || len(others) == 0 {
+		if shared := slices.DeleteFunc(slices.Clone(np.used), func(h impound.Name) bool { return !ours[h] }); len(shared) > 0 {
+			np.Warnings = append(np.Warnings, "names of this plan live by hosts under it, and its provider doesn't tell whether others do too, which would break with it: "+strings.Join(defang(shared), ", "))
+		}
+		if len(others) == 0 {
 			continue
 		}
 		words := "hosts under it that names outside this plan use, which would break with it: " + strings.Join(defang(others), ", ")

@@ -570,8 +570,8 @@ func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, np NamePlan, s
 			np.Steps, np.Blocked = nil, why
 			return np, nil
 		}
-		if len(v.Hosts) > 0 {
-			np.Warnings = append(np.Warnings, "hosts under it that other names may use: "+strings.Join(defang(v.Hosts), ", "))
+		if w := untold(conn, v); w != "" {
+			np.Warnings = append(np.Warnings, w)
 		}
 	}
 	return np, nil
