@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -172,6 +174,10 @@ func run(ctx context.Context, args []string, out, diag io.Writer) error {
 	}
 	r.Describe(out)
 	<-ctx.Done()
+	struck := r.Struck()
+	for _, what := range slices.Sorted(maps.Keys(struck)) {
+		fmt.Fprintf(out, "on purpose: %d %s\n", struck[what], what)
+	}
 	fmt.Fprintln(out, "stopped; the state is kept in", cfg.Dir)
 	return r.Close()
 }

@@ -343,7 +343,10 @@ func (s *System) judgeServers(ctx context.Context, m *impound.Mandate, held []im
 			Cure: "see that the sinkhole runs there and has the policy, or plan with other name servers", Cmd: "impound sinkhole status"})
 	}
 	for _, d := range slices.SortedFunc(maps.Keys(zones), func(a, b impound.Name) int { return strings.Compare(a.String(), b.String()) }) {
-		who := strings.Join(zones[d], ", ")
+		who := strings.Join(zones[d], ", ") + " live"
+		if len(zones[d]) == 1 {
+			who += "s"
+		}
 		v := s.Observe.Registration(ctx, d)
 		if ctx.Err() != nil {
 			return out
@@ -351,13 +354,13 @@ func (s *System) judgeServers(ctx context.Context, m *impound.Mandate, held []im
 		show := "impound registry show " + d.TLD()
 		switch left := v.Expires.Sub(now); {
 		case v.Err != "":
-			out = append(out, Alarm{Kind: AlarmUnseen, Text: "nobody could be asked when " + d.Defanged() + ", under which " + who + " live, ends: " + v.Err, Cure: "give its RDAP server under rdap: or rdap_bootstrap:", Cmd: show})
+			out = append(out, Alarm{Kind: AlarmUnseen, Text: "nobody could be asked when " + d.Defanged() + ", under which " + who + ", ends: " + v.Err, Cure: "give its RDAP server under rdap: or rdap_bootstrap:", Cmd: show})
 		case !v.Exists:
-			out = append(out, Alarm{Kind: AlarmDangling, Text: fmt.Sprintf("%s, under which %s live, is not registered: whoever buys it has all %d names", d.Defanged(), who, len(held)), Cure: "register it at once, or plan with other name servers", Cmd: "impound seize plan " + m.ID()})
+			out = append(out, Alarm{Kind: AlarmDangling, Text: fmt.Sprintf("%s, under which %s, is not registered: whoever buys it has all %d names", d.Defanged(), who, len(held)), Cure: "register it at once, or plan with other name servers", Cmd: "impound seize plan " + m.ID()})
 		case slices.Contains(v.Status, "redemptionPeriod") || slices.Contains(v.Status, "pendingDelete"):
-			out = append(out, Alarm{Kind: AlarmDangling, Text: fmt.Sprintf("%s, under which %s live, is being deleted: whoever buys it has all %d names", d.Defanged(), who, len(held)), Cure: "have its registrar restore it at once", Cmd: show})
+			out = append(out, Alarm{Kind: AlarmDangling, Text: fmt.Sprintf("%s, under which %s, is being deleted: whoever buys it has all %d names", d.Defanged(), who, len(held)), Cure: "have its registrar restore it at once", Cmd: show})
 		case !v.Expires.IsZero() && left < nsExpirySoon:
-			out = append(out, Alarm{Kind: AlarmNSExpiry, Text: fmt.Sprintf("the registration of %s, under which %s live, ends on %s: all %d names hang on it", d.Defanged(), who, v.Expires.UTC().Format(time.DateOnly), len(held)), Cure: "renew it now, for years", Cmd: show})
+			out = append(out, Alarm{Kind: AlarmNSExpiry, Text: fmt.Sprintf("the registration of %s, under which %s, ends on %s: all %d names hang on it", d.Defanged(), who, v.Expires.UTC().Format(time.DateOnly), len(held)), Cure: "renew it now, for years", Cmd: show})
 		}
 	}
 	return out

@@ -125,7 +125,7 @@ func (e *env) orderCmd() *cobra.Command {
 				fmt.Fprintf(e.Err, "the order is good; %d of its %d names are blocked and would stay out of effect\n", len(b), len(r.Names))
 				return nil
 			}
-			fmt.Fprintf(e.Err, "the order is good: %d names, signed by %s\n", len(r.Names), strings.Join(r.Signers, ", "))
+			fmt.Fprintf(e.Err, "the order is good: %s, signed by %s\n", plural(len(r.Names), "name", "names"), strings.Join(r.Signers, ", "))
 			return nil
 		})
 	})
@@ -164,7 +164,7 @@ func (e *env) orderCmd() *cobra.Command {
 					fmt.Fprintf(e.Err, "%s stays out of effect: %s: %s\n", n.Name.Defanged(), v.Gate, v.Reason)
 				}
 			}
-			fmt.Fprintf(e.Err, "filed order %s: %d names, %d blocked\n", r.Order.ID, len(r.Names), len(r.BlockedNames()))
+			fmt.Fprintf(e.Err, "filed order %s: %s, %d blocked\n", r.Order.ID, plural(len(r.Names), "name", "names"), len(r.BlockedNames()))
 			return nil
 		})
 	})
@@ -525,4 +525,12 @@ type planHead struct {
 	Approved  bool      `json:"approved"`
 	Expired   bool      `json:"expired"`
 	Applied   time.Time `json:"applied,omitzero"`
+}
+
+// plural gives n with the word for so many.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }

@@ -96,12 +96,18 @@ func (e *env) showRisks(ctx context.Context, s *app.System, order, how string, n
 	var rows [][]string
 	keep := 0
 	for _, n := range names {
-		bad := false
+		bad, warned := false, 0
 		for _, v := range rs[n] {
+			if v.Outcome == impound.GateWarn {
+				warned++
+			}
 			bad = bad || v.Outcome == impound.GateBlock || v.Outcome == impound.GateUnknown
 			rows = append(rows, []string{n.Defanged(), v.Gate, string(v.Outcome), printable(v.Reason)})
 		}
 		advice := "nothing speaks against it"
+		if warned > 0 {
+			advice = "nothing keeps it; " + plural(warned, "answer warns", "answers warn")
+		}
 		if bad {
 			keep++
 			advice = "keep it: have it renewed"
@@ -110,7 +116,7 @@ func (e *env) showRisks(ctx context.Context, s *app.System, order, how string, n
 	}
 	e.table([]string{"name", "asked", "answer", "why"}, rows)
 	if keep > 0 {
-		return impound.Errorf(impound.KindRefused, "%d of %d names should be kept", keep, len(names)).WithCure("have them renewed; or let them go with --despite and a reason")
+		return impound.Errorf(impound.KindRefused, "%d of %s should be kept", keep, plural(len(names), "name", "names")).WithCure("have them renewed; or let them go with --despite and a reason")
 	}
 	return nil
 }
@@ -139,7 +145,7 @@ func (e *env) custodyCmd() *cobra.Command {
 				return err
 			}
 			if len(alarms) > 0 {
-				return impound.Errorf(impound.KindPartial, "custody found %d things", len(alarms)).WithCure("each says what mends it")
+				return impound.Errorf(impound.KindPartial, "custody found %s", plural(len(alarms), "thing", "things")).WithCure("each says what mends it")
 			}
 			what := "every order"
 			if len(args) > 0 {

@@ -156,7 +156,13 @@ func (p *Plan) text(hash string) string {
 				}
 			}
 			if n.Despite != "" {
-				b.WriteString("    in spite of what speaks against it: " + n.Despite + "\n")
+				words := "the reason given: "
+				if slices.ContainsFunc(n.Verdicts, func(v impound.GateVerdict) bool {
+					return v.Outcome != impound.GatePass && v.Outcome != impound.GateWarn
+				}) {
+					words = "in spite of what speaks against it: "
+				}
+				b.WriteString("    " + words + n.Despite + "\n")
 			}
 			for _, w := range n.Warnings {
 				if !slices.Contains(common, w) {

@@ -374,11 +374,16 @@ func (s *NameStatus) onItsWay(blind bool) bool {
 func judgeSet(got, want, former []string) (state, why string) {
 	got, want, former = sorted(got), sorted(want), sorted(former)
 	extra, missing := without(got, want), without(want, got)
+	foreign := without(extra, former)
 	switch {
 	case len(extra) == 0 && len(missing) == 0:
 		return AsOrdered, "the ordered name servers"
-	case len(without(extra, former)) == 0 && len(got) > 0:
+	case len(extra) == 0 && len(got) > 0:
+		return NotYet, "of the ordered name servers only " + dots(got) + ", and not " + dots(missing)
+	case len(foreign) == 0 && len(got) > 0 && len(missing) == len(want):
 		return NotYet, "still the former name servers: " + dots(got)
+	case len(foreign) == 0 && len(got) > 0:
+		return NotYet, "former name servers beside ordered ones: " + dots(got)
 	case len(former) == 0 && len(without(want, got)) == len(want):
 		return NotYet, "name servers that are not the ordered ones: " + dots(got)
 	}

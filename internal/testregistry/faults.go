@@ -1,8 +1,10 @@
 package testregistry
 
 import (
+	"cmp"
 	"encoding/binary"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -52,6 +54,23 @@ type luck struct {
 	f  Faults
 	mu sync.Mutex
 	n  map[string]uint64 // how often each thing was asked
+
+	struck map[string]int // how often each fault was drawn
+}
+
+// Struck says how often each of the faults that are drawn came about, by what it
+// does.
+func (r *Registry) Struck() map[string]int {
+	r.luck.mu.Lock()
+	defer r.luck.mu.Unlock()
+	return maps.Clone(r.luck.struck)
+}
+
+// faultNames say what faults do, by their words in this package.
+var faultNames = map[string]string{
+	"drop-before": "hung up before the act", "drop-after": "acted, then hung up", "2400": "answered 2400", "2502": "answered 2502 to a login", "pending": "put off by 1001",
+	"deny": "denied what was put off", "lock": "set a lock in between", "greeting": "greeted late", "split": "sessions with frames in pieces", "poll": "messages out of order",
+	"rdap": "RDAP failed", "whois": "WHOIS failed",
 }
 
 func (l *luck) hits(rate float64, fault, key string) bool {
@@ -63,7 +82,16 @@ func (l *luck) hits(rate float64, fault, key string) bool {
 	n := l.n[k]
 	l.n[k]++
 	l.mu.Unlock()
-	return l.draw(k, n).Float64() < rate
+	if l.draw(k, n).Float64() >= rate {
+		return false
+	}
+	l.mu.Lock()
+	if l.struck == nil {
+		l.struck = map[string]int{}
+	}
+	l.struck[cmp.Or(faultNames[fault], fault)]++
+	l.mu.Unlock()
+	return true
 }
 
 // draw gives the random numbers of the nth time that key is asked.

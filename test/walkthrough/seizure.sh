@@ -107,12 +107,19 @@ for r in $regs; do echo "reg$r: $(awk -v r="$r" '$2 == r {print "." $1}' tlds.tx
 
 # What the registries' own history says. A line a change that took effect.
 history() { cat reg*/journal.jsonl | grep '"op":{' | grep '"client":"registry"' | grep '"code":1000' | grep "\"command\":\"$1\"" | sed 's/.*"name":"\([^"]*\)".*/\1/' | sort; }
+names() { [ "$1" = 1 ] && echo "1 name" || echo "$1 names"; }
 # updated FILE TIMES: each name of the file was updated so often, and took effect.
 updated() {
 	history domain:update | grep -Fxf "$1" | uniq -c | awk -v t="$2" '$1 != t {print; bad = 1} END {exit bad}' >bad.txt || { cat bad.txt >&2; die "these were not updated $2 times"; }
 	n=$(history domain:update | grep -Fxf "$1" | uniq | wc -l)
 	[ "$n" = "$(wc -l <"$1")" ] || die "$n of $(wc -l <"$1") names of $1 were updated"
-	echo "by the registries' history: $n names updated, each $2 times"
+	case $2 in 1) times=once ;; 2) times="twice in all" ;; *) times="$2 times in all" ;; esac
+	echo "by the registries' history: $(names "$n") updated, each $times"
+}
+# shown ORDER: waits until every view of every name shows the order.
+shown() {
+	until_true 60 sh -c '"$1/impound" seize verify "$2" >verify.txt 2>&1' - "$bin" "$1" || { tail -5 verify.txt >&2; die "not every view shows order $1"; }
+	echo "parent zone, RDAP and resolver show order $1 for $(names "$(grep -c as-ordered verify.txt)")"
 }
 # delegated FILE: each name of the file is delegated to the sinkhole, without a DS, as the parents say.
 delegated() {
@@ -124,7 +131,7 @@ delegated() {
 	n=$(awk '$4 == "NS" && $5 ~ /^ns[12]\.sinkhole/ {print $1}' parents.txt | sort -u | wc -l)
 	other=$(awk '$4 == "NS" && $5 !~ /^ns[12]\.sinkhole/ || $4 == "DS" {print $1, $4, $5}' parents.txt)
 	[ "$n" = "$(wc -l <"$1")" ] && [ -z "$other" ] || { echo "$other" >&2; die "$n of $(wc -l <"$1") names are delegated to the sinkhole"; }
-	echo "by dig at the parents: $n names delegated to the sinkhole, no DS"
+	echo "by dig at the parents: $(names "$n") delegated to the sinkhole, no DS"
 }
 # apply PLAN FLAGS...: tries again what the registries fail or put off.
 apply() {
@@ -133,7 +140,7 @@ apply() {
 	impound seize apply "$p" --as olaf --keep-trying 3m "$@" >applied.txt 2>progress.txt || { tail -20 progress.txt >&2; die "apply ends with $?"; }
 	grep '^ready at' progress.txt || true
 	grep ' are not done yet' progress.txt || true
-	echo "$(grep -cE '[[:blank:]](done|already)[[:blank:]]' applied.txt || true) names done, $(grep -c ': retry:' progress.txt || true) retries"
+	echo "done: $(names "$(grep -c '[[:blank:]]done[[:blank:]]' applied.txt || true)"); as ordered before: $(grep -c '[[:blank:]]already[[:blank:]]' applied.txt || true); retries: $(grep -c ': retry:' progress.txt || true)"
 }
 # planned VERB ORDER ARGS...: a plan in plan.txt, its id in $plan. A name whose
 # registry could not be seen is blocked (unknown is not pass): it is looked at again.
@@ -215,8 +222,7 @@ n=$(history host:create | wc -l)
 for r in $regs; do
 	grep '"command":"host:create"' "reg$r/journal.jsonl" | grep '"client":"registry"' | grep '"code":1000' | sed 's/.*"name":"\([^"]*\)".*/\1/' | sort | uniq -d | grep . && die "a host was made twice at reg$r"
 done
-until_true 60 sh -c '"$1/impound" seize verify O-1 >verify.txt 2>&1' - "$bin" || { tail -5 verify.txt >&2; die "not every view shows the order"; }
-echo "every view shows the order for $(grep -c as-ordered verify.txt) names"
+shown O-1
 before=$(history domain:update | wc -l)
 apply "$p"
 [ "$(history domain:update | wc -l)" = "$before" ] || die "applying again did something"
@@ -247,7 +253,8 @@ wait $run || code=$?
 done1=$(history domain:update | grep -Fxf more.txt | wc -l)
 [ $code = 6 ] && grep -q 'stopped before it was begun' drained.txt || { tail -3 progress.txt >&2; die "Ctrl-C ends with $code"; }
 [ "$(grep -c '[[:blank:]]done[[:blank:]]' drained.txt)" = "$done1" ] || die "$(grep -c '[[:blank:]]done[[:blank:]]' drained.txt) names are said to be done, and the registries did $done1"
-echo "Ctrl-C: drained with $done1 of $extra done, exit $code"
+grep '^ready at' progress.txt || true
+echo "reg$big holds its breath at T0; Ctrl-C: what was begun is finished, $done1 of $extra done, exit $code"
 "$bin/impound" seize apply "$plan" --as olaf >/dev/null 2>progress.txt &
 run=$!
 until [ "$(history domain:update | grep -Fxf held.txt | wc -l)" -gt 1 ]; do kill -0 $run 2>/dev/null || die "nothing goes on"; done
@@ -257,6 +264,7 @@ echo "kill -9 with $(history domain:update | grep -Fxf more.txt | wc -l) of $ext
 apply "$plan"
 updated more.txt 1
 delegated more.txt
+shown O-1-S1
 impound seize status O-1-S1 >status.txt
 
 step "drift: others change a delegation, a DS and a status"
@@ -336,8 +344,11 @@ grep -v '^ ' alarms.txt
 grep -q '^delegated' alarms.txt || die "custody does not say that it is still delegated to us"
 
 step "release, by the return clause of the lapsed order"
-impound seize release "O-$window" "$short" --risk --how restore || true
-approved release "O-$window" "$short" --how restore --despite "it was taken for this walk only"
+if impound seize release "O-$window" "$short" --risk --how restore; then
+	approved release "O-$window" "$short" --how restore
+else
+	approved release "O-$window" "$short" --how restore --despite "it was taken for this walk only"
+fi
 apply "$plan"
 updated short.txt 2
 a1=$(addr "$(awk -v t="${short##*.}" '$1 == t {print $2}' tlds.txt)" 'parent zones')
@@ -346,6 +357,11 @@ echo "$(echo "$short" | sed 's/\./[.]/g') is back at its former name servers"
 
 step "what the evidence log says of all this"
 impound evidence verify
-echo "in all: $(history domain:update | wc -l) updates of $(history domain:update | uniq | wc -l) names at $(echo $regs | wc -w) registries, $(cat reg*/journal.jsonl | grep -c '"code":1001' || true) put off"
+echo "in all: $(history domain:update | wc -l) updates of $(history domain:update | uniq | wc -l) names at $(echo $regs | wc -w) registries, the one that caused drift counted"
+
+step "how the registries failed on purpose meanwhile"
+kill $pids 2>/dev/null || true
+for r in $regs; do until_true 20 grep -q '^stopped' "reg$r.log" || die "practice registry $r does not stop"; done
+cat reg*.log | sed -n 's/^on purpose: //p' | awk '{n = $1; $1 = ""; sum[$0] += n} END {for (w in sum) print sum[w] w}' | sort -rn
 
 step "done"

@@ -45,7 +45,7 @@ func TestSeizure(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, want := range []string{"every view shows the order for", "Ctrl-C: drained with", "mended: three changes", "the sinkhole is silent for it", "is back at its former name servers", ": done"} {
+	for _, want := range []string{"show order O-1 for", "show order O-1-S1 for", "what was begun is finished", "mended: three changes", "the sinkhole is silent for it", "is back at its former name servers", ": done"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the script does not say %q:\n%s", want, out)
 		}
