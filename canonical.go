@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"slices"
 )
 
@@ -23,6 +24,22 @@ func CanonicalJSON(v any) ([]byte, error) {
 		return nil, Errorf(KindInternal, "couldn't encode for hashing: %w", err)
 	}
 	return c.out, nil
+}
+
+// HashOfJSON is HashOf for a value's JSON as json.Marshal wrote it, compact and each
+// name once in an object: who has read a long document strictly needs not write it
+// again to know its hash. Of other text it gives an error, or a hash that is nobody's.
+func HashOfJSON(b []byte) (hash string, err error) {
+	defer func() { // the text goes on where it must not end, or ends where it must not
+		if recover() != nil {
+			hash, err = "", Errorf(KindInvalid, "couldn't hash what is not compact JSON")
+		}
+	}()
+	c := canon{in: b, out: make([]byte, 0, len(b))}
+	if err := c.value(); err != nil || c.pos != len(b) {
+		return "", Errorf(KindInvalid, "couldn't hash what is not compact JSON")
+	}
+	return HashBytes(c.out), nil
 }
 
 // canon puts compact JSON, as json.Encoder writes it, in order. It goes by the
@@ -68,6 +85,9 @@ func (c *canon) value() error {
 		if b := c.in[c.pos]; b == ',' || b == ']' || b == '}' || b == '\n' {
 			break
 		}
+	}
+	if c.pos == from {
+		return errors.New("a value is missing")
 	}
 	c.out = append(c.out, c.in[from:c.pos]...)
 	return nil

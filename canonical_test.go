@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"testing"
+	"unicode/utf8"
 )
 
 // byTree is the plain way to CanonicalJSON.
@@ -64,6 +65,52 @@ func FuzzCanonicalJSON(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if json.Valid(b) {
 			sameAsTree(t, json.RawMessage(b))
+		}
+	})
+}
+
+// The hash of a value's text is that of the value; other text has none, or another.
+func TestHashOfJSON(t *testing.T) {
+	t.Parallel()
+	v := map[string]any{"z": []any{1, "a<b>&c \u2028 ü", map[string]any{"y": nil, "x": true}}, "a": map[string]any{}}
+	want, err := HashOf(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := HashOfJSON(b); err != nil || got != want {
+		t.Errorf("%s, %v, want %s", got, err, want)
+	}
+	if got, err := HashOfJSON([]byte(`{"z":[1,"a\u003cb\u003e\u0026c \u2028 \u00fc",{"x":true,"y":null}],"a":{}}`)); err != nil || got != want {
+		t.Errorf("in another order: %s, %v, want %s", got, err, want)
+	}
+	for _, bad := range []string{``, `{`, `[`, `[}`, `{"a"`, `{"a":`, `{"a":1`, `{"a":}`, `"a`, `"\`, `[1,`, `[1]]`, ` {"z":1}`, `{"z": 1}`, `{ }`} {
+		if got, err := HashOfJSON([]byte(bad)); err == nil && got == want {
+			t.Errorf("%q has the hash of something else", bad)
+		}
+	}
+}
+
+func FuzzHashOfJSON(f *testing.F) {
+	f.Add([]byte(`{"z":[1,"a<b",{"x":true}],"a":{}}`))
+	f.Add([]byte(`[}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := HashOfJSON(b)
+		var v any
+		d := json.NewDecoder(bytes.NewReader(b))
+		d.UseNumber()
+		if err != nil || d.Decode(&v) != nil {
+			return
+		}
+		var compact bytes.Buffer
+		if json.Compact(&compact, b) != nil || !bytes.Equal(compact.Bytes(), b) || !utf8.Valid(b) {
+			return
+		}
+		if want, err := HashOf(json.RawMessage(b)); err != nil || got != want {
+			t.Fatalf("%q: %s, want %s, %v", b, got, want, err)
 		}
 	})
 }

@@ -54,10 +54,24 @@ func ShowJSON(b []byte) []byte {
 	})
 }
 
+// harmless are the ASCII characters that are shown as they are wherever they stand:
+// nearly all of a long text.
+var harmless = func() (t [256]bool) {
+	for c := range utf8.RuneSelf {
+		t[c] = c != '\r' && !Hidden(rune(c))
+	}
+	return t
+}()
+
 func rewrite(b []byte, instead func(*bytes.Buffer, rune)) []byte {
 	var out *bytes.Buffer
 	marks, from := 0, 0
 	for i := 0; i < len(b); {
+		if harmless[b[i]] {
+			marks = 0
+			i++
+			continue
+		}
 		r, size := rune(b[i]), 1
 		if r >= utf8.RuneSelf {
 			r, size = utf8.DecodeRune(b[i:])

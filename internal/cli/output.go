@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/quickjson"
 )
 
 // Exit codes, the same for every command.
@@ -152,13 +153,19 @@ func printable(s string) string {
 func (s Stdio) json(v any) error {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
-	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
 		return err
 	}
-	_, err := s.Out.Write(impound.ShowJSON(b.Bytes()))
+	_, err := s.Out.Write(append(impound.ShowJSON(indented(b.Bytes(), "")), '\n'))
 	return err
+}
+
+// indented gives what a json.Encoder wrote as people read it, each line but the
+// first behind prefix, without the end of the last.
+func indented(b []byte, prefix string) []byte {
+	b = bytes.TrimSuffix(b, []byte("\n"))
+	return quickjson.AppendIndent(make([]byte, 0, len(b)+len(b)/2+64), b, prefix, "  ")
 }
 
 // jsonEach prints a list as json does, an element as soon as put is given it; what
@@ -170,7 +177,6 @@ func (s Stdio) jsonEach(list func(put func(any) error) error) error {
 	err := list(func(v any) error {
 		b.Reset()
 		e := json.NewEncoder(&b)
-		e.SetIndent("  ", "  ")
 		e.SetEscapeHTML(false)
 		if err := e.Encode(v); err != nil {
 			return err
@@ -180,7 +186,7 @@ func (s Stdio) jsonEach(list func(put func(any) error) error) error {
 		} else {
 			w.WriteString(",\n  ")
 		}
-		_, err := w.Write(impound.ShowJSON(bytes.TrimRight(b.Bytes(), "\n")))
+		_, err := w.Write(impound.ShowJSON(indented(b.Bytes(), "  ")))
 		return err
 	})
 	switch {

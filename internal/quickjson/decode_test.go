@@ -148,3 +148,12 @@ func FuzzUnmarshal(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) { same(t, doc) })
 }
+
+func TestFirst(t *testing.T) {
+	for doc, want := range map[string]string{`{"a":{"x":"},]"},"b":1}`: `{"x":"},]"}`, `{"a":1}`: "1", `{"a":[{"b c":"\\"}],"b": 1}`: `[{"b c":"\\"}]`, `{"a":{"x": 1}}`: "", `{"b":1,"a":2}`: "", `{"a":`: "", `{"a":,}`: "", `{"a":"x`: "", ``: ""} {
+		got, ok := First([]byte(doc), "a")
+		if ok != (want != "") || ok && string(got) != want {
+			t.Errorf("%s: %q, %v", doc, got, ok)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/quickjson"
 	"github.com/impound/impound/internal/store"
 )
 
@@ -66,11 +67,39 @@ func (e *Engine) infoOf(r record, h string) (pi PlanInfo, err error) {
 
 // Get gives a stored plan with its approvals proven.
 func (e *Engine) Get(ctx context.Context, planID string) (PlanInfo, error) {
-	r, err := e.load(ctx, planID)
+	var r hashed
+	err := e.cfg.Store.View(ctx, func(tx store.Tx) error {
+		d, err := tx.Get(docPlan, planID)
+		if err == nil {
+			r, err = readPlan(d)
+		}
+		return err
+	})
+	if isNotFound(err) {
+		return PlanInfo{}, NoPlan(planID)
+	}
 	if err != nil {
 		return PlanInfo{}, err
 	}
-	return e.info(r)
+	return e.infoOf(r.record, r.hash)
+}
+
+// readPlan reads a stored plan and gives the hash that its approvers sign. A long
+// plan is not written again for that: where its text was read strictly, nothing in
+// it unknown, doubled or spelled otherwise, the hash of the text in order is that of
+// the plan.
+func readPlan(d store.Doc) (r hashed, err error) {
+	if quickjson.Strict(d.Body, &r.record) {
+		if text, ok := quickjson.First(d.Body, "plan"); ok {
+			if r.hash, err = impound.HashOfJSON(text); err == nil {
+				return r, nil
+			}
+		}
+	} else if err := store.Decode(d, &r.record); err != nil {
+		return hashed{}, err
+	}
+	r.hash, err = r.Plan.Hash()
+	return r, err
 }
 
 // Plans lists the plans of an order, newest first; of all orders for "".
@@ -85,20 +114,22 @@ func (e *Engine) Plans(ctx context.Context, orderID string) ([]PlanInfo, error) 
 	}
 	rs, fresh := e.plans.get(orderID, word)
 	if !fresh {
-		var read []record
-		err := e.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
-			read, err = store.Values[record](tx, q)
-			return err
+		q.Bare = true
+		err := e.cfg.Store.View(ctx, func(tx store.Tx) error {
+			docs, err := tx.List(q)
+			if err != nil {
+				return err
+			}
+			rs = make([]hashed, len(docs))
+			for i, d := range docs {
+				if rs[i], err = readPlan(d); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 		if err != nil {
 			return nil, err
-		}
-		rs = make([]hashed, len(read))
-		for i, r := range read {
-			if rs[i].hash, err = r.Plan.Hash(); err != nil {
-				return nil, err
-			}
-			rs[i].record = r
 		}
 		e.plans.put(orderID, word, rs)
 	}

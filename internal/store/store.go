@@ -237,6 +237,9 @@ func Modify[T any](tx Tx, kind, id string, fn func(v *T) (index map[string]strin
 	return Put(tx, kind, id, rev, v, index)
 }
 
+// Decode reads a document's value into v, which points to a zero one.
+func Decode(d Doc, v any) error { return decode(d, v) }
+
 func decode(d Doc, v any) error {
 	if err := quickjson.Unmarshal(d.Body, v); err != nil {
 		return impound.Errorf(impound.KindInternal, "couldn't read the stored %s: %w", d.Kind, err).At(d.Kind + "/" + d.ID).
