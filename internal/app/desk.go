@@ -14,6 +14,7 @@ import (
 	"github.com/impound/impound/internal/evidence"
 	"github.com/impound/impound/internal/seizure"
 	"github.com/impound/impound/internal/telemetry"
+	"github.com/impound/impound/internal/turns"
 	"github.com/impound/impound/internal/web"
 )
 
@@ -126,8 +127,9 @@ func (d desk) Orders(ctx context.Context, caseID string) ([]web.OrderView, error
 // what is said to one reader alone: an order can hold 10,000 names. Whoever takes
 // one out has been shown the order's row first.
 type orderViews struct {
-	mu sync.Mutex
-	m  map[string]keptView
+	turns turns.Turns
+	mu    sync.Mutex
+	m     map[string]keptView
 }
 
 type keptView struct {
@@ -169,6 +171,10 @@ func (d desk) orderView(ctx context.Context, word string, r casework.OrderRow, m
 		word += " unproven"
 	}
 	v, fresh := d.s.orders.get(r.ID, word)
+	if !fresh {
+		defer d.s.orders.turns.Take(r.ID)()
+		v, fresh = d.s.orders.get(r.ID, word)
+	}
 	if !fresh {
 		var err error
 		if v, err = d.makeView(ctx, r, m); err != nil {
@@ -334,6 +340,7 @@ func (d desk) planView(ctx context.Context, p seizure.PlanInfo) (web.PlanView, e
 // changed: a plan can hold 10,000, and nearly every page tells of plans. It is good
 // for concurrent use. No effect rests on it.
 type plannedNames struct {
+	turns turns.Turns
 	mu    sync.Mutex
 	word  string
 	names int
@@ -352,6 +359,14 @@ func (k *plannedNames) of(p seizure.PlanInfo, status []seizure.Seizure, word str
 	}
 	out, ok := k.m[key]
 	k.mu.Unlock()
+	if !ok {
+		defer k.turns.Take(key)()
+		k.mu.Lock()
+		if k.word == word {
+			out, ok = k.m[key]
+		}
+		k.mu.Unlock()
+	}
 	if !ok {
 		out = planNames(p, status)
 		k.mu.Lock()

@@ -93,7 +93,6 @@ func (s *System) Start(ctx context.Context) (err error) {
 		if err := s.startWeb(v); err != nil {
 			return err
 		}
-		v.wg.Go(func() { s.warm(ctx) })
 	}
 	if s.cfg.Hub.Listen != "" {
 		if err := s.startHub(ctx, v); err != nil {
@@ -113,6 +112,9 @@ func (s *System) Start(ctx context.Context) (err error) {
 	if _, err := s.Evidence.Append(ctx, impound.Entry{Type: impound.EntrySystem, By: "system", What: "serve.start", Detail: map[string]string{"text": "this process began to serve", "version": s.opt.Version}}); err != nil {
 		s.serving = nil
 		return fmt.Errorf("couldn't record the start: %w", err)
+	}
+	if v.web != nil {
+		v.wg.Go(func() { s.warm(ctx) })
 	}
 	if watches {
 		v.wg.Go(func() { s.watchLoop(ctx) })

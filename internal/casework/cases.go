@@ -93,6 +93,13 @@ func (s *Service) Case(ctx context.Context, id string) (impound.Case, error) {
 		return impound.Case{}, err
 	}
 	k, fresh := s.whole.get(id, word)
+	if !fresh && x.Case(id) {
+		defer s.turns.Take("case " + id)()
+		if word, err = s.whole.word(ctx, s.cfg.Store); err != nil {
+			return impound.Case{}, err
+		}
+		k, fresh = s.whole.get(id, word)
+	}
 	// What can't be seen is never taken from what is kept: the answer is that of
 	// a case that isn't there, for the same work.
 	if !fresh || !x.Case(id) {

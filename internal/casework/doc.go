@@ -29,6 +29,7 @@ import (
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/casework/gate"
 	"github.com/impound/impound/internal/store"
+	"github.com/impound/impound/internal/turns"
 )
 
 // System is who acts when no person does: the observer that attaches what it
@@ -129,6 +130,7 @@ type Service struct {
 	mu     sync.Mutex
 	cache  map[string]*impound.Mandate // proven orders; key: document and keyring
 	docs   map[string]*filedOrder      // by the hashes of their artefacts
+	turns  turns.Turns                 // of those who are about to fill these, and whole
 	sights map[string]*keptSight       // hidden names by person
 
 	listsNow *gate.Lists // what [Service.gates] gave last

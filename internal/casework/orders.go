@@ -733,10 +733,18 @@ func offlineOf(ons []impound.OrderName, lists *gate.Lists) [][]impound.GateVerdi
 func (s *Service) filed(f filing) (*filedOrder, error) {
 	lists, rev := s.gates()
 	key := fmt.Sprint(f.document, " ", f.hash, " ", f.gates, " ", f.stops, " ", rev)
-	s.mu.Lock()
-	d := s.docs[key]
-	s.mu.Unlock()
+	kept := func() *filedOrder {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.docs[key]
+	}
+	d := kept()
 	if d != nil {
+		return d, nil
+	}
+	// A server that just started is asked for the same by many at once.
+	defer s.turns.Take("filed " + key)()
+	if d = kept(); d != nil {
 		return d, nil
 	}
 	data, err := s.artefact(f.document, "the document of order "+f.entry.Order)
@@ -904,9 +912,12 @@ func (s *Service) mandate(view ledgerView, id string, depth int) (*impound.Manda
 	// The document is named by its hash, so the proof holds for as long as the
 	// keyring is the same.
 	key := fmt.Sprintf("%d %d %s %s", view.ringRev, len(view.withdrawn), f.document, f.hash)
-	s.mu.Lock()
-	m := s.cache[key]
-	s.mu.Unlock()
+	kept := func() *impound.Mandate {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.cache[key]
+	}
+	m := kept()
 	if m != nil {
 		return m, nil
 	}
@@ -920,6 +931,10 @@ func (s *Service) mandate(view ledgerView, id string, depth int) (*impound.Manda
 		if parent, err = s.mandate(view, o.Parent.ID, depth+1); err != nil {
 			return nil, impound.Errorf(impound.KindOf(err), "its parent is not proven: %w", err)
 		}
+	}
+	defer s.turns.Take("mandate " + key)() // no other is taken from here on
+	if m = kept(); m != nil {
+		return m, nil
 	}
 	if m, err = o.Authorize(view.ring, parent); err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,6 +70,12 @@ func (e *env) serveCmd() *cobra.Command {
 		if cfg.Role == app.RoleSensor {
 			return e.serveSensor(c, cfg)
 		}
+		if e.Getenv("GOGC") == "" && e.Getenv("GOMEMLIMIT") == "" {
+			// What is read at the start stays: looking for garbage in it again and again
+			// as it grows would keep the first readers waiting.
+			debug.SetGCPercent(800)
+			defer time.AfterFunc(startTime, func() { debug.SetGCPercent(100) }).Stop()
+		}
 		s, err := e.openWith(c.Context(), cfg)
 		if err != nil {
 			return err
@@ -87,6 +94,9 @@ func (e *env) serveCmd() *cobra.Command {
 	c.Flags().StringVar(&role, "role", "", "all, hub or sensor (default: role: of the configuration, else all)")
 	return c
 }
+
+// startTime is how long a server collects less garbage: about what reading ahead takes.
+const startTime = 5 * time.Second
 
 // serving says what is listened on and waits for the signal.
 func (e *env) serving(ctx context.Context, addrs map[string][]string, state string) {

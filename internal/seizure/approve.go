@@ -114,6 +114,13 @@ func (e *Engine) Plans(ctx context.Context, orderID string) ([]PlanInfo, error) 
 	}
 	rs, fresh := e.plans.get(orderID, word)
 	if !fresh {
+		defer e.turns.Take("plans " + orderID)()
+		if word, err = store.VersionOf(ctx, e.cfg.Store, docPlan); err != nil {
+			return nil, err
+		}
+		rs, fresh = e.plans.get(orderID, word)
+	}
+	if !fresh {
 		q.Bare = true
 		err := e.cfg.Store.View(ctx, func(tx store.Tx) error {
 			docs, err := tx.List(q)

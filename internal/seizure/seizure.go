@@ -24,6 +24,7 @@ import (
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/observe"
 	"github.com/impound/impound/internal/store"
+	"github.com/impound/impound/internal/turns"
 )
 
 // Tool is what the evidence log names as the capturing tool.
@@ -132,6 +133,7 @@ type Engine struct {
 	cfg      Config
 	progress chan struct{} // holds one token: whose turn it is to report
 	plans    *planLists
+	turns    *turns.Turns // of those who are about to fill what is kept
 	shown    *shownStatus
 	broken   *brokenAnswers
 }
@@ -171,7 +173,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: cfg, progress: make(chan struct{}, 1), plans: &planLists{}, shown: &shownStatus{}, broken: &brokenAnswers{}}
+	e := &Engine{cfg: cfg, progress: make(chan struct{}, 1), plans: &planLists{}, turns: &turns.Turns{}, shown: &shownStatus{}, broken: &brokenAnswers{}}
 	e.progress <- struct{}{}
 	return e, nil
 }

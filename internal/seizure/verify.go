@@ -124,12 +124,23 @@ func (e *Engine) StatusToShow(ctx context.Context, orderID string) ([]Seizure, s
 	if err != nil {
 		return nil, "", err
 	}
-	e.shown.Lock()
-	if e.shown.word != word {
-		e.shown.word, e.shown.names, e.shown.m = word, 0, map[string][]Seizure{}
+	kept := func() ([]Seizure, bool) {
+		e.shown.Lock()
+		defer e.shown.Unlock()
+		if e.shown.word != word {
+			e.shown.word, e.shown.names, e.shown.m = word, 0, map[string][]Seizure{}
+		}
+		out, ok := e.shown.m[orderID]
+		return out, ok
 	}
-	out, ok := e.shown.m[orderID]
-	e.shown.Unlock()
+	out, ok := kept()
+	if !ok {
+		defer e.turns.Take("status " + orderID)()
+		if word, err = store.VersionOf(ctx, e.cfg.Store, docSeizure); err != nil {
+			return nil, "", err
+		}
+		out, ok = kept()
+	}
 	if ok {
 		return out, word, nil
 	}
