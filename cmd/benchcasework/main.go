@@ -335,7 +335,7 @@ var writes = []string{
 // and only where nobody measures the state again. Several read what is sealed, as
 // somebody who may see it and as somebody who may not.
 var lasts = []string{
-	"account add ada --as ada", "account password ada --as ada", "token add --person ada --scope cases --as ada", "case list --as ada",
+	"token add --person ada --scope cases --as ada", "case list --as ada",
 	"case seal " + caseID + " --party ada --why N --as ada",
 	"case list --as ben", "case list --json --as ben", "order list --as ben", "order deadlines --as ben", "seize list --as ben", "evidence list --as ben", "evidence list --json --as ben", "evidence list --what case. --json --as ben", "evidence list --limit 50 --offset 500000 --as ben", "watch list --as ben", "contacts list --as ben",
 	"case list --as ada", "case show " + caseID + " --as ada", "order list --as ada", "seize show PLAN --as ada", "evidence list --case " + caseID + " --as ada",
@@ -345,6 +345,7 @@ var lasts = []string{
 // leftOut are the commands that are not measured, each with the reason. A test
 // holds these lists against the program's own help.
 var leftOut = map[string]string{
+	"account add": "stretches a password, which is meant to take a fifth of a second", "account password": "as account add",
 	"actor import": "reads a file of MISP or ATT&CK: as long as the file", "actor rank": "a filter for pipes: as long as its input; tools of its own measure it", "dga": "as actor rank", "match": "as actor rank", "watch screen": "as actor rank", "watch seen": "one document that watch enrich leaves",
 	"case intake": "among the acts on all names", "order check": "as case intake", "order gates": "as case intake", "order appendix": "as case intake", "order diff": "as case intake", "order affidavit": "as case intake", "order draft": "as case intake", "order file": "as case intake", "order sign": "writes a document of 10,000 names anew, without the state", "share export": "as case intake",
 	"evidence verify": "reads every entry: among the acts on all", "evidence export": "writes every entry and artefact of a case into a file",
@@ -447,6 +448,9 @@ func (m *measuring) run(ctx context.Context) error {
 		}
 	}
 	if m.last {
+		if _, err := command(ctx, m.bin, m.state, "account", "add", "ada", "--as", "ada"); err != nil {
+			return err
+		}
 		for _, c := range lasts {
 			if err := change(c); err != nil {
 				return err
