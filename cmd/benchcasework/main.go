@@ -305,7 +305,7 @@ func process(ctx context.Context, bin, state string, args []string) (took time.D
 // reads are the commands that read, but for those that take all names at once.
 // NAME, PLAN and the like stand for one of each.
 var reads = []string{
-	"version", "config show", "config check", "config reference", "people list", "account list", "token list", "actor list", "actor list APT35", "lists show",
+	"version", "config show", "config check", "config reference", "people list", "account list", "token list", "actor list", "actor list APT35", "actor show APT35", "lists show",
 	"registry list", "registry list verisign", "registry show NAME",
 	"case list", "case list --json", "case show " + caseID, "case show " + caseID + " --json", "case decisions NAME", "case task list " + caseID, "case party list " + caseID,
 	"watch list", "watch list --status open", "watch list --status dismissed", "watch list --status=", "watch list --json", "watch status", "watch status --events 20",
@@ -346,7 +346,7 @@ var lasts = []string{
 // holds these lists against the program's own help.
 var leftOut = map[string]string{
 	"account add": "stretches a password, which is meant to take a fifth of a second", "account password": "as account add",
-	"actor import": "reads a file of MISP or ATT&CK: as long as the file", "actor rank": "a filter for pipes: as long as its input; tools of its own measure it", "dga": "as actor rank", "match": "as actor rank", "watch screen": "as actor rank", "watch seen": "one document that watch enrich leaves",
+	"actor import": "reads a file of MISP or ATT&CK: as long as the file", "actor drop": "one entry, as actor add; its argument is what that named", "actor rank": "a filter for pipes: as long as its input; tools of its own measure it", "dga": "as actor rank", "match": "as actor rank", "watch screen": "as actor rank", "watch seen": "one document that watch enrich leaves",
 	"case intake": "among the acts on all names", "order check": "as case intake", "order gates": "as case intake", "order appendix": "as case intake", "order diff": "as case intake", "order affidavit": "as case intake", "order draft": "as case intake", "order file": "as case intake", "order sign": "writes a document of 10,000 names anew, without the state", "share export": "as case intake",
 	"evidence verify": "reads every entry: among the acts on all", "evidence export": "writes every entry and artefact of a case into a file",
 	"config init": "writes a first file, without a state", "demo": "a tour of minutes", "serve": "measured until it listens",
