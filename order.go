@@ -595,10 +595,10 @@ func (o *Order) validateActs(at string, a Acts, bad func(where, cure, format str
 		switch o.Sinkhole.Capture {
 		case CaptureCount, CaptureContact, CaptureLure:
 		default:
-			bad("sinkhole.capture", "write capture: count, contact or lure", "the order has names sinkholed but doesn't say what may be recorded")
+			bad("sinkhole.capture", "write sinkhole: {capture: contact, retention_days: 90} on a line of its own; capture is count, contact or lure", "the order has names sinkholed but doesn't say what may be recorded")
 		}
 		if o.Sinkhole.RetentionDays <= 0 {
-			bad("sinkhole.retention_days", "write retention_days: 365, or what the order says", "the order doesn't say how long contacts may be kept")
+			bad("sinkhole.retention_days", "write retention_days: 365, or what the order says, into sinkhole: {...}", "the order doesn't say how long contacts may be kept")
 		}
 		switch o.Sinkhole.Certificates {
 		case "", CertsNone, CertsSelf, CertsACME:

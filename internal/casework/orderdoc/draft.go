@@ -172,6 +172,8 @@ func Draft(c impound.Case, o impound.Order) []byte {
 			}
 		}
 		field("  ", "dmarc_reports", o.Sinkhole.DMARCReports, "optional: a mailbox of yours for DMARC reports")
+	} else {
+		p("# sinkhole:   REQUIRED where acts say sinkhole: capture (count, contact or lure) and retention_days; optional: notice, certificates\n")
 	}
 	apps := o.Appendices
 	if len(apps) == 0 {
