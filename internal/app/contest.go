@@ -207,6 +207,38 @@ func (s *System) Claims(ctx context.Context) ([]ClaimRow, error) {
 	return out, nil
 }
 
+// AlarmContest is the kind of an alarm about a claim by the public form that
+// nobody has answered yet.
+const AlarmContest = "contest"
+
+// claimAlarms gives an alarm for each claim that waits, to those whom [System.Claims]
+// shows it.
+func (s *System) claimAlarms(ctx context.Context) ([]Alarm, error) {
+	rs, err := s.Claims(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []Alarm
+	now := s.now()
+	for _, r := range rs {
+		if r.State != "open" {
+			continue
+		}
+		a := Alarm{Name: r.Name, Kind: AlarmContest, At: r.At, Cure: "read it; then take it up, give the name back, or dismiss it", Cmd: "impound contest list"}
+		under := "no order that you may see holds it"
+		if len(r.Order) > 0 {
+			a.Order, under = r.Order[0], "held by order "+strings.Join(r.Order, ", ")
+		}
+		when := "to be answered until " + r.Due.UTC().Format(time.DateOnly)
+		if r.Due.Before(now) {
+			when = "it should have been answered until " + r.Due.UTC().Format(time.DateOnly)
+		}
+		a.Text = fmt.Sprintf("somebody contests %s by the public form: claim %s of %s, %s (%s)", r.Name.Defanged(), r.Ref, r.At.UTC().Format(time.DateOnly), when, under)
+		out = append(out, a)
+	}
+	return out, nil
+}
+
 // DismissClaim records that counsel found nothing in a claim, and why.
 func (s *System) DismissClaim(ctx context.Context, by, ref, why string) error {
 	if err := s.may(ctx, "DismissClaim", by); err != nil {

@@ -85,6 +85,19 @@ func TestAClaimIsSealedAndGetsAClock(t *testing.T) {
 		return nil
 	})
 
+	// Whoever looks at the pages learns of it, until it is answered.
+	told := func() (out []Alarm) {
+		t.Helper()
+		as, err := s.claimAlarms(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return as
+	}
+	if as := told(); len(as) != 1 || as[0].Name != r.Name || !strings.Contains(as[0].Text, "shop[.]example by the public form: claim "+r.Ref) || !strings.Contains(as[0].Text, "to be answered until") {
+		t.Errorf("%+v", as)
+	}
+
 	// It decides nothing, and counsel alone dismisses it, with a reason, once.
 	if err := s.DismissClaim(t.Context(), "ada", r.Ref, "no"); impound.KindOf(err) != impound.KindAuth {
 		t.Errorf("an analyst: %v", err)
@@ -98,6 +111,9 @@ func TestAClaimIsSealedAndGetsAClock(t *testing.T) {
 		if err := s.DismissClaim(t.Context(), counsel, tt.ref, tt.why); impound.KindOf(err) != tt.want {
 			t.Errorf("%s %q: %v", tt.ref, tt.why, err)
 		}
+	}
+	if as := told(); len(as) != 0 {
+		t.Errorf("answered, and still an alarm: %+v", as)
 	}
 	if rows, _ := s.Claims(t.Context()); rows[0].State != "dismissed" || rows[0].Why != "could not show it" {
 		t.Errorf("%+v", rows)

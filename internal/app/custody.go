@@ -487,6 +487,11 @@ func (s *System) Alarms(ctx context.Context) ([]Alarm, error) {
 		return out, err
 	}
 	out = append(out, held...)
+	claims, err := s.claimAlarms(ctx)
+	if err != nil {
+		return out, err
+	}
+	out = append(out, claims...)
 	gaps, err := s.gapAlarms(ctx)
 	return append(out, gaps...), err
 }

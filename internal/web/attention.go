@@ -37,8 +37,20 @@ func attention(now time.Time, cases []CaseHead, orders []OrderView, plans []Plan
 			add("bad", "", "", "", "sensor %s: %s never came", s.ID, plural(int(min(s.Missing, 1<<31)), "event", "events"))
 		}
 	}
-	// One line for each kind of finding of an order: there may be thousands.
+	// One line for each kind of finding of an order: there may be thousands. Each
+	// claim of somebody outside has one of its own, up to a few.
+	claims := 0
 	for i, a := range alarms {
+		if a.Kind == "contest" {
+			if claims++; claims <= fewNames {
+				href := "/log"
+				if a.Order != "" {
+					href = "/orders/" + url.PathEscape(a.Order)
+				}
+				add("bad", href, a.Cure, a.Cmd, "%s", a.Text)
+			}
+			continue
+		}
 		same := func(b AlarmView) bool { return b.Order == a.Order && b.Kind == a.Kind }
 		if slices.ContainsFunc(alarms[:i], same) {
 			continue
@@ -61,6 +73,9 @@ func attention(now time.Time, cases []CaseHead, orders []OrderView, plans []Plan
 			continue
 		}
 		add(tone, "/orders/"+url.PathEscape(a.Order), a.Cure, a.Cmd, "custody: %s%s", a.Text, more)
+	}
+	if claims > fewNames {
+		add("bad", "/log", "", "impound contest list", "%s by the public form wait for an answer", plural(claims-fewNames, "more claim", "more claims"))
 	}
 	for _, p := range plans {
 		href := "/plans/" + url.PathEscape(p.ID)

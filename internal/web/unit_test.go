@@ -272,6 +272,13 @@ func TestAttention(t *testing.T) {
 	if got, want := says(nil, nil, nil), "bad custody: outlook-verify[.]net does not show order O-1: parent: x, and 1 name like it\nbad custody: else[.]net does not show order O-2\nwarn custody: the registration of outlook-verify[.]net ends on 2026-12-01"; got != want {
 		t.Errorf("alarms: %q, want %q", got, want)
 	}
+	f.alarms = []AlarmView{{Order: "O-1", Kind: "contest", Text: "claim CL-1"}, {Order: "O-1", Kind: "contest", Text: "claim CL-2"}}
+	for i := len(f.alarms); i < fewNames+2; i++ {
+		f.alarms = append(f.alarms, AlarmView{Kind: "contest", Text: "claim"})
+	}
+	if got := says(nil, nil, nil); !strings.HasPrefix(got, "bad claim CL-1\nbad claim CL-2\n") || !strings.Contains(got, "bad 2 more claims by the public form wait") {
+		t.Errorf("each claim of somebody outside: %q", got)
+	}
 }
 
 func TestQuote(t *testing.T) {
