@@ -222,6 +222,8 @@ type Scorer struct {
 	t scan // with digraphs merged
 	// What was found, in each.
 	fs, ft [maxFound]found
+
+	idn *Scorer // for what A-labels look like; nil until there is one
 }
 
 // Scorer gives one.
@@ -229,11 +231,27 @@ func (m *Matcher) Scorer() *Scorer { return &Scorer{m: m} }
 
 // Score is [Matcher.Score].
 func (r *Scorer) Score(name []byte) (float64, string) {
-	v, _ := r.look(name)
+	v, _ := r.look(name, math.Inf(-1))
 	if !v.ok {
 		return 0, ""
 	}
 	return squash(v.logit), r.m.brandOf(v.found.tok)
+}
+
+// AtLeast is [Scorer.Score] for names that score least or more; for others it
+// gives 0, and is faster.
+func (r *Scorer) AtLeast(name []byte, least float64) (float64, string) {
+	cut := math.Inf(-1)
+	if least > 0 && least < 1 {
+		// What is looked at again may score more by it.
+		cut = min(math.Log(least/(1-least))-boundSlip, r.m.secondFrom)
+	}
+	if v, _ := r.look(name, cut); v.ok {
+		if p := squash(v.logit); p >= least {
+			return p, r.m.brandOf(v.found.tok)
+		}
+	}
+	return 0, ""
 }
 
 func (m *Matcher) brandOf(tok int32) string {
@@ -248,27 +266,31 @@ func squash(x float64) float64 {
 	return 1 / (1 + math.Exp(-min(max(x, -20), 20)))
 }
 
-// look gives the occurrence with the highest score, and in what it is. Nothing
+// look gives the occurrence with the highest score, and in what it is. What is
+// below cut need not be weighed: its logit may be given as any below it. Nothing
 // here allocates unless name has A-labels.
-func (r *Scorer) look(name []byte) (verdict, *scan) {
+func (r *Scorer) look(name []byte, cut float64) (verdict, *scan) {
 	m, s := r.m, &r.s
 	s.idn = false
 	if !s.fill(name) {
 		if nonASCII(name) && len(name) < 1024 {
 			if n, err := impound.ParseName(string(name)); err == nil {
-				return r.look([]byte(n.String()))
+				return r.look([]byte(n.String()), cut)
 			}
 		}
 		return verdict{}, s
 	}
-	best, in := r.best(false)
+	best, in := r.best(false, cut)
 	if s.hasA {
 		if u, where, ok := unIDN(string(s.raw[:s.allN])); ok {
-			t := &Scorer{m: m}
-			t.s.idn, t.s.looks = true, where
+			if r.idn == nil {
+				r.idn = new(Scorer)
+			}
+			t := r.idn
+			t.m, t.s.idn, t.s.looks = m, true, where
 			if t.s.fill([]byte(u)) {
 				// The look-alike of an own domain is the best of imitations.
-				if v, in2 := t.best(true); v.ok && (!best.ok || v.logit > best.logit) && !m.isOwn(s) {
+				if v, in2 := t.best(true, cut); v.ok && (!best.ok || v.logit > best.logit) && !m.isOwn(s) {
 					return v, in2
 				}
 			}
@@ -287,7 +309,7 @@ func nonASCII(b []byte) bool {
 }
 
 // best finds the occurrence with the highest score, and gives in what it is.
-func (r *Scorer) best(idn bool) (verdict, *scan) {
+func (r *Scorer) best(idn bool, cut float64) (verdict, *scan) {
 	m, s := r.m, &r.s
 	fs := m.ix.find(s, r.fs[:0])
 	if s.digraph {
@@ -295,8 +317,8 @@ func (r *Scorer) best(idn bool) (verdict, *scan) {
 		t := &r.t
 		t.mergeOf(s)
 		if ft := m.ix.find(t, r.ft[:0]); len(ft) > 0 {
-			if v := m.weigh(t, ft, idn); v.ok {
-				if w := m.weigh(s, fs, idn); w.ok && w.logit >= v.logit {
+			if v := m.weigh(t, ft, idn, cut); v.ok {
+				if w := m.weigh(s, fs, idn, cut); w.ok && w.logit >= v.logit {
 					return w, s
 				}
 				return v, t
@@ -304,35 +326,39 @@ func (r *Scorer) best(idn bool) (verdict, *scan) {
 		}
 	}
 	if len(fs) > 0 {
-		if v := m.weigh(s, fs, idn); v.ok {
+		if v := m.weigh(s, fs, idn, cut); v.ok {
 			return v, s
 		}
 	}
 	if !m.opt.NoLoose {
 		if f, ok := m.ix.findLoose(s); ok {
-			return m.weigh(s, append(r.fs[:0], f), idn), s
+			return m.weigh(s, append(r.fs[:0], f), idn, cut), s
 		}
 	}
 	return verdict{}, s
 }
 
-func (m *Matcher) weigh(s *scan, fs []found, idn bool) verdict {
-	var best verdict
-	own, checked := false, false
-	for _, f := range fs {
-		l, ok := m.logitOf(s, &f)
+func (m *Matcher) weigh(s *scan, fs []found, idn bool, cut float64) verdict {
+	best := verdict{logit: math.Inf(-1)}
+	for i := range fs {
+		f := &fs[i]
+		need := max(cut, best.logit)
+		if !math.IsInf(need, -1) {
+			if l, ok := m.atMost(s, f); ok && l <= need {
+				best.ok = true
+				continue
+			}
+		}
+		l, ok := m.logitOf(s, f)
 		if !ok {
 			continue
 		}
-		if !checked {
-			own, checked = !idn && m.isOwn(s), true
+		if best.ok = true; l > best.logit {
+			best.logit, best.found = l, *f
 		}
-		if own {
-			return verdict{}
-		}
-		if !best.ok || l > best.logit {
-			best = verdict{logit: l, found: f, ok: true}
-		}
+	}
+	if best.ok && best.logit > cut && !idn && m.isOwn(s) {
+		return verdict{}
 	}
 	if best.ok && best.logit > m.secondFrom && m.trees != nil {
 		best.logit = m.lookAgain(s, best.found, fs)
@@ -380,7 +406,7 @@ func (m *Matcher) Match(name string) (Hit, bool) {
 	r := scorers.Get().(*Scorer)
 	defer func() { r.m = nil; scorers.Put(r) }()
 	r.m = m
-	v, s := r.look([]byte(name))
+	v, s := r.look([]byte(name), math.Inf(-1))
 	if !v.ok {
 		return m.lureOnly(s)
 	}

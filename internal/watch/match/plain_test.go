@@ -305,7 +305,7 @@ func TestWeighIsPlain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		weighed := 0
+		weighed, bounded := 0, 0
 		each := func(t interface{ Errorf(string, ...any) }, s *scan, name string) {
 			fs := m.ix.find(s, make([]found, 0, maxFound))
 			if f, ok := m.ix.findLoose(s); ok && !s.merged {
@@ -317,6 +317,12 @@ func TestWeighIsPlain(t *testing.T) {
 				got, gotOK := m.logitOf(s, &f)
 				if ok != gotOK || ok && got != m.model.logit(&x) {
 					t.Errorf("%s, %s: got %v %v, want %v %v", name, m.ix.tokens[f.tok].text, gotOK, got, ok, m.model.logit(&x))
+				}
+				if most, known := m.atMost(s, &f); known {
+					bounded++
+					if !ok || got > most {
+						t.Errorf("%s, %s: %v is above %v", name, m.ix.tokens[f.tok].text, got, most)
+					}
 				}
 				weighed++
 			}
@@ -339,8 +345,16 @@ func TestWeighIsPlain(t *testing.T) {
 				u.near.ready = false
 				each(t, &u, name)
 			}
+			r := m.Scorer()
+			want, brand := r.Score([]byte(name))
+			for _, least := range []float64{0.01, 0.1, 0.5, want} {
+				got, b := r.AtLeast([]byte(name), least)
+				if want >= least && (got != want || b != brand) || want < least && got != 0 {
+					t.Errorf("%s at least %v: %v %s, want %v %s", name, least, got, b, want, brand)
+				}
+			}
 		})
-		if weighed == 0 {
+		if weighed == 0 || bounded == 0 {
 			t.Error("nothing was weighed")
 		}
 		w := m.weights

@@ -10,15 +10,16 @@ import (
 // adds to the sum and what to the hidden units. In the order of features.v,
 // features.cross and the tokens.
 type weights struct {
-	of     *model
-	sum    [nWeights]float32
-	hidden [nWeights]units
-	tok    [nTokens]float32 // token and suffix go to the sum last
-	tld    [nSuffix]float32
-	gram   [nGrams]int8
-	scale  float32
-	hBias  units
-	hOut   units
+	of      *model
+	sum     [nRows]float32 // and more rows, see bound.go
+	hidden  [nRows]units
+	winMost units            // the most of a misspelt form's commonness
+	tok     [nTokens]float32 // token and suffix go to the sum last
+	tld     [nSuffix]float32
+	gram    [nGrams]int8
+	scale   float32
+	hBias   units
+	hOut    units
 }
 
 const (
@@ -39,6 +40,12 @@ func (m *model) weights() *weights {
 	}
 	for i, v := range m.tld {
 		w.tld[i] = float32(v) * m.scale
+	}
+	w.fillRows()
+	for i, v := range w.hidden[fCommonWin] {
+		if (v > 0) == (w.hOut[i] > 0) {
+			w.winMost[i] = v
+		}
 	}
 	return w
 }
@@ -251,7 +258,7 @@ func (m *Matcher) logitOf(s *scan, f *found) (float64, bool) {
 	l, r := a.edge(s, from-1), a.edge(s, to)
 	kind := runKind[l*4+r]
 	tl := min(int(t.text), 9) - 2
-	lc := [16]uint8{0, 0, 0, 1, 2, 3, 3, 3, 3, 3}[min(t.text, 9)&15]
+	lc := lengthClass[min(t.text, 9)&15]
 	whole, sub := 0, 0
 	if l|r == 0 {
 		whole = 1
@@ -397,6 +404,9 @@ func (m *Matcher) logitOf(s *scan, f *found) (float64, bool) {
 	}
 	return float64(sum + float32(g)*w.scale + up), true
 }
+
+// lengthClass is that of a token's length.
+var lengthClass = [16]uint8{0, 0, 0, 1, 2, 3, 3, 3, 3, 3}
 
 // wayOf is the way of an occurrence with edits.
 var wayOf = [8]int{editSub: wSub, editIns: wIns, editDel: wDel, editSwap: wSwap, editMany: wMany}
