@@ -244,7 +244,14 @@ func (ix *index) find(s *scan, fs []found) []found {
 
 // anchored gives the letters, from the one given on, at which an anchor may
 // begin, up to 64, a bit each.
-func (ix *index) anchored(s *scan, from int) (mask uint64) {
+func (ix *index) anchored(s *scan, from int) uint64 {
+	if fastAnchored {
+		return anchoredAVX2(&ix.any[0], &ix.gapBits[0], &s.code[padLeft+from], min(s.n-1-from, 64))
+	}
+	return ix.anchoredPlain(s, from)
+}
+
+func (ix *index) anchoredPlain(s *scan, from int) (mask uint64) {
 	c := (*[72]uint8)(s.code[padLeft+from:])
 	code := uint32(c[0])<<5 | uint32(c[1])
 	n := min(s.n-1-from, 64)
@@ -440,19 +447,25 @@ func (ix *index) findLoose(s *scan) (best found, ok bool) {
 	bestRatio := float32(1)
 	for i := 0; i < s.n; {
 		// A word: to the next separator. Nothing is merged here.
-		j := i
-		var once, twice uint32
-		for {
-			bit := uint32(1) << (s.code[padLeft+j] & 31)
-			twice |= once & bit
-			once |= bit
-			if j++; j >= s.n || s.pos[j] != s.pos[j-1]+1 {
-				break
+		j := s.n
+		if !s.plain {
+			for j = i + 1; j < s.n && s.pos[j] == s.pos[j-1]+1; {
+				j++
 			}
 		}
 		if n := j - i; n >= 3 && n < len(looseFrom) && looseFrom[n] <= looseTo[n] {
 			first := s.code[padLeft+i] & 31
 			tokens := ix.loose[ix.looseAt[first][looseFrom[n]]:ix.looseAt[first][looseTo[n]+1]]
+			if len(tokens) == 0 {
+				i = j
+				continue
+			}
+			var once, twice uint32
+			for _, c := range s.code[padLeft+i : padLeft+j] {
+				bit := uint32(1) << (c & 31)
+				twice |= once & bit
+				once |= bit
+			}
 			word, may := uint64(twice)<<32|uint64(once), &looseMay[n]
 			for len(tokens) > 0 {
 				// A letter that only one of the two has takes an edit; of the longer one, as

@@ -223,7 +223,8 @@ type Scorer struct {
 	// What was found, in each.
 	fs, ft [maxFound]found
 
-	idn *Scorer // for what A-labels look like; nil until there is one
+	least, cut float64 // of AtLeast
+	idn        *Scorer // for what A-labels look like; nil until there is one
 }
 
 // Scorer gives one.
@@ -241,12 +242,14 @@ func (r *Scorer) Score(name []byte) (float64, string) {
 // AtLeast is [Scorer.Score] for names that score least or more; for others it
 // gives 0, and is faster.
 func (r *Scorer) AtLeast(name []byte, least float64) (float64, string) {
-	cut := math.Inf(-1)
-	if least > 0 && least < 1 {
-		// What is looked at again may score more by it.
-		cut = min(math.Log(least/(1-least))-boundSlip, r.m.secondFrom)
+	if r.least != least {
+		r.least, r.cut = least, math.Inf(-1)
+		if least > 0 && least < 1 {
+			// What is looked at again may score more by it.
+			r.cut = min(math.Log(least/(1-least))-boundSlip, r.m.secondFrom)
+		}
 	}
-	if v, _ := r.look(name, cut); v.ok {
+	if v, _ := r.look(name, r.cut); v.ok {
 		if p := squash(v.logit); p >= least {
 			return p, r.m.brandOf(v.found.tok)
 		}

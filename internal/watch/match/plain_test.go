@@ -189,6 +189,11 @@ func TestIndexIsPlain(t *testing.T) {
 			t.Errorf("%s: folded otherwise", name)
 		}
 		b.fill([]byte(name))
+		for from := 0; from+1 < a.n; from += 64 {
+			if got, want := ix.anchored(&a, from), ix.anchoredPlain(&a, from); got != want {
+				t.Errorf("%s: anchors at %b, want %b", name, got, want)
+			}
+		}
 		got, want := ix.find(&a, make([]found, 0, maxFound)), p.find(&b, make([]found, 0, maxFound))
 		if d := cmp.Diff(want, got, cmp.AllowUnexported(found{})); d != "" || a.digraph != b.digraph {
 			t.Errorf("%s: digraph %v, want %v; found %s", name, a.digraph, b.digraph, d)

@@ -142,3 +142,63 @@ ones:
 	VZEROUPPER
 	MOVSS X1, ret+56(FP)
 	RET
+
+// func anchoredAVX2(any, gaps *uint64, code *uint8, n int) uint64
+TEXT ·anchoredAVX2(SB), NOSPLIT, $0-40
+	MOVQ any+0(FP), SI
+	MOVQ gaps+8(FP), DI
+	MOVQ code+16(FP), R8
+	MOVQ n+24(FP), R9
+	XORQ AX, AX         // what was found
+	XORQ CX, CX         // letter
+	MOVL $31, DX
+	VMOVD DX, X15
+	VPBROADCASTD X15, Y15
+	MOVL $0x9e3779b9, DX
+	VMOVD DX, X14
+	VPBROADCASTD X14, Y14
+
+next:
+	VPMOVZXBD (R8)(CX*1), Y0
+	VPMOVZXBD 1(R8)(CX*1), Y1
+	VPMOVZXBD 2(R8)(CX*1), Y2
+	VPMOVZXBD 3(R8)(CX*1), Y3
+	VPMOVZXBD 4(R8)(CX*1), Y4
+	VPSLLD $5, Y0, Y0
+	VPOR   Y1, Y0, Y0   // two letters
+	VPSLLD $5, Y0, Y5
+	VPOR   Y2, Y5, Y5   // three
+	VPSLLD $10, Y0, Y0
+	VPSLLD $5, Y3, Y3
+	VPOR   Y3, Y0, Y0
+	VPOR   Y4, Y0, Y0
+	VPMULLD Y14, Y0, Y0
+	VPSRLD $17, Y0, Y0  // hash of the gap
+	VPSRLD $5, Y5, Y6
+	VPSRLD $5, Y0, Y7
+	VPCMPEQD Y8, Y8, Y8
+	VPCMPEQD Y9, Y9, Y9
+	VPXOR  Y10, Y10, Y10
+	VPXOR  Y11, Y11, Y11
+	VPGATHERDD Y8, (SI)(Y6*4), Y10
+	VPGATHERDD Y9, (DI)(Y7*4), Y11
+	VPANDN Y15, Y5, Y5  // 31 less the bit
+	VPANDN Y15, Y0, Y0
+	VPSLLVD Y5, Y10, Y10
+	VPSLLVD Y0, Y11, Y11
+	VPOR   Y11, Y10, Y10
+	VMOVMSKPS Y10, R10
+	SHLQ   CX, R10
+	ORQ    R10, AX
+	ADDQ   $8, CX
+	CMPQ   CX, R9
+	JLT    next
+
+	VZEROUPPER
+	MOVQ $-1, R10       // the lowest n
+	MOVL $64, CX
+	SUBQ R9, CX
+	SHRQ CX, R10
+	ANDQ R10, AX
+	MOVQ AX, ret+32(FP)
+	RET

@@ -18,3 +18,12 @@ var fastSums = cpu.X86.HasAVX2
 //
 //go:noescape
 func sumsAVX2(h *units, sum *float32, hidden *units, at *uint16, val *float32, nVal, nAt int) float32
+
+// fastAnchored says that anchored is done in vectors.
+var fastAnchored = cpu.X86.HasAVX2
+
+// anchoredAVX2 is anchoredPlain for n letters from code on, 64 at most; some
+// octets behind them are read too.
+//
+//go:noescape
+func anchoredAVX2(any, gaps *uint64, code *uint8, n int) uint64
