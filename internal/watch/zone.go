@@ -75,7 +75,7 @@ func ScreenZone(ctx context.Context, src io.Reader, origin string, opt Options, 
 					p.stats.Names++
 					score := 0.0
 					if opt.Matcher != nil {
-						score, _ = scorer.Score(name)
+						score, _ = scorer.AtLeast(name, least)
 					}
 					if score < least && len(opt.Profiles) == 0 {
 						continue

@@ -179,10 +179,12 @@ func (s *screener) name(f *Findings, buf, raw []byte, source string, at int64) {
 	brand := false
 	if plain {
 		if s.opt.Matcher != nil {
-			score, _ := s.opt.Matcher.Score(n)
-			brand = score >= s.least
 			if s.brands != nil {
+				score, _ := s.opt.Matcher.Score(n)
 				brand = s.brands.Pass(score)
+			} else {
+				score, _ := s.opt.Matcher.AtLeast(n, s.least)
+				brand = score >= s.least
 			}
 		}
 		for _, h := range *s.habits.Load() {

@@ -604,72 +604,44 @@ func long(s *scan, i int, codes []uint8, off, k int) (dist, at, end int, ok bool
 
 // sideEdits gives the least edits (insert, delete, replace, swap) that turn tok
 // into a stretch of the name that begins at i and goes in direction dir, and
-// how long that stretch is; k+1 when it takes more than k.
+// how long that stretch is; k+1 when it takes more than k. A column of the table
+// of distances is a word (Hyyrö 2003: the difference of neighbours is one at
+// most).
 func sideEdits(s *scan, tok []uint8, i, dir, k int) (dist, length int) {
 	n := len(tok)
 	if n == 0 {
 		return 0, 0
 	}
-	avail := s.n - i
+	avail, from, first := s.n-i, i, 0
 	if dir < 0 {
-		avail = i
+		avail, from, first = i, i-1, n-1
 	}
 	m := min(avail, n+k)
-	get := func(j int) uint8 { // j-th letter of the name going outwards
-		if dir > 0 {
-			return s.code[padLeft+i+j]
-		}
-		return s.code[padLeft+i-1-j]
+	if m < n-k {
+		return k + 1, 0
 	}
-	tk := func(j int) uint8 {
-		if dir > 0 {
-			return tok[j]
-		}
-		return tok[n-1-j]
+	var at [32]uint64 // where in tok each letter is
+	for j := range n {
+		at[tok[first+dir*j]&31] |= 1 << j
 	}
-	const w = maxToken + 4
-	var rows [3][w]uint8
-	prev2, prev, cur := &rows[0], &rows[1], &rows[2]
-	for j := 0; j <= m; j++ {
-		prev[j] = uint8(j)
+	best := k + 1
+	if n < best {
+		best = n
 	}
-	for a := 1; a <= n; a++ {
-		cur[0] = uint8(a)
-		lowest := cur[0]
-		ta := tk(a - 1)
-		lo, hi := max(1, a-k), min(m, a+k)
-		if lo > 1 {
-			cur[lo-1] = uint8(k + 1)
-		}
-		for b := lo; b <= hi; b++ {
-			g := get(b - 1)
-			v := prev[b-1]
-			if g != ta {
-				v++
-			}
-			if b < a+k { // inside the band above
-				v = min(v, prev[b]+1)
-			}
-			v = min(v, cur[b-1]+1)
-			if a > 1 && b > 1 && g == tk(a-2) && get(b-2) == ta {
-				v = min(v, prev2[b-2]+1)
-			}
-			cur[b] = v
-			lowest = min(lowest, v)
-		}
-		if hi < m {
-			cur[hi+1] = uint8(k + 1)
-		}
-		if int(lowest) > k {
-			return k + 1, 0
-		}
-		prev2, prev, cur = prev, cur, prev2
-	}
-	best, at := k+1, 0
-	for b := max(0, n-k); b <= min(m, n+k); b++ {
-		if int(prev[b]) < best {
-			best, at = int(prev[b]), b
+	up, down, d0, before := ^uint64(0), uint64(0), uint64(0), uint64(0)
+	d := n
+	for j := 1; j <= m; j++ {
+		c := at[s.code[padLeft+from]&31]
+		from += dir
+		d0 = ((c & up) + up ^ up) | c | down | (^d0&c)<<1&before
+		before = c
+		right, left := down|^(d0|up), d0&up
+		d += int(right>>(n-1)&1) - int(left>>(n-1)&1)
+		right, left = right<<1|1, left<<1
+		up, down = left|^(d0|right), right&d0
+		if d < best && j >= n-k {
+			best, length = d, j
 		}
 	}
-	return best, at
+	return best, length
 }

@@ -212,6 +212,16 @@ func (m *Matcher) Score(name []byte) (float64, string) {
 	return p, brand
 }
 
+// AtLeast is [Scorer.AtLeast].
+func (m *Matcher) AtLeast(name []byte, least float64) (float64, string) {
+	r := scorers.Get().(*Scorer)
+	r.m = m
+	p, brand := r.AtLeast(name, least)
+	r.m = nil
+	scorers.Put(r)
+	return p, brand
+}
+
 var scorers = sync.Pool{New: func() any { return new(Scorer) }}
 
 // Scorer scores one name after the other; it is a little faster than
@@ -224,6 +234,7 @@ type Scorer struct {
 	fs, ft [maxFound]found
 
 	least, cut float64 // of AtLeast
+	cutOf      *Matcher
 	idn        *Scorer // for what A-labels look like; nil until there is one
 }
 
@@ -242,9 +253,12 @@ func (r *Scorer) Score(name []byte) (float64, string) {
 // AtLeast is [Scorer.Score] for names that score least or more; for others it
 // gives 0, and is faster.
 func (r *Scorer) AtLeast(name []byte, least float64) (float64, string) {
-	if r.least != least {
-		r.least, r.cut = least, math.Inf(-1)
-		if least > 0 && least < 1 {
+	if least <= 0 {
+		return r.Score(name)
+	}
+	if r.least != least || r.cutOf != r.m {
+		r.least, r.cutOf, r.cut = least, r.m, math.Inf(1)
+		if least < 1 {
 			// What is looked at again may score more by it.
 			r.cut = min(math.Log(least/(1-least))-boundSlip, r.m.secondFrom)
 		}

@@ -171,6 +171,108 @@ func TestOneEdit(t *testing.T) {
 	})
 }
 
+// sideEditsPlain is sideEdits as a table: it gives the least edits (insert, delete, replace, swap) that turn tok
+// into a stretch of the name that begins at i and goes in direction dir, and
+// how long that stretch is; k+1 when it takes more than k.
+func sideEditsPlain(s *scan, tok []uint8, i, dir, k int) (dist, length int) {
+	n := len(tok)
+	if n == 0 {
+		return 0, 0
+	}
+	avail := s.n - i
+	if dir < 0 {
+		avail = i
+	}
+	m := min(avail, n+k)
+	get := func(j int) uint8 { // j-th letter of the name going outwards
+		if dir > 0 {
+			return s.code[padLeft+i+j]
+		}
+		return s.code[padLeft+i-1-j]
+	}
+	tk := func(j int) uint8 {
+		if dir > 0 {
+			return tok[j]
+		}
+		return tok[n-1-j]
+	}
+	const w = maxToken + 4
+	var rows [3][w]uint8
+	prev2, prev, cur := &rows[0], &rows[1], &rows[2]
+	for j := 0; j <= m; j++ {
+		prev[j] = uint8(j)
+	}
+	for a := 1; a <= n; a++ {
+		cur[0] = uint8(a)
+		lowest := cur[0]
+		ta := tk(a - 1)
+		lo, hi := max(1, a-k), min(m, a+k)
+		if lo > 1 {
+			cur[lo-1] = uint8(k + 1)
+		}
+		for b := lo; b <= hi; b++ {
+			g := get(b - 1)
+			v := prev[b-1]
+			if g != ta {
+				v++
+			}
+			if b < a+k { // inside the band above
+				v = min(v, prev[b]+1)
+			}
+			v = min(v, cur[b-1]+1)
+			if a > 1 && b > 1 && g == tk(a-2) && get(b-2) == ta {
+				v = min(v, prev2[b-2]+1)
+			}
+			cur[b] = v
+			lowest = min(lowest, v)
+		}
+		if hi < m {
+			cur[hi+1] = uint8(k + 1)
+		}
+		if int(lowest) > k {
+			return k + 1, 0
+		}
+		prev2, prev, cur = prev, cur, prev2
+	}
+	best, at := k+1, 0
+	for b := max(0, n-k); b <= min(m, n+k); b++ {
+		if int(prev[b]) < best {
+			best, at = int(prev[b]), b
+		}
+	}
+	return best, at
+}
+
+func TestSideEdits(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tok, name := drawCodes(t, 0, 20, "token"), drawCodes(t, 1, 24, "name")
+		if rapid.Bool().Draw(t, "near") {
+			name = slices.Concat(name[:len(name)/2], tok)
+			for range rapid.IntRange(0, 3).Draw(t, "edits") {
+				i := rapid.IntRange(0, len(name)).Draw(t, "at")
+				switch j := min(i+1, len(name)); rapid.IntRange(0, 2).Draw(t, "edit") {
+				case 0:
+					name = slices.Delete(name, i, j)
+				case 1:
+					name = slices.Insert(name, i, 2)
+				default:
+					if i > 0 && i < len(name) {
+						name[i], name[i-1] = name[i-1], name[i]
+					}
+				}
+			}
+		}
+		s := scanOf(name)
+		i, k := rapid.IntRange(0, len(name)).Draw(t, "from"), rapid.IntRange(0, 2).Draw(t, "k")
+		for _, dir := range []int{-1, 1} {
+			d, l := sideEdits(s, tok, i, dir, k)
+			if dp, lp := sideEditsPlain(s, tok, i, dir, k); d != dp || l != lp {
+				t.Errorf("direction %d: %d, %d; want %d, %d", dir, d, l, dp, lp)
+			}
+		}
+	})
+}
+
 // The index gives what the plain one does, in its order.
 func TestIndexIsPlain(t *testing.T) {
 	same := func(t interface{ Errorf(string, ...any) }, ix *index, p *plainIndex, name string) {
