@@ -372,6 +372,8 @@ func (s *session) command(cmd *epp.Node, clTRID, svTRID string) (a answer, hangU
 		read, do = false, func() (answer, *fault) { return s.updateDomain(obj, ext, clTRID, svTRID) }
 	case epp.NSHost + " create":
 		read, do = false, func() (answer, *fault) { return s.createHost(obj, clTRID, svTRID) }
+	case epp.NSDomain + " create":
+		read, do = false, func() (answer, *fault) { return s.createDomain(obj, ext, clTRID, svTRID) }
 	case epp.NSDomain + " delete":
 		read, do = false, func() (answer, *fault) { return s.deleteDomain(obj, clTRID, svTRID) }
 	case epp.NSDomain + " renew":

@@ -234,6 +234,11 @@ func TestEveryFrameFitsTheSchemas(t *testing.T) {
 	}
 	c.Close()
 
+	// A name is registered by a client of the test's own: ours registers none.
+	if got := exchange(t, r, cfg, domainCreate("fresh.example", `<d:period unit="y">2</d:period><d:ns><d:hostObj>ns1.actor-dns.example</d:hostObj></d:ns>`, "practice-1")); !strings.Contains(got, `code="1000"`) {
+		t.Error(got)
+	}
+
 	// What the server says to those who break the rules.
 	for _, s := range badFrames {
 		exchange(t, r, cfg, s)
@@ -241,7 +246,7 @@ func TestEveryFrameFitsTheSchemas(t *testing.T) {
 
 	// Each command that a client has was sent, and each object that a server
 	// shows was shown.
-	for _, part := range []string{"<hello/>", "<login>", "<logout/>", "<poll op=\"req\"/>", "<poll op=\"ack\"", "<domain:check", "<host:check", "<domain:info", "<host:info", "<contact:info", "<host:create", "<contact:create", "<domain:update", "<secDNS:update", "<domain:chg>", "<domain:delete", "<domain:renew", "<domain:renData",
+	for _, part := range []string{"<hello/>", "<login>", "<logout/>", "<poll op=\"req\"/>", "<poll op=\"ack\"", "<domain:check", "<host:check", "<domain:info", "<host:info", "<contact:info", "<host:create", "<contact:create", "<domain:update", "<secDNS:update", "<domain:chg>", "<domain:delete", "<domain:renew", "<domain:renData", "<domain:creData",
 		"<greeting>", "<domain:infData", "<host:infData", "<contact:infData", "<domain:chkData", "<host:chkData", "<secDNS:infData", "<rgp:infData", "<msgQ ", "<domain:panData", "<trID>"} {
 		if !slices.ContainsFunc(kept.list, func(f string) bool { return strings.Contains(f, part) }) {
 			t.Errorf("no frame has %s", part)
@@ -280,6 +285,48 @@ func domainUpdate(s string) string {
 	return wrap(`<update><d:update xmlns:d="urn:ietf:params:xml:ns:domain-1.0"><d:name>outlook-verify.example</d:name>` + s + `</d:update></update>`)
 }
 
+// domainCreate registers a name, with a DS.
+func domainCreate(name, parts, auth string) string {
+	if auth != "" {
+		auth = "<d:authInfo><d:pw>" + auth + "</d:pw></d:authInfo>"
+	}
+	return strings.Replace(wrap(`<create><d:create xmlns:d="urn:ietf:params:xml:ns:domain-1.0"><d:name>`+name+`</d:name>`+parts+auth+`</d:create></create>`), "<clTRID>",
+		`<extension><s:create xmlns:s="urn:ietf:params:xml:ns:secDNS-1.1"><s:dsData><s:keyTag>12345</s:keyTag><s:alg>13</s:alg><s:digestType>2</s:digestType><s:digest>49FD46E6C4B45C55D4AC69CBD3CD34AC1AFE51DE49FD46E6C4B45C55D4AC69CB</s:digest></s:dsData></s:create></extension><clTRID>`, 1)
+}
+
+// A name that is registered by EPP is there for whoever looks, once, and after a
+// restart; it can be let go and come again as another.
+func TestDomainCreate(t *testing.T) {
+	cfg := config(t)
+	r := start(t, cfg)
+	fresh := impound.MustName("fresh.example")
+	frame := domainCreate("fresh.example", `<d:period unit="y">2</d:period><d:ns><d:hostObj>ns1.actor-dns.example</d:hostObj><d:hostObj>ns2.actor-dns.example</d:hostObj></d:ns>`, "practice-1")
+	if got := exchange(t, r, cfg, frame); !strings.Contains(got, `code="1000"`) || !strings.Contains(got, "<domain:creData") || strings.Contains(got, "practice-1") {
+		t.Fatal(got)
+	}
+	if got := exchange(t, r, cfg, frame); !strings.Contains(got, `code="2302"`) {
+		t.Errorf("made twice: %s", got)
+	}
+	d, ok := r.Domain(fresh)
+	if !ok || d.Registrar != "registrar-a" || len(d.NS) != 2 || len(d.DS) != 1 || d.Registrant == "" || d.Expiry.Sub(d.Created) < 729*24*time.Hour {
+		t.Errorf("%v %+v", ok, d)
+	}
+	m := new(dns.Msg)
+	m.SetQuestion("fresh.example.", dns.TypeNS)
+	m.SetEdns0(1232, true)
+	got, err := dns.Exchange(m, r.Addrs().DNS.String())
+	if err != nil || len(got.Ns) < 3 {
+		t.Errorf("the parent zone: %v %v", err, got)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r = start(t, cfg)
+	if again, ok := r.Domain(fresh); !ok || again.ROID != d.ROID {
+		t.Errorf("after a restart: %v %+v", ok, again)
+	}
+}
+
 // badFrames are commands after a login of registrar-a, and the codes that they
 // deserve.
 var badFrames = map[string]string{
@@ -295,6 +342,13 @@ var badFrames = map[string]string{
 	"renew":            wrap(`<renew><d:renew xmlns:d="urn:ietf:params:xml:ns:domain-1.0"><d:name>outlook-verify.example</d:name><d:curExpDate>2027-01-01</d:curExpDate></d:renew></renew>`),
 	"unknown verb":     wrap(`<destroy/>`),
 	"empty":            wrap(``),
+	"create taken":     domainCreate("outlook-verify.example", "", "practice-1"),
+	"create no auth":   domainCreate("fresh-2.example", "", ""),
+	"create no host":   domainCreate("fresh-2.example", "<d:ns><d:hostObj>ns1.nowhere.invalid</d:hostObj></d:ns>", "practice-1"),
+	"create elsewhere": domainCreate("fresh-2.invalid", "", "practice-1"),
+	"create below":     domainCreate("www.outlook-verify.example", "", "practice-1"),
+	"create 11 years":  domainCreate("fresh-2.example", `<d:period unit="y">11</d:period>`, "practice-1"),
+	"create contact":   domainCreate("fresh-2.example", `<d:contact type="admin">x-1234</d:contact>`, "practice-1"),
 	"login again":      login,
 	"not XML":          `<epp`,
 	"entity":           `<!DOCTYPE epp [<!ENTITY x SYSTEM "file:///etc/passwd">]><epp>&x;</epp>`,
@@ -308,7 +362,9 @@ var badFrames = map[string]string{
 }
 
 var badCodes = map[string]string{"status before ns": "2001", "rem before add": "2001", "status ok": "2306", "server status": "2306", "nothing": "2003", "foreign element": "2001", "unknown ext": "2103", "rgp not asked": "2103",
-	"contact": "2307", "renew": "2306", "unknown verb": "2000", "empty": "2000", "login again": "2002", "not XML": "2001", "entity": "2001", "other root": "2001", "id too short": "2001", "poll op": "2001", "ack of nothing": "2003",
+	"contact": "2307", "renew": "2306", "unknown verb": "2000", "empty": "2000",
+	"create taken": "2302", "create no auth": "2003", "create no host": "2303", "create elsewhere": "2306", "create below": "2306", "create 11 years": "2306", "create contact": "2306",
+	"login again": "2002", "not XML": "2001", "entity": "2001", "other root": "2001", "id too short": "2001", "poll op": "2001", "ack of nothing": "2003",
 	"bad name": "2005", "bad DS": "2005", "not all": "2001"}
 
 // exchange logs in, sends one frame, and gives what comes back.
@@ -375,7 +431,7 @@ func TestNetEPP(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"server Practice registry", "login 1000", "info outlook-verify.example registrar-a ns=2 ds=1", "check host 1", "create host 1000", "update 1000", "after ns=2 first=ns1.sinkhole.invalid ds=0 locked=1", "again 2304",
-		"wrong order 2001", "poll 1301 Welcome.", "ack 1000", "poll 1300", "logout 1500"} {
+		"wrong order 2001", "create domain 1000 2", "poll 1301 Welcome.", "ack 1000", "poll 1300", "logout 1500"} {
 		if !strings.Contains(string(out), want+"\n") {
 			t.Errorf("no line %q", want)
 		}

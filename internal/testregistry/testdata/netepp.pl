@@ -75,6 +75,10 @@ my $wrong = $epp->request(<<"XML");
 XML
 print "wrong order ", $wrong->code, "\n";
 
+$epp->create_domain({ name => 'fresh.example', period => 2, registrant => 'PRACTICE-1', ns => \@sink, authInfo => 'practice-1' })
+	or die "create: $Net::EPP::Simple::Error $Net::EPP::Simple::Message\n";
+print "create domain $Net::EPP::Simple::Code ", scalar(@{$epp->domain_info('fresh.example')->{ns}}), "\n";
+
 sub poll {
 	my $f = Net::EPP::Frame::Command::Poll::Req->new;
 	return $epp->request($f);
