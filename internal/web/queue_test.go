@@ -262,7 +262,7 @@ func TestQueuePage(t *testing.T) {
 	if !strings.HasPrefix(csv, "name,rank,score,brand,") || !strings.Contains(csv, "were dismissed (-0.21)") {
 		t.Errorf("%.200s", csv)
 	}
-	if w := get(t, h, "/watch/lessons"); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "word|outlook|furniture") {
+	if w := get(t, h, "/watch/lessons"); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "Back to the queue") || !strings.Contains(w.Body.String(), "word|outlook|furniture") {
 		t.Errorf("%d", w.Code)
 	}
 }
