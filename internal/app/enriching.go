@@ -133,8 +133,8 @@ func (s *System) noteTouch(ctx context.Context, level enrich.Level, names []impo
 	}
 	by := cmp.Or(impound.PrincipalOf(ctx).ID, "system")
 	way := "direct"
-	if s.cfg.Capture.Proxy != "" {
-		way = "proxy"
+	if s.cfg.Capture.Proxy != "" && level == enrich.LevelWeb {
+		way = "proxy; DNS direct" // see EgressNote
 	}
 	es := make([]impound.Entry, 0, len(names))
 	for _, n := range names {
@@ -142,6 +142,19 @@ func (s *System) noteTouch(ctx context.Context, level enrich.Level, names []impo
 	}
 	_, err := s.Evidence.AppendAll(ctx, es)
 	return err
+}
+
+// EgressNote says what does not leave through the proxy that capture names; ""
+// where nothing is told apart.
+func (c Config) EgressNote() string {
+	if c.Capture.Proxy == "" {
+		return ""
+	}
+	from := "this machine's own address"
+	if a := c.Capture.SourceAddress; a != "" {
+		from = a + " (capture.source_address)"
+	}
+	return "DNS and RDAP look-ups do not take capture.proxy: they leave from " + from + ", and a resolver's questions reach the name's own servers"
 }
 
 // EnrichOptions say what to look at.
@@ -258,6 +271,9 @@ func (s *System) enrichLoop(ctx context.Context) error {
 	e, err := s.enricher(enrich.Level(l))
 	if err != nil {
 		return err
+	}
+	if n := s.cfg.EgressNote(); n != "" {
+		s.log.Warn(n)
 	}
 	return e.Run(impound.AsSystem(ctx), 5*time.Second, nil)
 }

@@ -400,7 +400,7 @@ func (s *System) WatchStatus(ctx context.Context, events int) ([]WatchSourceStat
 	}
 	out := []WatchSourceStatus{}
 	for _, st := range states {
-		w := WatchSourceStatus{State: st, Lag: st.Lag()}
+		w := WatchSourceStatus{State: st.AsOf(s.now()), Lag: st.Lag()}
 		w.Cursor = nil
 		if events > 0 {
 			if w.Events, err = live.Events(ctx, s.Store, st.ID); err != nil {

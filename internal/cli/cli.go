@@ -275,8 +275,12 @@ func (e *env) configCmd() *cobra.Command {
 		return err
 	})
 	check := verb("check", "say what is wrong with the configuration", "  impound config check\n  impound config check --config new.yaml", cobra.NoArgs, func(*cobra.Command, []string) error {
-		if _, err := app.LoadConfig(e.stateDir(), e.configPath()); err != nil {
+		cfg, err := app.LoadConfig(e.stateDir(), e.configPath())
+		if err != nil {
 			return err
+		}
+		if n := cfg.EgressNote(); n != "" {
+			fmt.Fprintln(e.Err, "note: "+n)
 		}
 		fmt.Fprintln(e.Err, "the configuration is good")
 		return nil

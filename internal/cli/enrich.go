@@ -42,6 +42,9 @@ func (e *env) watchEnrichCmd() *cobra.Command {
 			return usageError{fmt.Errorf("--level takes registry, dns or web")}
 		}
 		return e.with(c, func(ctx context.Context, s *app.System) error {
+			if n := s.Config().EgressNote(); n != "" {
+				fmt.Fprintln(e.Err, "note: "+n)
+			}
 			left, unknown := 0, 0
 			var rows [][]string
 			opt.Done = func(d app.Enriched) {

@@ -80,6 +80,17 @@ func (s State) Lag() int64 {
 	return max(s.Target-s.Position, 0)
 }
 
+// staleRate is for how long a rate stands that nobody tells anew.
+const staleRate = time.Minute
+
+// AsOf gives s as it is to be shown at now: what nobody reads has no rate.
+func (s State) AsOf(now time.Time) State {
+	if now.Sub(s.LastOK) > staleRate {
+		s.Rate = 0
+	}
+	return s
+}
+
 // Event is something in a source that could not be screened as it should.
 type Event struct {
 	At       time.Time `json:"at"`
@@ -176,8 +187,9 @@ func (r *Runner) States() []State {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	out := make([]State, 0, len(r.states))
+	now := r.cfg.Now()
 	for _, s := range r.states {
-		out = append(out, s)
+		out = append(out, s.AsOf(now))
 	}
 	slices.SortFunc(out, func(a, b State) int {
 		if a.ID < b.ID {

@@ -683,3 +683,18 @@ func TestStdin(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// A rate is of what is read now: where a source fails, or nobody reads it, there is
+// none soon.
+func TestRateIsOfNow(t *testing.T) {
+	b := newBench(t)
+	at := time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
+	b.now = func() time.Time { at = at.Add(2 * time.Second); return at }
+	l := ctlogtest.New(t, ctlog.Static)
+	add(l, 0, 50)
+	b.ok(ct(t, l, 0))
+	fresh := b.state("log")
+	if fresh.Rate <= 0 || fresh.AsOf(at).Rate != fresh.Rate || fresh.AsOf(at.Add(2*time.Minute)).Rate != 0 {
+		t.Errorf("read %v ago at %v a second; a while later %v", at.Sub(fresh.LastOK), fresh.Rate, fresh.AsOf(at.Add(2*time.Minute)).Rate)
+	}
+}
