@@ -48,6 +48,7 @@ type ServerView struct {
 	Lame          bool                `json:"lame,omitempty"`      // a server of the name's own answers, but not with authority
 	Raw           [][]byte            `json:"raw,omitempty"`       // the answers as they came
 	Answers       []Answer            `json:"answers,omitempty"`   // what each of Raw is, in the same order
+	Same          string              `json:"same,omitempty"`      // a server listed before it, at the same address: it was asked once for both
 	Err           string              `json:"err,omitempty"`
 }
 
@@ -200,7 +201,7 @@ const (
 // Servers asks the servers that p, the parent's view, delegates its name to, the
 // first eight of them side by side, for SOA and NS: whether each answers with
 // authority, and what it says. It is [Observer.Child] in little, for thousands of
-// names: two questions to each server and 2 s for each, with the addresses found
+// names: two questions to each server (to one address once) and 2 s for each, with the addresses found
 // before that in 2 s; one that was silent is let alone for 10 s. One that answers
 // without authority is lame; what it says is kept, and counts for nothing.
 func (c *Observer) Servers(ctx context.Context, p View) View {
@@ -225,8 +226,14 @@ func (c *Observer) Servers(ctx context.Context, p View) View {
 		}
 		return why != ""
 	})
-	servers := quick.addresses(find, hosts, p.Glue)
-	v.Servers = each(servers, func(s server) ServerView {
+	all := quick.addresses(find, hosts, p.Glue)
+	var servers []server
+	for _, s := range all {
+		if s.addr == "" || !slices.ContainsFunc(servers, func(o server) bool { return o.addr == s.addr }) {
+			servers = append(servers, s)
+		}
+	}
+	views := each(servers, func(s server) ServerView {
 		if s.addr == "" && ctx.Err() == nil {
 			c.silent.Store(s.host, time.Now())
 		}
@@ -244,6 +251,14 @@ func (c *Observer) Servers(ctx context.Context, p View) View {
 		}
 		return x
 	})
+	for _, s := range all {
+		i := slices.IndexFunc(servers, func(o server) bool { return o == s || s.addr != "" && o.addr == s.addr })
+		x := views[i]
+		if servers[i] != s {
+			x.Server, x.Same, x.Raw, x.Answers = s.host, servers[i].host, nil, nil
+		}
+		v.Servers = append(v.Servers, x)
+	}
 	v.Servers = append(v.Servers, lost...)
 	v.merge()
 	return v

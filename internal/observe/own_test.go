@@ -146,3 +146,52 @@ func TestResolveUnchecked(t *testing.T) {
 		})
 	}
 }
+
+// Servers at one address are asked once, and the answer stands for each of them.
+func TestServersAtOneAddress(t *testing.T) {
+	var asked atomic.Int32
+	good := serveDNS(t, func(q dns.Question, _ bool) *dns.Msg {
+		asked.Add(1)
+		return &dns.Msg{MsgHdr: dns.MsgHdr{Authoritative: true}, Answer: []dns.RR{rr(t, q.Name+" 60 IN NS ns1.actor.test.")}}
+	})
+	o := newObserver(t, observe.Config{Routes: map[string]string{"192.0.2.1:53": good, "192.0.2.2:53": good}})
+	v := o.Servers(t.Context(), observe.View{Name: evil, NS: []string{"ns1.actor.test", "ns2.actor.test", "ns3.actor.test"},
+		Glue: map[string][]string{"ns1.actor.test": {"192.0.2.1"}, "ns2.actor.test": {"192.0.2.1"}, "ns3.actor.test": {"192.0.2.2"}}})
+	if v.Err != "" || len(v.Servers) != 3 || v.Answered() != 3 || asked.Load() != 4 {
+		t.Fatalf("asked %d times: %+v", asked.Load(), v)
+	}
+	for i, want := range []struct {
+		server, same string
+		raw          int
+	}{{"ns1.actor.test", "", 2}, {"ns2.actor.test", "ns1.actor.test", 0}, {"ns3.actor.test", "", 2}} {
+		if s := v.Servers[i]; s.Server != want.server || s.Same != want.same || len(s.Raw) != want.raw || len(s.Answers) != want.raw || !s.Authoritative || !cmp.Equal(s.NS, []string{"ns1.actor.test"}) {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+// Of questions that go out together, one whose answer is lost is asked again by
+// itself, and one whose answer is cut off comes by TCP.
+func TestTogetherOneLost(t *testing.T) {
+	var soa, ns atomic.Int32
+	at := serveDNS(t, func(q dns.Question, _ bool) *dns.Msg {
+		m := &dns.Msg{MsgHdr: dns.MsgHdr{Authoritative: true}}
+		if q.Qtype == dns.TypeSOA {
+			if soa.Add(1) == 1 {
+				return nil
+			}
+			m.Answer = []dns.RR{rr(t, q.Name+" 60 IN SOA a. b. 42 2 3 4 5")}
+			return m
+		}
+		ns.Add(1)
+		for i := range 40 {
+			m.Answer = append(m.Answer, rr(t, fmt.Sprintf("%s 60 IN NS ns%d.a-long-name-of-a-server.actor.test.", q.Name, i)))
+		}
+		return m
+	})
+	o := newObserver(t, observe.Config{Routes: map[string]string{"192.0.2.1:53": at}})
+	v := o.Servers(t.Context(), observe.View{Name: evil, NS: []string{"ns1.actor.test"}, Glue: map[string][]string{"ns1.actor.test": {"192.0.2.1"}}})
+	if s := v.Servers[0]; v.Err != "" || !strings.Contains(s.SOA, " 42 ") || len(s.NS) != 40 || soa.Load() != 2 || ns.Load() != 2 {
+		t.Errorf("SOA asked %d times, NS %d times: %+v", soa.Load(), ns.Load(), v)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/impound/impound"
@@ -715,17 +716,20 @@ func spread(n int, provider func(i int) string) []int {
 // first error by index. It stops beginning new ones when ctx ends.
 func parallel(ctx context.Context, width, n int, f func(int) error) error {
 	errs := make([]error, n)
-	sem := make(chan struct{}, max(1, width))
+	var next atomic.Int64
 	var wg sync.WaitGroup
-	for i := range n {
-		if ctx.Err() != nil {
-			errs[i] = ctx.Err()
-			break
-		}
-		sem <- struct{}{}
+	for range min(max(1, width), n) { // each does many, on a stack that is large enough by then
 		wg.Go(func() {
-			defer func() { <-sem }()
-			errs[i] = f(i)
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				if errs[i] = ctx.Err(); errs[i] != nil {
+					return
+				}
+				errs[i] = f(i)
+			}
 		})
 	}
 	wg.Wait()
