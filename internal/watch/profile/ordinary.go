@@ -62,7 +62,7 @@ func UseOrdinary(b []byte) error {
 
 // What was never seen has this share.
 const (
-	rareTLD   = .0002
+	rareTLD   = .0001
 	rareShape = 2e-5
 )
 

@@ -46,7 +46,8 @@ type part struct {
 	n     float64
 	lm    table
 	tld   map[string]float64
-	words table // pieces of 4 to 12 letters: in how many names
+	tlds  float64 // how many there are; those of long ago count less
+	words table   // pieces of 4 to 12 letters: in how many names
 	shape [nShapes]map[uint32]float64
 }
 
@@ -84,8 +85,8 @@ func ReadExamples(r io.Reader) ([]Example, error) {
 	return out, nil
 }
 
-// recent is how many of the latest names make the part of the newest style.
-const recent = 12
+// recent is how many of the latest names make the parts of the newest styles.
+var recent = [...]int{12, 40}
 
 // Learn makes a profile of actor from examples, oldest first.
 func Learn(actor string, examples []Example) (*Profile, error) {
@@ -97,8 +98,10 @@ func Learn(actor string, examples []Example) (*Profile, error) {
 		p.known[e.Name] = true
 	}
 	p.parts = append(p.parts, learnPart("all names", examples))
-	if len(examples) > recent+recent/2 {
-		p.parts = append(p.parts, learnPart(fmt.Sprintf("the latest %d names", recent), examples[len(examples)-recent:]))
+	for _, n := range recent {
+		if len(examples) > n+n/2 {
+			p.parts = append(p.parts, learnPart(fmt.Sprintf("the latest %d names", n), examples[len(examples)-n:]))
+		}
 	}
 	p.row = learnRow(examples)
 	return p, nil
@@ -124,13 +127,17 @@ var (
 	WeightWords   = 0.2
 	WeightTLD     = 0.8
 	WeightShapes  = [nShapes]float64{2, 0.5, 0.4, 0.38, 0.56}
-	WeightPrior   = 0.06
+	WeightPrior   = 0.09
 	alpha         = [...]float64{0, 0, 0, 3, 1.5, 1, 0.7} // by order of the letter model
 	decay         = 60.0                                  // names after which an example counts for half
 	tldPrior      = 3.0
 	shapePrior    = 6.0
 	wordPrior     = 2.0
 )
+
+// tldNew is what is taken off the count of each top-level domain for those that
+// were not seen yet (Pitman and Yor).
+const tldNew = .5
 
 const maxOrder = 6
 
@@ -197,7 +204,9 @@ func learnPart(label string, examples []Example) part {
 		w := math.Exp2(-float64(len(examples)-1-i) / decay)
 		p.n += w
 		v := look([]byte(e.Name))
-		p.tld[string(v.tld)] += w
+		c := p.tld[string(v.tld)]
+		p.tld[string(v.tld)] = c + w
+		p.tlds += min(1, c+w) - min(1, c)
 		for k, s := range v.shapes() {
 			p.shape[k][s] += w
 		}
@@ -421,10 +430,10 @@ func (o odds) sum() float64 {
 	return WeightLetters*o.letters + WeightWords*o.words + WeightTLD*o.tld + o.shape + WeightPrior*o.prior
 }
 
-func (p *part) odds(v *seen, bg *match.Background) odds {
+func (p *part) odds(v *seen, base *[260]float64, bg *match.Background) odds {
 	o := odds{prior: v.prior}
 	for i := 1; i < len(v.sym); i++ {
-		b := v.base(bg, i)
+		b := base[i]
 		q := b
 		for k := 3; k <= maxOrder; k++ {
 			ctx := v.context(i, k-1)
@@ -435,11 +444,18 @@ func (p *part) odds(v *seen, bg *match.Background) odds {
 			c := float64(p.lm.get(ctx ^ uint64(v.sym[i]+1)*0x9e3779b97f4a7c15))
 			q = (c + alpha[k]*q) / (n + alpha[k])
 		}
-		o.letters += math.Log2(q / b)
+		if q != b {
+			o.letters += math.Log2(q / b)
+		}
 	}
 	o.words = p.wordBits(v, bg)
 	bt := tldShare(v.tld)
-	o.tld = math.Log2((p.tld[string(v.tld)] + tldPrior*bt) / (p.n + tldPrior) / bt)
+	c := p.tld[string(v.tld)]
+	t := (tldPrior + tldNew*p.tlds) * bt
+	if c > 0 {
+		t += max(c-tldNew, c/10)
+	}
+	o.tld = math.Log2(t / (p.n + tldPrior) / bt)
 	for k, s := range v.shapes() {
 		b := shapeShare(k, s)
 		o.shape += WeightShapes[k] * math.Log2((p.shape[k][s]+shapePrior*b)/(p.n+shapePrior)/b)
@@ -468,9 +484,13 @@ type weighed struct {
 func (p *Profile) bits(v *seen) weighed {
 	bg := match.BuiltinBackground()
 	w := weighed{plain: math.Inf(-1)}
+	var base [260]float64
+	for i := 1; i < len(v.sym); i++ {
+		base[i] = v.base(bg, i)
+	}
 	var all odds
 	for i := range p.parts {
-		o := p.parts[i].odds(v, bg)
+		o := p.parts[i].odds(v, &base, bg)
 		if i == 0 {
 			all = o
 		}

@@ -112,3 +112,25 @@ func TestDepth(t *testing.T) {
 		}
 	}
 }
+
+// Who uses many top-level domains will use another; who kept to one won't.
+func TestNewTopLevelDomain(t *testing.T) {
+	var one, many []Example
+	for i := range 24 {
+		n := fmt.Sprintf("secure-docs-%c.", 'a'+i)
+		one = append(one, Example{Name: n + "top"})
+		many = append(many, Example{Name: n + []string{"top", "site", "space", "online", "icu", "pw", "fun", "live"}[i%8]})
+	}
+	bits := func(ex []Example) float64 {
+		p, err := Learn("TEST", ex)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v seen
+		v.look([]byte("secure-docs-z.info"))
+		return p.bits(&v).odds.tld
+	}
+	if o, m := bits(one), bits(many); m < o+.5 {
+		t.Errorf("a new one: %.2f bits after many, %.2f after one", m, o)
+	}
+}

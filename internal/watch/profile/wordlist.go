@@ -13,23 +13,25 @@ import (
 
 // rowOfWords is how the examples put words in a row.
 type rowOfWords struct {
-	trust  float64 // how much the examples look put together so: 0 to 1
-	names  float64
-	words  float64
-	fresh  float64 // share of words that are new with each name
-	own    own
-	class  [nClasses]float64 // in bits against ordinary names
-	long   [nLongs]float64
-	count  [nCounts]float64
-	tlds   map[string]float64
-	newTLD float64 // chance of one that was not seen
+	trust   float64 // how much the examples look put together so: 0 to 1
+	strange float64 // share of letters that belong to no word
+	names   float64
+	words   float64
+	fresh   float64 // share of words that are new with each name
+	own     own
+	class   [nClasses]float64 // in bits against ordinary names
+	long    [nLongs]float64
+	count   [nCounts]float64
+	tlds    map[string]float64
+	newTLD  float64 // chance of one that was not seen
 }
 
-// Weights of a row of words. They were chosen on families of algorithms and hold
-// for those that they were not chosen on; see docs/watch.md.
+// Weights of a row of words. They were chosen on the families of algorithms that
+// docs/watch.md tells of, all of them in sight.
 var (
-	rowClass, rowLong, rowCount, rowSeen, rowTLD = .5, .5, 1.0, .8, 1.4
-	rowPieces                                    = .8  // of what letters and pieces weigh with an actor
+	rowClass, rowLong, rowCount, rowSeen, rowTLD = .5, .5, 1.0, .8, 2.0
+	rowPieces                                    = .7  // of what letters and pieces weigh with an actor
+	rowStrange                                   = 1.8 // and more by this, where all letters belong to no word
 	rowPrior                                     = 8.0 // words of ordinary names that are mixed into the habit
 	rowRareTLD                                   = 5e-5
 	rowAnyTLD                                    = .0014 // share of each, when all are as likely
@@ -62,8 +64,16 @@ func learnRow(examples []Example) *rowOfWords {
 	r.own.learn(vs)
 	var ts []token
 	seenOnce := map[uint32]int{}
+	letters := 0.0
 	for i := range vs {
 		v := &vs[i]
+		ts = words.split(v.reg, nil, ts[:0])
+		for _, t := range ts {
+			letters += float64(t.to - t.from)
+			if t.class == strangeClass {
+				r.strange += float64(t.to - t.from)
+			}
+		}
 		ts = words.split(v.reg, &r.own, ts[:0])
 		for _, t := range ts {
 			r.class[t.class]++
@@ -85,6 +95,7 @@ func learnRow(examples []Example) *rowOfWords {
 			once++
 		}
 	}
+	r.strange /= max(1, letters)
 	// As many words are new as were met once (Good and Turing).
 	r.fresh = min(.95, max(.05, (once+.5)/(r.words+1)))
 	for i, c := range r.class {
@@ -99,10 +110,6 @@ func learnRow(examples []Example) *rowOfWords {
 	r.newTLD = (tldNew + tldNew*float64(len(r.tlds))) / (r.names + tldNew)
 	return r
 }
-
-// tldNew is what is taken off the count of each top-level domain for those that
-// were not seen yet (Pitman and Yor).
-const tldNew = .5
 
 // rowTrust: of so many names so many are exceptions. An algorithm makes none;
 // a slip of who gathered the names is allowed.
@@ -225,5 +232,5 @@ func (r *rowOfWords) odds(v *seen, bg *match.Background) (o rowOdds) {
 // pieces and shape that all names gave.
 func (r *rowOfWords) bits(v *seen, all odds, bg *match.Background) float64 {
 	o := r.odds(v, bg)
-	return rowPieces*(WeightLetters*all.letters+WeightWords*all.words) + all.shape + WeightPrior*all.prior + o.words + o.seen + o.tld
+	return (rowPieces+rowStrange*r.strange)*(WeightLetters*all.letters+WeightWords*all.words) + all.shape + WeightPrior*all.prior + o.words + o.seen + o.tld
 }
