@@ -1,6 +1,7 @@
 package casework_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +44,19 @@ func TestContest(t *testing.T) {
 	d.refuses(d.Decide(ctx, decision(casework.WhatContest, "outlook-verify.net", "", "x", "olga")), impound.KindAuth, "analyst or counsel")
 	d.refuses(d.Decide(ctx, decision(casework.WhatContest, "outlook-verify.net", "", " ", "ann")), impound.KindInvalid, "--why")
 	d.refuses(d.Decide(ctx, decision(casework.WhatContest, "nowhere.net", "", "x", "ann")), impound.KindNotFound, "no case holds")
+	outcome := func(g string) impound.GateVerdict {
+		t.Helper()
+		vs, err := d.Verdicts(ctx, "C-1", impound.MustName("outlook-verify.net"))
+		d.ok(err)
+		i := slices.IndexFunc(vs, func(v impound.GateVerdict) bool { return v.Gate == g })
+		if i < 0 || len(vs) != len(gate.Gates) || vs[0].Gate != gate.G1 {
+			t.Fatalf("%+v", vs)
+		}
+		return vs[i]
+	}
+	if v := outcome(gate.G13); v.Outcome != impound.GatePass {
+		t.Errorf("%+v", v)
+	}
 	forged := open
 	forged.Why = "another reason"
 	d.refuses(d.Decide(ctx, forged), impound.KindRefused, "does not fit")
@@ -58,6 +72,10 @@ func TestContest(t *testing.T) {
 	}
 	if d.state("outlook-verify.net") != impound.StateContested || d.state("yahoo-verify.net") != impound.StateOrdered {
 		t.Errorf("states: %s, %s", d.state("outlook-verify.net"), d.state("yahoo-verify.net"))
+	}
+	// What is shown of its gates is what holds now, not what held when it was filed.
+	if v := outcome(gate.G13); v.Outcome != impound.GateBlock || !strings.Contains(v.Reason, "a bakery in Leeds") || !v.AsOf.Equal(t0) {
+		t.Errorf("%+v", v)
 	}
 	// The order in force permits nothing for it any more, in any process.
 	if d.permits("O-1", "outlook-verify.net") || !d.permits("O-1", "yahoo-verify.net") {

@@ -132,9 +132,15 @@ func putDomain(tx store.Tx, caseID string, rev int64, d impound.CaseDomain) erro
 	return err
 }
 
-// Verdicts gives what the gates said last of a name of a case, with reasons.
+// Verdicts gives what the gates said last of a name of a case, with reasons, and
+// brought up to what was decided of it since: a name that is contested now has
+// not passed G13.
 func (s *Service) Verdicts(ctx context.Context, caseID string, n impound.Name) ([]impound.GateVerdict, error) {
 	x, err := s.Sight(ctx)
+	if err != nil {
+		return nil, err
+	}
+	view, err := s.ledger.sync(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -150,5 +156,22 @@ func (s *Service) Verdicts(ctx context.Context, caseID string, n impound.Name) (
 		}
 		return err
 	})
-	return out, err
+	if err != nil || len(out) == 0 || len(view.decisions[n]) == 0 {
+		return out, err
+	}
+	ds := x.decisions(n) // what others than the reader may know of weighs at the plan alone
+	if len(ds) == 0 {
+		return out, nil
+	}
+	view.decisions = map[impound.Name][]Decision{n: ds}
+	out = view.decided(n, caseID, out)
+	for i := range out {
+		if out[i].AsOf.IsZero() {
+			out[i].AsOf = ds[len(ds)-1].At
+		}
+	}
+	slices.SortStableFunc(out, func(a, b impound.GateVerdict) int {
+		return slices.Index(gate.Gates, a.Gate) - slices.Index(gate.Gates, b.Gate)
+	})
+	return out, nil
 }

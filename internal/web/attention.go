@@ -55,14 +55,16 @@ func attention(now time.Time, cases []CaseHead, orders []OrderView, plans []Plan
 		if slices.ContainsFunc(alarms[:i], same) {
 			continue
 		}
-		more, n := "", -1
+		more, n, what := "", -1, []string{"name", "names"}
 		for _, b := range alarms {
 			if same(b) {
-				n++
+				if n++; b.Name.IsZero() && n > 0 {
+					what = []string{"finding", "findings"}
+				}
 			}
 		}
 		if n > 0 {
-			more = fmt.Sprintf(", and %s like it", plural(n, "name", "names"))
+			more = fmt.Sprintf(", and %s like it", plural(n, what[0], what[1]))
 		}
 		tone := "bad"
 		if a.Kind == "lapsing" || a.Kind == "expiry" || a.Kind == "unseen" {

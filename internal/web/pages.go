@@ -735,7 +735,8 @@ type nameData struct {
 	Case     impound.Case
 	Domain   impound.CaseDomain
 	TLP      item
-	Unicode  string // where it differs
+	Marking  impound.Marking // the name's own, or the case's
+	Unicode  string          // where it differs
 	State    cell
 	Order    *OrderView
 	Look     *PlanName
@@ -794,7 +795,8 @@ func (s *server) namePage(ctx context.Context, r *http.Request) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := nameData{Case: c, Domain: dom, TLP: tlpBadge(c.TLP), State: stateCell(dom.State), Plot: pic}
+	mark := dom.Marking.In(c.Marking())
+	d := nameData{Case: c, Domain: dom, TLP: tlpBadge(mark.TLP), Marking: mark, State: stateCell(dom.State), Plot: pic}
 	if u := n.Unicode(); u != n.String() {
 		d.Unicode = strings.ReplaceAll(u, ".", "[.]")
 	}

@@ -266,7 +266,7 @@ func TestAttention(t *testing.T) {
 	f.alarms = []AlarmView{
 		{Order: "O-1", Kind: "expiry", Text: "the registration of outlook-verify[.]net ends on 2026-12-01", Cure: "renew"},
 		{Order: "O-1", Kind: "drift", Text: "outlook-verify[.]net does not show order O-1: parent: x", Cmd: "impound seize plan O-1"},
-		{Order: "O-1", Kind: "drift", Text: "yahoo-verify[.]net does not show order O-1"},
+		{Order: "O-1", Kind: "drift", Name: names[1], Text: "yahoo-verify[.]net does not show order O-1"},
 		{Order: "O-2", Kind: "drift", Text: "else[.]net does not show order O-2"},
 	}
 	if got, want := says(nil, nil, nil), "bad custody: outlook-verify[.]net does not show order O-1: parent: x, and 1 name like it\nbad custody: else[.]net does not show order O-2\nwarn custody: the registration of outlook-verify[.]net ends on 2026-12-01"; got != want {
