@@ -20,7 +20,7 @@ const maxCells = 40
 var (
 	// lineLead is what stands before an item: marks of a quoted mail, a bullet, a
 	// number, an address of a hosts file, and how blockers write names.
-	lineLead = lazy(`^\s*(?:>\s*)*(?:\|\|)?(?:[-*+•·–—▪●◦]\s+|\(?\d{1,4}[.):]\s+|\[\d{1,4}\]\s+)?(?:(?:0\.0\.0\.0|127\.0\.0\.1|::1?)\s+)?`)
+	lineLead = lazy(`^\s*(?:>\s*)*(?:\|\|)?(?:[-*+•·–—▪●◦]\s+|\(?\d{1,4}[.):]\s+|\[\d{1,4}\]\s+)?(?:(?:0\.0\.0\.0|127\.0\.0\.1|::1?)\s+)?(?:(?i:domains?|domain name|hosts?|hostname|fqdn|c2|ioc|indicator)\s*[:=]\s*)?`)
 	numbered = lazy(`^\s*\(?\d{1,4}[.):]\s`)
 	wide     = lazy(`\s{2,}`)
 	nameCell = lazy(`(?i)^(?:` + scheme + `)?(` + label + `(?:(?:` + fanged + `|\.)` + label + `)+)\.?(?::\d{1,5})?(/\S*)?$`)
@@ -32,6 +32,12 @@ var (
 	// badList are headings of names that are not the actor's.
 	badList = lazy(`(?i)(?:^|[^\p{L}])(?:(impersonat\w+|imitat\w+|mimic\w*|posing as|pos(?:es|ed) as|spoof\w+|look(?:s|ing)? like|lookalikes? of|against|target(?:s|ing)|resembl\w+)\s+)?((?:legitimate|genuine|official|compromised|hacked|breached|impersonated|imitated|mimicked|benign|targeted|victims?|affected)(?:'s|’s|’|')?)\s+(?:[\p{L}-]+\s+){0,2}?(?:web ?sites?|sites?|domains?|hosts?|names?|organi[sz]ations?|brands?|portals?|services?|companies|entities|addresses)\b`)
 	badHead = lazy(`(?i)^[\s#*_>]*(references?|sources?|further reading|see also|links|related(?: (?:posts?|articles?|links|reading))?|legitimate|benign|false positives?|allow ?list|white ?list|victims?|targets?|resources|contacts?|about us|footer)[\s*_]*:?[\s*_]*$`)
+	// nameThen is a name, and a remark on it.
+	nameThen = lazy(`^\s*(` + label + `(?:(?:` + fanged + `|\.)` + label + `)+)(?:\s+(?:\(|->|=>|→|–|—|-\s|#)|:\s|,\s+["\d])`)
+	// others are words of headings over names of others, unless whoseElse says that
+	// the names are what did it to them.
+	others    = lazy(`(?i)(?:^|[^\p{L}])(victims?|targeted|legitimate|genuine|benign|hacked|breached|impersonated|impersonates|spoofed|imitated|mimicked)(?:$|[^\p{L}])`)
+	whoseElse = lazy(`(?i)\b(?:domains?|names?|(?:web ?)?sites?|hosts?|infrastructure|indicators?|iocs?|urls?|pages?|portals?)\s+(?:(?:that|which|were|was|are|is|have|had|been|the|actors?|group|attackers?|it|they)\s+)*(?:used|impersonat|imitat|mimic|spoof|target|posing|posed|masquerad|registered|controlled|resembl|sent|against|pretend|lur|attack)|\b(?:impersonat\w*ing|imitating|mimicking|spoofing|targeting|posing as|resembling|against|fake|spoofed|lookalikes?|look-alikes?|phishing|malicious|fraudulent)\b`)
 	// records are types of DNS records whose right side is somebody's server.
 	records = lazy(`^(?i:NS|MX|SOA|CNAME|PTR|SRV|TXT)$`)
 )
@@ -71,6 +77,9 @@ func splitRow(l string) []string {
 		out = strings.SplitN(l, ",", maxCells)
 	default:
 		out = []string{l}
+		if m := nameThen().FindStringSubmatchIndex(l); m != nil {
+			out = []string{l[m[2]:m[3]], l[m[3]:]}
+		}
 	}
 	for i, c := range out {
 		out[i] = strings.Trim(strings.TrimSpace(c), "`*\"'“”‘’^ ")
@@ -151,6 +160,8 @@ func tables(lines []string) []items {
 				head, hint, begun, bad = nil, hintHead().MatchString(whole), false, ""
 				if m := badList().FindStringSubmatch(whole); m != nil && m[1] == "" {
 					bad = strings.ToLower(m[2])
+				} else if m := others().FindStringSubmatch(whole); m != nil && strings.HasSuffix(strings.TrimRight(whole, "* _"), ":") && !whoseElse().MatchString(whole) {
+					bad = strings.ToLower(m[1])
 				} else if m := badHead().FindStringSubmatch(whole); m != nil {
 					bad = strings.ToLower(m[1])
 				}
