@@ -155,12 +155,13 @@ type book struct {
 	now     time.Time
 	lessons map[string]*lesson
 	rows    map[string]*held // that were read, nil for those that are not there
+	none    map[string]bool  // rows that were looked for and are not there
 	births  map[string]Standing
 	seals   map[string]Seal // by case; nil: not known, which only chooses among cases
 }
 
 func newBook(tx store.Tx, now time.Time) *book {
-	return &book{tx: tx, now: now, lessons: map[string]*lesson{}, rows: map[string]*held{}, births: map[string]Standing{}}
+	return &book{tx: tx, now: now, lessons: map[string]*lesson{}, rows: map[string]*held{}, none: map[string]bool{}, births: map[string]Standing{}}
 }
 
 // held is a row with its place in the store.
@@ -171,7 +172,15 @@ type held struct {
 }
 
 func (b *book) get(domain impound.Name, scope string) (*held, error) {
-	return getRow(b.tx, domain, scope)
+	key := rowKey(domain, scope)
+	if b.none[key] {
+		return nil, nil
+	}
+	h, err := getRow(b.tx, domain, scope)
+	if h == nil && err == nil {
+		b.none[key] = true
+	}
+	return h, err
 }
 
 func getRow(tx store.Tx, domain impound.Name, scope string) (*held, error) {
@@ -204,6 +213,7 @@ func (b *book) put(h *held) error {
 	}
 	h.docID = id
 	b.rows[rowKey(h.Name, h.Scope)] = h
+	delete(b.none, rowKey(h.Name, h.Scope))
 	var err error
 	h.rev, err = store.Put(b.tx, kindRow, id, h.rev, h.Row, h.index())
 	return err

@@ -581,7 +581,9 @@ func (x *tx) List(q store.Query) ([]store.Doc, error) {
 		if limit == 0 {
 			limit = -1 // all
 		}
-		stmt += " LIMIT ? OFFSET ?"
+		// Not a bare parameter: SQLite looks at its value while it plans, and plans the
+		// statement anew for each value that is bound.
+		stmt += " LIMIT 0+? OFFSET 0+?"
 		args = append(args, limit, q.Skip)
 	}
 	prepared, err := x.stmt(stmt) // one like it may run for every document of a change
