@@ -135,25 +135,27 @@ func (m *matchData) examples(all bool) []match.Example {
 	}
 	for _, p := range m.reg {
 		if (all || p.date < phishSplit) && p.tier != "none" {
-			w := fair(p)
+			w, seen := fair(p), float32(1)
 			if p.tier == "loose" {
 				w /= 3
+				seen = 0
 			}
-			out = append(out, match.Example{Name: p.name, Brand: p.brand, Weight: w, Part: month(p.date)})
+			out = append(out, match.Example{Name: p.name, Brand: p.brand, Weight: w, Part: month(p.date), Age: years(p.date, until), Seen: seen})
 		}
 	}
 	for _, p := range m.hosts {
 		if (all || p.date < phishSplit) && p.tier != "none" {
-			w := fair(p) / 4
+			w, seen := fair(p)/4, float32(0.1)
 			if p.tier == "loose" {
 				w /= 3
+				seen = 0
 			}
-			out = append(out, match.Example{Name: p.name, Brand: p.brand, Weight: w, Part: month(p.date)})
+			out = append(out, match.Example{Name: p.name, Brand: p.brand, Weight: w, Part: month(p.date), Age: years(p.date, until), Seen: seen})
 		}
 	}
 	for _, p := range m.nrd {
 		if all || p.date < nrdSplit {
-			out = append(out, match.Example{Name: p.name, Weight: 1, Part: day(p.date)})
+			out = append(out, match.Example{Name: p.name, Weight: 1, Part: day(p.date), Seen: 1})
 		}
 	}
 	for i, h := range m.benign {

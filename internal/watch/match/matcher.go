@@ -18,7 +18,6 @@ import (
 	"unsafe"
 
 	"github.com/impound/impound"
-	"github.com/impound/impound/internal/watch/boost"
 )
 
 // How says in which way a name imitates.
@@ -81,8 +80,8 @@ type Matcher struct {
 	opt     Options
 	model   *model
 	looker  *looker
-	trees   *boost.Model // the second look; nil for none
-	weights *weights     // of model, laid out
+	again   *secondLook // the second look; nil for none
+	weights *weights    // of model, laid out
 
 	secondFrom float64 // from which logit there is a second look
 
@@ -98,9 +97,9 @@ func New(brands []Brand, opt Options) (*Matcher, error) {
 	if opt.Background == nil {
 		opt.Background = builtinBackground
 	}
-	m := &Matcher{opt: opt, own: map[string]bool{}, model: withTLD, trees: secondWith}
+	m := &Matcher{opt: opt, own: map[string]bool{}, model: withTLD, again: secondWith}
 	if opt.NoTLD {
-		m.model, m.trees = withoutTLD, secondWithout
+		m.model, m.again = withoutTLD, secondWithout
 	}
 	m.weights = m.model.weights()
 	m.secondFrom = secondFromOf(len(brands))
@@ -173,6 +172,10 @@ func New(brands []Brand, opt Options) (*Matcher, error) {
 	m.looker = newLooker(m.brands)
 	for i := range tokens {
 		m.ix.names = append(m.ix.names, m.brands[tokens[i].brands[0]].ID)
+		b := tokens[i].brands[0]
+		if h := tokens[i].hash; !slices.Contains(m.looker.mates[b], h) {
+			m.looker.mates[b] = append(m.looker.mates[b], h)
+		}
 	}
 	return m, nil
 }
@@ -377,7 +380,7 @@ func (m *Matcher) weigh(s *scan, fs []found, idn bool, cut float64) verdict {
 	if best.ok && best.logit > cut && !idn && m.isOwn(s) {
 		return verdict{}
 	}
-	if best.ok && best.logit > m.secondFrom && m.trees != nil {
+	if best.ok && best.logit > m.secondFrom && m.again != nil {
 		best.logit = m.lookAgain(s, best.found, fs)
 	}
 	return best

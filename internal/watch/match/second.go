@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/impound/impound"
@@ -33,15 +34,22 @@ func secondFromOf(brands int) float64 {
 }
 
 // nSecond is how many numbers the second look has.
-const nSecond = 105
+const nSecond = 80 + nPast
 
 // second.bin holds two such sums, with and without top-level domains, each with
-// its length in front, made by: evalwatch -train match -data FOLDER.
+// its length in front and what was seen behind it, made by: evalwatch -train
+// match -data FOLDER.
 //
 //go:embed second.bin
 var secondBin []byte
 
-var secondWith, secondWithout = func() (*boost.Model, *boost.Model) {
+// secondLook is a sum of trees and the past that it asks.
+type secondLook struct {
+	trees *boost.Model
+	past  *past
+}
+
+var secondWith, secondWithout = func() (*secondLook, *secondLook) {
 	a, rest, err := readSecond(secondBin)
 	if err != nil {
 		return nil, nil // before the first training; a test reads it
@@ -53,23 +61,37 @@ var secondWith, secondWithout = func() (*boost.Model, *boost.Model) {
 	return a, b
 }()
 
-func readSecond(b []byte) (*boost.Model, []byte, error) {
+func readSecond(b []byte) (*secondLook, []byte, error) {
 	if len(b) < 4 || uint64(len(b)-4) < uint64(binary.LittleEndian.Uint32(b)) {
 		return nil, nil, impound.Errorf(impound.KindInvalid, "the second look's weights are cut short")
 	}
 	n := binary.LittleEndian.Uint32(b)
 	m, err := boost.Decode(b[4:4+n], nSecond)
-	return m, b[4+n:], err
+	if err != nil {
+		return nil, nil, err
+	}
+	p, rest, err := decodePast(b[4+n:])
+	if err != nil {
+		return nil, nil, err
+	}
+	return &secondLook{m, p}, rest, nil
+}
+
+func (l *secondLook) encode() []byte {
+	b := l.trees.Encode()
+	b = append(binary.LittleEndian.AppendUint32(nil, uint32(len(b))), b...)
+	return append(b, l.past.encode()...)
 }
 
 // looker is what the second look needs of a matcher's brands.
 type looker struct {
 	own     [][][]uint8 // by brand: its domains, folded, without dots and hyphens
 	country [][]string  // by brand: the countries' suffixes of its domains, such as jp
+	mates   [][]uint16  // by brand: the hashes of its tokens
 }
 
 func newLooker(brands []Brand) *looker {
-	l := &looker{}
+	l := &looker{mates: make([][]uint16, len(brands))}
 	for _, b := range brands {
 		var own [][]uint8
 		var country []string
@@ -92,7 +114,8 @@ func newLooker(brands []Brand) *looker {
 }
 
 // second measures occurrence f, of which x is the first look, among all that was
-// found in the name.
+// found in the name. x.tok is to be -1: the first look's weights of single tokens
+// are of its own examples' days, and the past tells more.
 func (m *Matcher) second(s *scan, f found, x *features, fs []found, first [3]float32, out *[nSecond]float32) {
 	ix := m.ix
 	t := &ix.tokens[f.tok]
@@ -350,15 +373,10 @@ func (m *Matcher) second(s *scan, f found, x *features, fs []found, first [3]flo
 		ends |= 2
 	}
 	put(float32(ends))
-	tok := float32(0)
 	tld := float32(0)
-	if x.tok >= 0 {
-		tok = float32(m.model.tok[x.tok]) * m.model.scale
-	}
 	if x.tld >= 0 {
 		tld = float32(m.model.tld[x.tld]) * m.model.scale
 	}
-	put(tok)
 	put(tld)
 	hyphens := 0
 	for _, c := range raw[lab0:lab1] {
@@ -367,10 +385,6 @@ func (m *Matcher) second(s *scan, f found, x *features, fs []found, first [3]flo
 		}
 	}
 	put(float32(hyphens))
-	// As if the token had never been met.
-	bare := *x
-	bare.tok = -1
-	put(m.model.parts(&bare)[0])
 	for _, c := range t.common {
 		put(c)
 	}
@@ -398,6 +412,9 @@ func (m *Matcher) second(s *scan, f found, x *features, fs []found, first [3]flo
 	put(sum / float32(max(1, words)))
 	put(low)
 	put(high)
+	if m.again != nil { // while learning, pastTrainer puts them
+		m.again.past.put(out[nSecond-nPast:], t.hash, m.looker.mates[t.brands[0]], x.tld)
+	}
 }
 
 // lookAgain gives the logit of the second look, which is always above
@@ -407,9 +424,10 @@ func (m *Matcher) lookAgain(s *scan, f found, fs []found) float64 {
 	if !m.ix.features(s, f, &x, m.opt.NoTLD) {
 		return m.secondFrom
 	}
+	x.tok = -1
 	var v [nSecond]float32
 	m.second(s, f, &x, fs, m.model.parts(&x), &v)
-	return above(m.trees.Logit(v[:]), m.secondFrom)
+	return above(m.again.trees.Logit(v[:]), m.secondFrom)
 }
 
 // above brings the second look's logit above from, in the same order.
@@ -433,59 +451,93 @@ const secondFolds = 3
 // TrainSecond learns the second look, for first looks learnt as
 // [Matcher.Train] does it.
 func (m *Matcher) TrainSecond(examples []Example, epochs int, seed uint64) ([]byte, error) {
-	rows, err := m.secondRows(examples, epochs, seed)
-	if err != nil {
-		return nil, err
-	}
-	b := fitSecond(rows, seed).Encode()
-	return append(binary.LittleEndian.AppendUint32(nil, uint32(len(b))), b...), nil
-}
-
-func fitSecond(rows []boost.Row, seed uint64) *boost.Model {
-	return boost.Train(rows, boost.Options{Trees: 400, Leaves: 12, Rate: 0.05, L2: 4, MinHess: 3, Rows: 0.6, Features: 0.3, Seed: seed})
-}
-
-func (m *Matcher) secondRows(examples []Example, epochs int, seed uint64) ([]boost.Row, error) {
-	rnd := rand.New(rand.NewPCG(seed, 3))
-	var out []boost.Row
-	for fold := range secondFolds {
-		var in, rest []Example
+	var firsts [secondFolds][]byte
+	for fold := range firsts {
+		var in []Example
 		for _, e := range examples {
-			if e.Part%secondFolds == fold {
-				rest = append(rest, e)
-			} else {
+			if e.Part%secondFolds != fold {
 				in = append(in, e)
 			}
 		}
-		c, err := m.With(m.Train(in, epochs, seed))
-		if err != nil {
-			return nil, err
+		firsts[fold] = m.Train(in, epochs, seed)
+	}
+	rows, end, err := m.secondRows(examples, firsts, seed)
+	if err != nil {
+		return nil, err
+	}
+	return (&secondLook{fitSecond(rows, seed), end}).encode(), nil
+}
+
+func fitSecond(rows []boost.Row, seed uint64) *boost.Model {
+	return boost.Train(rows, boost.Options{Trees: 400, Leaves: 24, Rate: 0.05, L2: 4, MinHess: 3, Rows: 0.6, Features: 0.3, Seed: seed})
+}
+
+// secondRows gives what the second look learns from, and what has been seen in
+// the end. firsts are first looks, each learnt from the other parts.
+func (m *Matcher) secondRows(examples []Example, firsts [secondFolds][]byte, seed uint64) ([]boost.Row, *past, error) {
+	t := &pastTrainer{rnd: rand.New(rand.NewPCG(seed, 3)), memo: map[int]*past{}}
+	var rows []secondRow
+	for fold := range secondFolds {
+		var rest []Example
+		for _, e := range examples {
+			if e.Part%secondFolds == fold {
+				rest = append(rest, e)
+				if e.Brand == "" && e.Seen > 0 && !m.opt.NoTLD {
+					var s scan
+					if s.fill([]byte(e.Name)) {
+						t.base.tld[s.suffix()].plain += e.Seen
+						t.base.sum.plain += e.Seen
+					}
+				}
+			}
 		}
-		c.eachTop(rest, func(_ int, r row, s *scan, f found, fs []found) {
+		c, err := m.With(firsts[fold])
+		if err != nil {
+			return nil, nil, err
+		}
+		c.eachTop(rest, func(i int, r row, s *scan, f found, fs []found) {
+			e, hash := &rest[i], m.ix.tokens[f.tok].hash
+			if r.y > 0 && e.Seen > 0 {
+				tld := r.x.tld
+				if e.Seen < 1 {
+					tld = -1
+				}
+				t.seen = append(t.seen, pastSeen{hash, tld, e.Age, e.Seen})
+			}
 			if c.model.logit(&r.x) <= secondFrom {
 				return
 			}
-			x := r.x
-			// Now and then as if the token had never been met.
-			if rnd.IntN(4) == 0 {
-				x.tok = -1
+			// Garbled names, and hosts that are ordinary, are not what it is made for.
+			if e.Seen == 0 {
+				if r.y > 0 {
+					r.w /= 5
+				} else {
+					r.w /= 4
+				}
 			}
+			x := r.x
+			x.tok = -1
 			var v [nSecond]float32
 			c.second(s, f, &x, fs, c.model.parts(&x), &v)
-			out = append(out, boost.Row{X: append([]float32(nil), v[:]...), Y: r.y, W: r.w})
+			rows = append(rows, secondRow{boost.Row{X: slices.Clone(v[:]), Y: r.y, W: r.w}, hash, m.looker.mates[m.ix.tokens[f.tok].brands[0]], x.tld, e.Age})
 		})
 	}
-	return out, nil
+	t.fill(rows)
+	out := make([]boost.Row, len(rows))
+	for i := range rows {
+		out[i] = rows[i].Row
+	}
+	return out, t.at(0), nil
 }
 
 // WithSecond gives m with a second look: what [Matcher.TrainSecond] gave.
 func (m *Matcher) WithSecond(b []byte) (*Matcher, error) {
-	t, _, err := readSecond(b)
+	l, _, err := readSecond(b)
 	if err != nil {
 		return nil, err
 	}
 	c := *m
-	c.trees = t
+	c.again = l
 	return &c, nil
 }
 
@@ -499,6 +551,16 @@ func (s *scan) registered() (from, to int) {
 		from = bytes.LastIndexByte(s.raw[:to], '.') + 1
 	}
 	return from, to
+}
+
+// suffix numbers what stands behind the last dot of the name, as
+// [index.features] does.
+func (s *scan) suffix() int {
+	h := uint32(2166136261)
+	for _, c := range s.raw[min(s.rawN+1, s.allN):s.allN] {
+		h = (h ^ uint32(c)) * 16777619
+	}
+	return int(h >> 23)
 }
 
 // perLetter gives how surprising a letter of run is, in bits; 0 for none.

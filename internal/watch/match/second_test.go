@@ -6,7 +6,7 @@ import (
 )
 
 func TestSecondLookIsBuiltIn(t *testing.T) {
-	if secondWith == nil || secondWithout == nil || secondWith.Features() != nSecond {
+	if secondWith == nil || secondWithout == nil || secondWith.trees.Features() != nSecond {
 		t.Fatal("second.bin can't be read: evalwatch -train match makes it")
 	}
 	for _, b := range [][]byte{nil, {1, 2}, {255, 255, 255, 255, 0}, secondBin[:100]} {
@@ -32,7 +32,7 @@ func TestSecondLook(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := *m
-	first.trees = nil
+	first.again = nil
 	asked := 0
 	for _, n := range []string{"paypal-login-verify.top", "paypal.security-update.top", "compromised.com", "promiseland.org", "promise-cojp.top", "my-promise.sk", "xn--pypal-4ve.com", "paypa1.com"} {
 		a, _ := first.Score([]byte(n))

@@ -11,6 +11,13 @@ type Example struct {
 	Name, Brand string
 	Weight      float32
 	Part        int // examples that are alike, such as those of a month, are of one part
+	// Age is how many years before the end of the examples a phishing name was
+	// seen.
+	Age float64
+	// Seen is for how many the name counts among those that were seen: 1 of what
+	// was registered, less of a host, 0 of a garbled name and of hosts that are
+	// ordinary.
+	Seen float32
 }
 
 type row struct {
@@ -38,7 +45,7 @@ func (m *Matcher) Train(examples []Example, epochs int, seed uint64) []byte {
 // look: see [Matcher.WithSecond].
 func (m *Matcher) With(weights []byte) (*Matcher, error) {
 	c := *m
-	c.model, c.trees = &model{}, nil
+	c.model, c.again = &model{}, nil
 	if err := c.model.decode(weights); err != nil {
 		return nil, err
 	}
@@ -149,6 +156,14 @@ func fit(rows []row, epochs int, seed uint64) *model {
 		}
 		p.hOut[k] = float32(rnd.NormFloat64()) * 0.3
 	}
+	// What ordinary names alone teach of a token is no reason: nobody imitated it
+	// yet.
+	var met [nTokens]float32
+	for i := range rows {
+		if r := &rows[i]; r.x.tok >= 0 && r.y > 0 {
+			met[r.x.tok] += r.w
+		}
+	}
 	order := rnd.Perm(len(rows))
 	const lr = 0.08
 	step := func(w, g2 *float32, g, l2 float32) {
@@ -177,7 +192,7 @@ func fit(rows []row, epochs int, seed uint64) *model {
 			// What is learnt of a single token is left out now and then, so that the
 			// rest stands alone for brands that were never met.
 			tok := x.tok
-			if rnd.IntN(4) == 0 {
+			if rnd.IntN(4) == 0 || tok >= 0 && met[tok] < tokMet {
 				tok = -1
 			}
 			if tok >= 0 {
@@ -275,3 +290,7 @@ const gramL2 = 2e-2
 
 // hiddenL2 keeps the hidden units' weights small.
 const hiddenL2 = 3e-4
+
+// tokMet is how much phishing names that bear a token must weigh together, about
+// one name of the last months, before anything is learnt of the token alone.
+const tokMet = 5
