@@ -565,6 +565,9 @@ func (s *System) hubKey() (ed25519.PrivateKey, error) {
 
 func publicOf(k ed25519.PrivateKey) ed25519.PublicKey { return k.Public().(ed25519.PublicKey) }
 
+// graphAfter is how long a server that just started leaves the graph of links.
+const graphAfter = 2 * time.Second
+
 // warm reads what every page asks for, so that the first reader of a large house
 // doesn't wait for it. What it reads is kept for nobody in particular; what goes
 // wrong is said to whoever asks.
@@ -582,5 +585,11 @@ func (s *System) warm(ctx context.Context) {
 		_, _ = d.Case(ctx, c.ID)
 	}
 	_, _ = d.Plans(ctx, "", "")
+	// The graph of links takes long, and few pages show it: who came at once goes first.
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(graphAfter):
+	}
 	_, _ = s.linkGraph(ctx)
 }

@@ -36,7 +36,7 @@ func (l *Log) Artefacts(hash string) ([]impound.Artefact, error) {
 
 // Places gives the numbers of the entries that fit f as far as the index says,
 // in order: none is read, so one too many may be among them where two values share
-// a 64-bit key. A zero f gives none.
+// a 64-bit key. A zero f gives none. The list is others' too: don't change it.
 func (l *Log) Places(f Filter) ([]int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -44,7 +44,7 @@ func (l *Log) Places(f Filter) ([]int64, error) {
 		return nil, err
 	}
 	list, _, err := l.candidates(f)
-	return slices.Clone(list), err
+	return list, err
 }
 
 // NewestBut is [Log.Newest] for somebody from whom something is hidden: but are
@@ -76,17 +76,25 @@ func (l *Log) NewestBut(ctx context.Context, f Filter, offset int, but []int64, 
 	but = but[first:]
 	at := func(k int64) int64 { return n - 1 - k }
 	length, total := max(n-from, 0), max(n-from, 0)-int64(len(but))
-	hidden := func(i int64) bool { _, ok := slices.BinarySearch(but, i); return ok }
+	// Entries come newest first, so what is hidden is gone through alongside.
+	last := len(but) - 1
+	hidden := func(i int64) bool {
+		for last >= 0 && but[last] > i {
+			last--
+		}
+		return last >= 0 && but[last] == i
+	}
 	if !all {
 		first, _ := slices.BinarySearch(list, from)
 		list = list[first:]
 		length, total = int64(len(list)), int64(len(list))
 		at = func(k int64) int64 { return list[length-1-k] }
-		for _, i := range list {
+		for _, i := range slices.Backward(list) {
 			if hidden(i) {
 				total--
 			}
 		}
+		last = len(but) - 1
 	}
 	var out []Indexed
 	skip := max(offset, 0)
