@@ -185,7 +185,7 @@ func (l *ledger) sync(ctx context.Context) (ledgerView, error) {
 }
 
 // believed are the kinds of entries that the ledger reads.
-var believed = []string{WhatEnrol, WhatOrderFile, WhatOrderWithdraw, WhatOverride, whatCaseOpen, whatCaseNames,
+var believed = []string{WhatEnrol, WhatOrderFile, WhatOrderWithdraw, WhatOverride, whatCaseOpen, WhatCaseEdit, whatCaseNames,
 	WhatAccountAdd, WhatAccountPassword, WhatAccountDisable, WhatTokenAdd, WhatTokenRevoke, WhatSeal,
 	WhatAttribute, WhatContest, WhatContestEnd, WhatOwnerNotice, WhatProviderAsked, WhatConsent}
 
