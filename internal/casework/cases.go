@@ -93,8 +93,14 @@ func (s *Service) Case(ctx context.Context, id string) (impound.Case, error) {
 		return impound.Case{}, err
 	}
 	k, fresh := s.whole.get(id, word)
-	if !fresh && x.Case(id) {
-		defer s.turns.Take("case " + id)()
+	// Who may not see the case takes a turn too, of another name: the same work as
+	// for a case that isn't there, and no waiting for those who read this one.
+	turn := "case "
+	if !x.Case(id) {
+		turn, fresh = "hidden case ", false
+	}
+	if !fresh {
+		defer s.turns.Take(turn + id)()
 		if word, err = s.whole.word(ctx, s.cfg.Store); err != nil {
 			return impound.Case{}, err
 		}
