@@ -50,7 +50,6 @@ type sink struct {
 	Self []sink            `json:"self"`
 	Skip string            `json:"-"`
 	Case string
-	d    int
 }
 
 var addr = cmp.Options{cmp.Exporter(func(reflect.Type) bool { return true })}
