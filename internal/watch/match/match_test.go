@@ -265,3 +265,18 @@ func BenchmarkScore(b *testing.B) {
 		m.Score(names[i%len(names)])
 	}
 }
+
+// A name that spells one brand out is that brand's, though another that it comes near
+// to is imitated more often.
+func TestSpeltOut(t *testing.T) {
+	m, err := New([]Brand{{ID: "paypal", Tokens: []string{"paypal"}, Domains: []string{"paypal.com"}}, {ID: "paypay", Tokens: []string{"paypay"}, Domains: []string{"paypay.ne.jp"}}}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"paypal.net": "paypal", "www-paypal.com": "paypal", "paypay.net": "paypay", "www-paypay.com": "paypay", "paypai-login.com": "paypal"} {
+		h, ok := m.Match(name)
+		if !ok || h.Brand != want {
+			t.Errorf("%s: %v %q, want %q", name, ok, h.Brand, want)
+		}
+	}
+}

@@ -380,10 +380,27 @@ func (m *Matcher) weigh(s *scan, fs []found, idn bool, cut float64) verdict {
 	if best.ok && best.logit > cut && !idn && m.isOwn(s) {
 		return verdict{}
 	}
+	if best.ok && best.found.dist > 0 {
+		m.spelt(s, &best.found, fs)
+	}
 	if best.ok && best.logit > m.secondFrom && m.again != nil {
 		best.logit = m.lookAgain(s, best.found, fs)
 	}
 	return best
+}
+
+// spelt puts the token that stands in the name as it is in the place of one that its
+// letters come near to: "paypal" is nobody's misspelt "paypay", however much more
+// often that one is imitated.
+func (m *Matcher) spelt(s *scan, f *found, fs []found) {
+	for i := range fs {
+		if g := &fs[i]; g.dist == 0 && g.at <= f.at && g.end >= f.end {
+			if _, ok := m.logitOf(s, g); ok {
+				*f = *g
+				return
+			}
+		}
+	}
 }
 
 // ownEnd hashes how a name ends: its last n octets, 8 at most.
