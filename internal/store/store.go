@@ -137,6 +137,9 @@ func List[T any](tx Tx, q Query) ([]Item[T], error) {
 // Values is List for those who need no revisions.
 func Values[T any](tx Tx, q Query) ([]T, error) {
 	q.Bare = true
+	if e, ok := tx.(eacher); ok {
+		return valuesAlong[T](e, q)
+	}
 	docs, err := tx.List(q)
 	if err != nil {
 		return nil, err
@@ -144,6 +147,72 @@ func Values[T any](tx Tx, q Query) ([]T, error) {
 	out := make([]T, len(docs))
 	if err := each(len(docs), func(i int) error { return decode(docs[i], &out[i]) }); err != nil {
 		return nil, err
+	}
+	return out, nil
+}
+
+// eacher is an engine that gives the documents of a list one after the other.
+type eacher interface {
+	Each(q Query, fn func(Doc)) error
+}
+
+// valuesAlong decodes by goroutines of its own while the engine goes on reading.
+func valuesAlong[T any](e eacher, q Query) ([]T, error) {
+	type part struct {
+		docs []Doc
+		out  []T
+		err  error
+	}
+	read := func(p *part) {
+		p.out = make([]T, len(p.docs))
+		for i, d := range p.docs {
+			if p.err = decode(d, &p.out[i]); p.err != nil {
+				return
+			}
+		}
+		p.docs = nil
+	}
+	var parts []*part
+	var todo chan *part
+	var wg sync.WaitGroup
+	p := &part{}
+	err := e.Each(q, func(d Doc) {
+		if p.docs = append(p.docs, d); len(p.docs) < fewDocs {
+			return
+		}
+		if todo == nil {
+			todo = make(chan *part, 1024)
+			for range runtime.GOMAXPROCS(0) {
+				wg.Go(func() {
+					for p := range todo {
+						read(p)
+					}
+				})
+			}
+		}
+		todo <- p
+		parts = append(parts, p)
+		p = &part{docs: make([]Doc, 0, fewDocs)}
+	})
+	if todo != nil {
+		close(todo)
+	}
+	read(p)
+	parts = append(parts, p)
+	wg.Wait()
+	if err != nil {
+		return nil, err
+	}
+	n := 0
+	for _, p := range parts {
+		if p.err != nil {
+			return nil, p.err
+		}
+		n += len(p.out)
+	}
+	out := make([]T, 0, n)
+	for _, p := range parts {
+		out = append(out, p.out...)
 	}
 	return out, nil
 }
@@ -209,6 +278,28 @@ func CountBy(tx Tx, q Query, field string) (map[string]int, error) {
 // versioner is an engine that knows when a kind was changed last.
 type versioner interface {
 	VersionOf(ctx context.Context, kinds ...string) (string, error)
+}
+
+// ider is an engine that gives ids without reading the documents.
+type ider interface {
+	IDs(q Query) ([]string, error)
+}
+
+// IDs gives the ids of what q selects (After, Skip and Limit aside), in their order.
+func IDs(tx Tx, q Query) ([]string, error) {
+	q = Query{Kind: q.Kind, Field: q.Field, Value: q.Value, Bare: true}
+	if e, ok := tx.(ider); ok {
+		return e.IDs(q)
+	}
+	docs, err := tx.List(q)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, d := range docs {
+		out = append(out, d.ID)
+	}
+	return out, nil
 }
 
 // VersionOf gives a word that is another after every Update that changed a

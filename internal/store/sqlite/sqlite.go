@@ -558,8 +558,18 @@ func where(q store.Query, count bool) (string, []any) {
 }
 
 func (x *tx) List(q store.Query) ([]store.Doc, error) {
-	if err := store.CheckQuery(q); err != nil {
+	var out []store.Doc
+	err := x.Each(q, func(d store.Doc) { out = append(out, d) })
+	if err != nil {
 		return nil, err
+	}
+	return out, nil
+}
+
+// Each is what [store.Values] asks: it gives each document as soon as it is read.
+func (x *tx) Each(q store.Query, fn func(store.Doc)) error {
+	if err := store.CheckQuery(q); err != nil {
+		return err
 	}
 	from, args := where(q, false)
 	col := "d.id"
@@ -588,20 +598,52 @@ func (x *tx) List(q store.Query) ([]store.Doc, error) {
 	}
 	prepared, err := x.stmt(stmt) // one like it may run for every document of a change
 	if err != nil {
-		return nil, x.fault("read", err)
+		return x.fault("read", err)
 	}
 	rows, err := prepared.QueryContext(x.ctx, args...)
+	if err != nil {
+		return x.fault("read", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		d, err := scan(q.Kind, rows)
+		if err != nil {
+			return x.fault("read", err)
+		}
+		fn(d)
+	}
+	if err := rows.Err(); err != nil {
+		return x.fault("read", err)
+	}
+	return nil
+}
+
+// IDs is what [store.IDs] asks: the index alone is read.
+func (x *tx) IDs(q store.Query) ([]string, error) {
+	if err := store.CheckQuery(q); err != nil {
+		return nil, err
+	}
+	from, args := where(q, true)
+	col := "d.id"
+	if q.Field != "" {
+		col = "x.id"
+	}
+	stmt, err := x.stmt("SELECT " + col + " " + from + " ORDER BY " + col)
+	if err != nil {
+		return nil, x.fault("read", err)
+	}
+	rows, err := stmt.QueryContext(x.ctx, args...)
 	if err != nil {
 		return nil, x.fault("read", err)
 	}
 	defer rows.Close()
-	var out []store.Doc
+	var out []string
 	for rows.Next() {
-		d, err := scan(q.Kind, rows)
-		if err != nil {
+		var id string
+		if err := rows.Scan(&id); err != nil {
 			return nil, x.fault("read", err)
 		}
-		out = append(out, d)
+		out = append(out, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, x.fault("read", err)

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -45,6 +46,13 @@ func longLists(t *testing.T, place func(t testing.TB) string, open Opener) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("counts of %+v (-plain +engine):\n%s", q, diff)
 			}
+			ids, err := store.IDs(tx, q)
+			if err != nil {
+				return err
+			}
+			if want, err := store.IDs(plain{tx}, q); err != nil || !slices.Equal(ids, want) {
+				t.Errorf("ids of %+v: %d and %d, %v", q, len(ids), len(want), err)
+			}
 			vs, err := store.Values[int](tx, q)
 			if err != nil {
 				return err
@@ -60,6 +68,9 @@ func longLists(t *testing.T, place func(t testing.TB) string, open Opener) {
 				if vs[i] != items[i].Value || items[i].ID != fmt.Sprintf("%04d", vs[i]) || items[i].Index["case"] != fmt.Sprint(vs[i]%3) {
 					t.Fatalf("value %d is %v, item %+v", i, vs[i], items[i])
 				}
+			}
+			if want, err := store.Values[int](plain{tx}, q); err != nil || !slices.Equal(vs, want) {
+				t.Errorf("values of %+v: %d and %d, %v", q, len(vs), len(want), err)
 			}
 			q.Bare, q.Limit = true, 3
 			docs, err := tx.List(q)
