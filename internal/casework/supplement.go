@@ -11,6 +11,7 @@ import (
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/casework/orderdoc"
+	"github.com/impound/impound/internal/store"
 )
 
 // SupplementDraft is a supplement ready to be checked and signed, with what was
@@ -95,15 +96,12 @@ func (s *Service) Supplement(ctx context.Context, parentID, clause, caseID, id s
 			}
 		}
 	}
-	c, err := s.Case(ctx, caseID)
+	c, err := s.caseBut(ctx, x, caseID, func(n impound.Name) bool { return listed[n] != "" })
 	if err != nil {
 		return out, err
 	}
 	a := impound.Appendix{ID: nextAppendix(appendices)}
 	for _, d := range c.Domains {
-		if listed[d.Name] != "" {
-			continue
-		}
 		switch d.State {
 		case impound.StateCandidate, impound.StateEvidenced, impound.StateProposed:
 		default:
@@ -165,6 +163,51 @@ func (s *Service) Supplement(ctx context.Context, parentID, clause, caseID, id s
 		return out, impound.Errorf(impound.KindInternal, "the draft reads back as another order").At(id)
 	}
 	return out, nil
+}
+
+// fewOthers is up to how many names are read one by one.
+const fewOthers = 200
+
+// caseBut gives a case with those of its names of which not is false: most of a
+// large case stand in the order already, and are not read.
+func (s *Service) caseBut(ctx context.Context, x Sight, id string, not func(impound.Name) bool) (impound.Case, error) {
+	var c impound.Case
+	many := false
+	err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		var err error
+		if c, err = getCase(tx, x, id); err != nil {
+			return err
+		}
+		ids, err := store.IDs(tx, store.Query{Kind: kindDomain, Field: "case", Value: id})
+		if err != nil {
+			return err
+		}
+		ids = slices.DeleteFunc(ids, func(d string) bool {
+			n, err := impound.ParseName(strings.TrimPrefix(d, id+"/"))
+			return err == nil && not(n)
+		})
+		if many = len(ids) > fewOthers; many {
+			return nil
+		}
+		for _, d := range ids {
+			v, _, err := store.Get[storedDomain](tx, kindDomain, d)
+			if err != nil {
+				return err
+			}
+			c.Domains = append(c.Domains, v.domain())
+		}
+		return nil
+	})
+	if err != nil {
+		return c, err
+	}
+	if many {
+		if c, err = s.Case(ctx, id); err != nil {
+			return c, err
+		}
+	}
+	c.Domains = slices.DeleteFunc(slices.Clone(c.Domains), func(d impound.CaseDomain) bool { return not(d.Name) })
+	return c, nil
 }
 
 // family gives the order id, what it hangs on, and every filed supplement of

@@ -2,6 +2,8 @@ package casework_test
 
 import (
 	"bytes"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -97,6 +99,33 @@ func TestSupplementFromCandidate(t *testing.T) {
 		d.ok(err)
 		if a := s.Order.Appendices[0]; a.ID != "C" || a.Names[0].Exhibit != "Ex. 10" || len(s.Names) != 1 {
 			t.Errorf("%+v", a)
+		}
+	}
+}
+
+// Few new names are read one by one, many with the case: what is drafted is the
+// same.
+func TestSupplementOfFewAndOfMany(t *testing.T) {
+	ctx := t.Context()
+	d := newDesk(t)
+	_, err := d.FileOrder(ctx, "ann", "o.yaml", sign(t, d.draft("O-1", "outlook-verify.net", "yahoo-verify.net"), "alice", "bob"))
+	d.ok(err)
+	var have []impound.Name
+	for i := range 3 {
+		var more []casework.AddName
+		for j := range []int{5, 195, 1}[i] { // 200 are few still
+			n := impound.MustName(fmt.Sprintf("n%d-%03d-verify.net", i, j))
+			more, have = append(more, casework.AddName{Name: n, FirstSeen: t0}), append(have, n)
+		}
+		_, err := d.AddNames(ctx, "ann", "C-1", more)
+		d.ok(err)
+		s, err := d.Supplement(ctx, "O-1", "7", "C-1", "O-1-S1")
+		d.ok(err)
+		if !slices.Equal(s.Names, have) {
+			t.Errorf("of %d names the supplement has %d", len(have), len(s.Names))
+		}
+		if n := bytes.Count(s.Document, []byte("# first seen ")); n != len(have) {
+			t.Errorf("of %d names %d are told when they were seen first", len(have), n)
 		}
 	}
 }
