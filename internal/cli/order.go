@@ -86,14 +86,14 @@ func (e *env) orderCmd() *cobra.Command {
 					if verdict == "pass" {
 						verdict = "warn"
 					}
-					why += v.Gate + " " + string(v.Outcome) + ": " + v.Reason + ". "
+					why += v.Gate + " " + string(v.Outcome) + ": " + because(v)
 				}
 			}
 			for i, v := range n.Blocked {
 				if i == 0 {
 					verdict, why = "BLOCKED", ""
 				}
-				why += v.Gate + ": " + v.Reason + ". "
+				why += v.Gate + ": " + because(v)
 			}
 			rows = append(rows, []string{n.Name.Defanged(), verdict, joinActs(n.Acts), strings.TrimSpace(why)})
 		}
@@ -533,4 +533,17 @@ func plural(n int, one, many string) string {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
+}
+
+// because gives a verdict's reason as a sentence, with the data that it rests on and
+// of when that is.
+func because(v impound.GateVerdict) string {
+	if v.Data == "" {
+		return v.Reason + ". "
+	}
+	from := v.Data
+	if !v.AsOf.IsZero() {
+		from += ", as of " + v.AsOf.UTC().Format(time.DateOnly)
+	}
+	return v.Reason + " (" + from + "). "
 }

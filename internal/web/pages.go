@@ -1016,6 +1016,8 @@ type orderData struct {
 
 	Letters *table // nil: none
 	Release bool   // there is a page that says who could get the names
+
+	Papers []string // the command lines that make them
 }
 
 func (s *server) orderPage(ctx context.Context, r *http.Request) (*page, error) {
@@ -1040,7 +1042,8 @@ func (s *server) orderPage(ctx context.Context, r *http.Request) (*page, error) 
 	if err != nil {
 		return nil, err
 	}
-	d := orderData{Order: o, Pager: part.pager("/orders/"+url.PathEscape(id), q, len(o.Names)), Force: s.forceCell(o), TLP: tlpBadge(o.TLP)}
+	d := orderData{Order: o, Pager: part.pager("/orders/"+url.PathEscape(id), q, len(o.Names)), Force: s.forceCell(o), TLP: tlpBadge(o.TLP),
+		Papers: []string{cliLine("order", "appendix", id, "--out", "appendix.pdf"), cliLine("order", "affidavit", id, "--out", "affidavit.docx")}}
 	d.Names = &table{ID: "names", Total: len(o.Names), Title: "Names", Live: true, CLI: cliLine("order", "show", id), Empty: "The order lists no name.",
 		Cols: []col{txt("name", "name"), txt("acts", "ordered"), txt("state", "state"), txt("blocked_by", "kept out by"), txt("reason", "reason")}}
 	for _, on := range cutPart(o.Names, part) {
