@@ -476,6 +476,12 @@ func (e *Engine) runStep(ctx context.Context, j job) (string, error) {
 		if err != nil {
 			return outcome, err
 		}
+		if err := e.bornOut(ctx, &j); err != nil {
+			if ctx.Err() != nil {
+				return Skipped, errDrained
+			}
+			return Stale, err
+		}
 		if err := j.lease.renew(ctx); err != nil {
 			return Skipped, err
 		}

@@ -425,6 +425,11 @@ func (e *Engine) handOver(ctx context.Context, a Asker, l *Letter, st letterStat
 				return fail(outcome, err)
 			}
 			permits = append(permits, ps...)
+			if jobs[i].stand != nil && l.Request.Kind == LetterRequest {
+				if err := e.bornOut(ctx, &jobs[i]); err != nil {
+					return fail(Stale, err)
+				}
+			}
 		}
 		if l.Request.Kind == LetterRequest {
 			for i := range jobs {

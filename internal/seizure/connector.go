@@ -166,6 +166,9 @@ func (s State) after(c Change) State {
 	if c.RemAllDS {
 		s.DS = nil
 	}
+	if len(c.BackDS) > 0 {
+		s.DS = sorted(append(slices.Clone(s.DS), c.BackDS...))
+	}
 	if c.Registrant != "" {
 		s.Registrant = c.Registrant
 	}
@@ -218,6 +221,7 @@ type Change struct {
 	AddStatus  []string       `json:"add_status,omitempty"`
 	RemStatus  []string       `json:"rem_status,omitempty"`
 	RemAllDS   bool           `json:"rem_all_ds,omitempty"`
+	BackDS     []string       `json:"back_ds,omitempty"` // "tag algorithm digest-type digest": the DS that an order removed, where a name is given back; never with RemAllDS
 	HostAttr   bool           `json:"host_attr,omitempty"`
 
 	CreateContact *Contact `json:"create_contact,omitempty"` // for Name to be given to
@@ -254,7 +258,7 @@ func (c Change) Acts() []impound.Act {
 		return []impound.Act{impound.ActRegistrant}
 	}
 	var acts []impound.Act
-	if c.Release && len(c.AddNS)+len(c.RemNS)+len(c.AddStatus)+len(c.RemStatus)+len(c.Registrant) > 0 {
+	if c.Release && len(c.AddNS)+len(c.RemNS)+len(c.AddStatus)+len(c.RemStatus)+len(c.Registrant)+len(c.BackDS) > 0 {
 		acts = append(acts, impound.ActRelease)
 		if c.RemAllDS { // nothing that is let go needs it
 			acts = append(acts, impound.ActRemoveDS)
@@ -278,7 +282,7 @@ func (c Change) Acts() []impound.Act {
 	if hold {
 		acts = append(acts, impound.ActHold)
 	}
-	if c.RemAllDS {
+	if c.RemAllDS || len(c.BackDS) > 0 { // whoever may remove it under the order may put it back
 		acts = append(acts, impound.ActRemoveDS)
 	}
 	if c.Registrant != "" {
@@ -299,6 +303,9 @@ func (c Change) Permitted(permits []impound.Permit, now time.Time) error {
 	acts := c.Acts()
 	if len(acts) == 0 {
 		return impound.Errorf(impound.KindInvalid, "a change of %s that changes nothing", c.Name.Defanged())
+	}
+	if len(c.BackDS) > 0 && c.RemAllDS {
+		return impound.Errorf(impound.KindInvalid, "a change of %s that removes the DS and puts one back", c.Name.Defanged())
 	}
 	for _, act := range acts {
 		err := impound.Permit{}.Check(act, c.Name, now)
@@ -346,6 +353,9 @@ func (c Change) Lines() []string {
 	}
 	if c.RemAllDS {
 		out = append(out, "- ds (all)")
+	}
+	for _, ds := range c.BackDS {
+		out = append(out, "DS back: "+ds)
 	}
 	if c.Registrant != "" {
 		out = append(out, "~ registrant "+c.Registrant)

@@ -73,9 +73,15 @@ func TestContradictionsInTheOrder(t *testing.T) {
 	if blocked != "" || len(steps) != 2 || slices.Contains(steps[0].Change.AddStatus, "serverUpdateProhibited") || !steps[0].Change.RemAllDS || !slices.Equal(steps[1].Change.AddStatus, []string{"serverUpdateProhibited"}) {
 		t.Errorf("%q %+v", blocked, steps)
 	}
-	// A DS can't be added: no change has room for one.
+	// A DS can't be added: what a change has room for is one that comes back, and no
+	// order's plan has that (TestNothingWithoutOrderAndApprovals: nor may one be slipped in).
+	for _, st := range steps {
+		if len(st.Change.BackDS) > 0 {
+			t.Errorf("an order's plan puts a DS back: %+v", st)
+		}
+	}
 	for i := range reflect.TypeFor[seizure.Change]().NumField() {
-		if f := reflect.TypeFor[seizure.Change]().Field(i).Name; strings.Contains(f, "DS") && f != "RemAllDS" {
+		if f := reflect.TypeFor[seizure.Change]().Field(i).Name; strings.Contains(f, "DS") && f != "RemAllDS" && f != "BackDS" {
 			t.Errorf("a change has %s", f)
 		}
 	}

@@ -568,6 +568,11 @@ func (d *DNSUpdate) update(u *dns.Msg, c Change, v delegation) error {
 	for _, rr := range u.Answer {
 		rr.Header().Ttl = 0
 	}
+	back, err := readDS(c, ttl)
+	if err != nil {
+		return err
+	}
+	u.Insert(back)
 	if c.RemAllDS {
 		u.RemoveRRset([]dns.RR{&dns.DS{Hdr: dns.RR_Header{Name: owner, Rrtype: dns.TypeDS}}})
 	}
@@ -578,6 +583,18 @@ func (d *DNSUpdate) update(u *dns.Msg, c Change, v delegation) error {
 		u.Remove(nss(c.RemNS))
 	}
 	return nil
+}
+
+// readDS gives the records of the DS that c puts back.
+func readDS(c Change, ttl uint32) (out []dns.RR, _ error) {
+	for _, x := range c.BackDS {
+		rr, err := dns.NewRR(fmt.Sprintf("%s %d IN DS %s", c.Name.FQDN(), ttl, x))
+		if _, ok := rr.(*dns.DS); err != nil || !ok {
+			return nil, impound.Errorf(impound.KindInvalid, "a DS of %s can't be read, nothing was done", c.Name.Defanged())
+		}
+		out = append(out, rr)
+	}
+	return out, nil
 }
 
 // takes says whether c can be done on top of v.
@@ -592,6 +609,12 @@ func (v delegation) takes(c Change) error {
 		return conflict("%s is an alias (CNAME), which can't be delegated, nothing was done", c.Name.Defanged())
 	case c.RemAllDS && len(v.ds) == 0:
 		return conflict("%s has no DS to remove, nothing was done", c.Name.Defanged())
+	case len(c.BackDS) > 0 && len(v.ds) > 0:
+		return conflict("%s has a DS already, nothing was done", c.Name.Defanged())
+	case len(c.BackDS) > 0 && len(c.AddNS)+len(c.RemNS) > 0:
+		return impound.Errorf(impound.KindInvalid, "the DS of %s comes back after its name servers, not with them; nothing was done", c.Name.Defanged())
+	case len(c.BackDS) > 0 && len(v.ns) == 0:
+		return conflict("%s is not delegated, and a DS would stand alone; nothing was done", c.Name.Defanged())
 	case len(c.AddNS)+len(c.RemNS) > 0 && len(v.ds) > 0 && !c.RemAllDS:
 		return conflict("the DS of %s would stay behind, and validating resolvers would answer SERVFAIL; nothing was done", c.Name.Defanged())
 	}

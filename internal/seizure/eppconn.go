@@ -211,9 +211,13 @@ func (e *EPP) Do(ctx context.Context, permits []impound.Permit, ch Change) (Answ
 			r, err = c.CreateHost(ctx, p, epp.HostCreate{Name: ch.CreateHost, Addrs: ch.HostAddrs, ClTRID: ch.ClTRID})
 			return err
 		}
+		back, err := epp.ReadDS(ch.BackDS)
+		if err != nil {
+			return err
+		}
 		r, err = c.UpdateDomain(ctx, permits, epp.DomainUpdate{
 			Name: ch.Name, AddNS: ch.AddNS, RemNS: ch.RemNS, AddStatus: ch.AddStatus, RemStatus: ch.RemStatus,
-			RemAllDS: ch.RemAllDS, Registrant: ch.Registrant, Release: ch.Release, HostAttr: ch.HostAttr, ClTRID: ch.ClTRID,
+			RemAllDS: ch.RemAllDS, AddDS: back, Registrant: ch.Registrant, Release: ch.Release, HostAttr: ch.HostAttr, ClTRID: ch.ClTRID,
 		})
 		return err
 	})

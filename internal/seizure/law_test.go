@@ -161,6 +161,13 @@ func TestNothingWithoutOrderAndApprovals(t *testing.T) {
 				p.Names[0].Steps = []seizure.Step{{Acts: c.Acts(), Change: c, Lines: c.Lines()}}
 			}, "anna", "bert")
 		}},
+		"a DS with it, with approvals": {impound.KindRefused, func(t *testing.T, w *world, e *seizure.Engine) string {
+			return w.forge(w.planned(e), func(p *seizure.Plan) {
+				np := &p.Names[0]
+				c := seizure.Change{Name: np.Name, BackDS: []string{"1 13 2 AA"}}
+				np.DSBack, np.Steps = true, append(np.Steps, seizure.Step{Acts: c.Acts(), Change: c, Lines: c.Lines()})
+			}, "anna", "bert")
+		}},
 		"name not in the appendix, with approvals": {impound.KindRefused, func(t *testing.T, w *world, e *seizure.Engine) string {
 			other := n("bank.net")
 			v := *w.prov.names[w.names[0]]

@@ -351,6 +351,17 @@ func (l *LibDNS) records(ctx context.Context, c Change) (call string, recs []lib
 	if c.RemAllDS {
 		return "DeleteRecords", drop("DS"), nil
 	}
+	if len(c.BackDS) > 0 {
+		back, err := readDS(c, 0)
+		if err != nil {
+			return "", nil, err
+		}
+		for _, rr := range back {
+			ds := rr.(*dns.DS)
+			recs = append(recs, libdns.RR{Name: rel(c.Name), TTL: cmp.Or(time.Duration(v.ttl)*time.Second, l.cfg.TTL), Type: "DS", Data: dsText(ds.KeyTag, ds.Algorithm, ds.DigestType, ds.Digest)})
+		}
+		return "SetRecords", recs, nil
+	}
 	target := sortNames(append(without(v.ns, c.RemNS), c.AddNS...))
 	if len(target) == 0 {
 		return "DeleteRecords", drop("NS"), nil

@@ -67,7 +67,14 @@ type NamePlan struct {
 	Despite    string   `json:"despite,omitempty"`    // why, in spite of what speaks against it
 	Whom       string   `json:"whom,omitempty"`       // whom to ask, where no connector can do it
 
-	used []impound.Name // hosts under it that other names use, while the plan is made
+	// Of a plan that gives back a name whose DS the order removed: whether its
+	// former name servers bear that DS out, so that it is put back, and what was
+	// seen there.
+	DSBack bool   `json:"ds_back,omitempty"`
+	DSWhy  string `json:"ds_why,omitempty"`
+
+	dsSeen string         // the artefact of that look, while the plan is made
+	used   []impound.Name // hosts under it that other names use, while the plan is made
 }
 
 // Step is one command to a provider.
@@ -328,7 +335,7 @@ func singly(steps []Step) []Step {
 		}
 		for _, one := range []Change{
 			{RemStatus: locks(c.RemStatus, true)}, {RemStatus: locks(c.RemStatus, false)},
-			{RemAllDS: c.RemAllDS}, {AddNS: c.AddNS, RemNS: c.RemNS}, {Registrant: c.Registrant},
+			{RemAllDS: c.RemAllDS}, {AddNS: c.AddNS, RemNS: c.RemNS}, {BackDS: c.BackDS}, {Registrant: c.Registrant},
 			{AddStatus: locks(c.AddStatus, false)}, {AddStatus: locks(c.AddStatus, true)},
 		} {
 			one.Name, one.HostAttr, one.Release = c.Name, c.HostAttr, c.Release
@@ -436,6 +443,9 @@ func (e *Engine) planAll(ctx context.Context, m *impound.Mandate, nps []NamePlan
 	for i, h := range hashes {
 		if h != "" {
 			nps[i].Seen = []string{h}
+		}
+		if h := nps[i].dsSeen; h != "" {
+			nps[i].Seen = append(nps[i].Seen, h)
 		}
 	}
 	return err
@@ -555,7 +565,11 @@ func (e *Engine) planOne(ctx context.Context, m *impound.Mandate, np NamePlan, s
 	if _, until := m.Window(); np.Restore == nil && slices.Contains(conn.Capabilities().Acts, impound.ActRenew) {
 		np.Renew = renewal(acts, v, until, e.now())
 	}
+	if err := e.lookDSBack(ctx, m, &np, acts); err != nil {
+		return np, err
+	}
 	np.Steps, np.Blocked, np.Warnings = np.plan(acts)
+	np.DSBack = np.DSBack && backDS(np.Steps)
 	if len(np.Steps) > 0 && np.Via != "" {
 		l, err := e.waitedFor(ctx, m.ID(), n)
 		switch {

@@ -165,7 +165,7 @@ func (np NamePlan) planRelease(acts impound.Acts) (steps []Step, blocked string,
 		return nil, "", nil
 	}
 	if np.Release == impound.ReleaseRestore {
-		steps, blocked, warnings = planRevert(np.Name, acts, np.Role, target, s, np.HostAttr)
+		steps, blocked, warnings = np.planRevert(acts)
 		return released(steps), blocked, warnings
 	}
 	has := func(x string) bool { return slices.Contains(s.Status, x) }
@@ -234,7 +234,7 @@ func (np NamePlan) letGo(acts impound.Acts, s State) bool {
 		ours := without(acts.Lock, np.Restore.Status)
 		return s.Exists && s.ID == np.Restore.ID && (len(acts.Nameservers) == 0 || len(s.NS) == 0) && len(without(ours, s.Status)) == len(ours)
 	}
-	return s.Exists && restored(acts, np.Role, *np.Restore, s)
+	return s.Exists && np.restored(acts, s)
 }
 
 // judgeGone says what the views show of a name that is to be out of its zone.

@@ -24,9 +24,10 @@ import (
 // (law 1): going back then takes a new order, or the registry does it. A name
 // that a gate keeps out by now is kept out here too, until it is overridden.
 //
-// A DS that was removed is never put back: a wrong one would break the name for
-// every validating resolver, and the keys may be the actor's. The plan says
-// which one it was, for doing it by hand.
+// A DS that was removed is put back, after the name servers, where those are the
+// former ones again and bear it out at that moment: see [ChainObserver]. Else the
+// plan says why it is not and which one it was: one that nothing bears out would
+// break the name for every validating resolver.
 //
 // The error is KindRefused when the order is not in force, and KindNotFound when
 // nothing was done under it.
@@ -242,7 +243,7 @@ func (np NamePlan) plan(acts impound.Acts) (steps []Step, blocked string, warnin
 	case np.Release != "":
 		steps, blocked, warnings = np.planRelease(acts)
 	case np.Restore != nil:
-		steps, blocked, warnings = planRevert(np.Name, acts, np.Role, *np.Restore, np.Former, np.HostAttr)
+		steps, blocked, warnings = np.planRevert(acts)
 	default:
 		steps, blocked, warnings = planName(np.Name, acts, np.Role, np.Former, np.HostAttr)
 		if byHand != "" && blocked == "" {
@@ -256,8 +257,15 @@ func (np NamePlan) plan(acts impound.Acts) (steps []Step, blocked string, warnin
 		// Whoever is asked lifts a lock for the change and puts it back as part
 		// of it: it is one thing to ask.
 		c := steps[0].Change
-		if c.RemStatus = without(c.RemStatus, steps[1].Change.AddStatus); len(c.RemStatus) == 0 {
+		last := steps[1].Change
+		if own := without(last.AddStatus, c.RemStatus); len(own) > 0 {
+			c.AddStatus = sorted(append(slices.Clone(c.AddStatus), own...))
+		}
+		if c.RemStatus = without(c.RemStatus, last.AddStatus); len(c.RemStatus) == 0 {
 			c.RemStatus = nil
+		}
+		if len(last.BackDS) > 0 {
+			c.BackDS = last.BackDS
 		}
 		steps = []Step{{Acts: c.Acts(), Change: c, Lines: c.Lines()}}
 	}
@@ -274,13 +282,15 @@ func (np NamePlan) reached(acts impound.Acts, s State) bool {
 	case np.Release == impound.ReleaseExpire || np.Release == impound.ReleaseDelete:
 		return np.letGo(acts, s)
 	case np.Restore != nil:
-		return restored(acts, np.Role, *np.Restore, s)
+		return np.restored(acts, s)
 	}
 	return reached(acts, np.Role, s)
 }
 
-// planRevert gives the steps from s back to target, as far as acts cover them.
-func planRevert(n impound.Name, acts impound.Acts, role string, target, s State, hostAttr bool) (steps []Step, blocked string, warnings []string) {
+// planRevert gives the steps from np's state back to the former one, as far as acts
+// cover them.
+func (np NamePlan) planRevert(acts impound.Acts) (steps []Step, blocked string, warnings []string) {
+	n, role, target, s, hostAttr := np.Name, np.Role, *np.Restore, np.Former, np.HostAttr
 	block := func(format string, args ...any) ([]Step, string, []string) {
 		return nil, fmt.Sprintf(format, args...), warnings
 	}
@@ -340,7 +350,15 @@ func planRevert(n impound.Name, acts impound.Acts, role string, target, s State,
 		warnings = append(warnings, "its sponsor is "+s.Sponsor+" and was "+target.Sponsor)
 	}
 	if gone := without(target.DS, s.DS); len(gone) > 0 {
-		warnings = append(warnings, "the DS that was removed is not put back; if its zone is signed with these keys again, do it by hand: "+strings.Join(gone, "; "))
+		asFormer := slices.Equal(sortNames(append(without(s.NS, c.RemNS), c.AddNS...)), target.NS)
+		if np.DSBack && np.wantsDSBack(acts) && asFormer {
+			return withDSBack(c, acts, role, s, target.DS, warnings)
+		}
+		why := np.DSWhy
+		if np.DSBack {
+			why = ""
+		}
+		warnings = append(warnings, dsStays(gone, why))
 	}
 	if len(c.Acts()) == 0 {
 		return nil, "", warnings
@@ -348,8 +366,12 @@ func planRevert(n impound.Name, acts impound.Acts, role string, target, s State,
 	return aroundLocks(c, acts, role, s, warnings)
 }
 
-// restored says whether s is target, as far as acts are about it.
-func restored(acts impound.Acts, role string, target, s State) bool {
+// restored says whether s is what np goes back to, as far as acts are about it.
+func (np NamePlan) restored(acts impound.Acts, s State) bool {
+	role, target := np.Role, *np.Restore
+	if np.DSBack && !slices.Equal(s.DS, target.DS) {
+		return false
+	}
 	if !s.Exists || s.ID != target.ID || len(acts.Nameservers) > 0 && !slices.Equal(s.NS, target.NS) {
 		return false
 	}
@@ -393,6 +415,9 @@ func (p *Plan) wants(m *impound.Mandate, i int) wanted {
 		}
 		if len(acts.Nameservers) > 0 || acts.Hold {
 			w.acts.Nameservers = t.NS
+		}
+		if np.DSBack {
+			w.ds = t.DS
 		}
 	}
 	return w

@@ -169,6 +169,24 @@ func TestRevertRefused(t *testing.T) {
 		"a revert that calls itself a seizure": {impound.KindRefused, func(w *world, e *seizure.Engine) string {
 			return w.forge(w.reverted(e, nil), func(p *seizure.Plan) { p.Revert = false }, "anna", "bert")
 		}},
+		"another DS": {impound.KindRefused, func(w *world, e *seizure.Engine) string {
+			w.prov.keys = map[impound.Name]bool{w.names[0]: true}
+			return w.forge(w.reverted(e, w.names[:1]), func(p *seizure.Plan) {
+				s := &p.Names[0].Steps[1]
+				s.Change.BackDS = []string{"2 13 2 BB"}
+				s.Lines = s.Change.Lines()
+			}, "anna", "bert")
+		}},
+		"a DS before the name servers": {impound.KindRefused, func(w *world, e *seizure.Engine) string {
+			w.prov.keys = map[impound.Name]bool{w.names[0]: true}
+			return w.forge(w.reverted(e, w.names[:1]), func(p *seizure.Plan) { slices.Reverse(p.Names[0].Steps) }, "anna", "bert")
+		}},
+		"a DS without a look": {impound.KindRefused, func(w *world, e *seizure.Engine) string {
+			return w.forge(w.reverted(e, w.names[:1]), func(p *seizure.Plan) {
+				c := seizure.Change{Name: p.Names[0].Name, BackDS: []string{"1 13 2 AA"}}
+				p.Names[0].Steps = append(p.Names[0].Steps, seizure.Step{Acts: c.Acts(), Change: c, Lines: c.Lines()})
+			}, "anna", "bert")
+		}},
 		"a host along with it": {impound.KindRefused, func(w *world, e *seizure.Engine) string {
 			return w.forge(w.reverted(e, nil), func(p *seizure.Plan) {
 				c := seizure.Change{Name: w.names[0], CreateHost: n("ns1.sinkhole.example")}

@@ -217,6 +217,7 @@ type wanted struct {
 	acts   impound.Acts
 	former *State   // what they showed before, as far as it is known
 	free   []string // statuses that may not be there
+	ds     []string // that were put back
 	revert string   // the plan that gives the name back; "" for the order itself
 
 	release    string // how it is let go
@@ -244,7 +245,7 @@ func (e *Engine) verifyOne(ctx context.Context, m *impound.Mandate, n impound.Na
 	if ctx.Err() != nil {
 		return NameStatus{}, seen{}, ctx.Err()
 	}
-	p := judgeParent(acts, former, parent)
+	p := judgeDSBack(w.ds, parent, judgeParent(acts, former, parent))
 	r := judgeRDAP(acts, former, rdap)
 	if strings.HasPrefix(rdap.URL, recordsOf) {
 		r.Why = rdap.URL + ": " + r.Why

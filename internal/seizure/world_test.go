@@ -200,6 +200,14 @@ type provider struct {
 	actAt  time.Time // when the act that before is asked about is done
 
 	contacts map[string]seizure.Contact
+	keys     map[impound.Name]bool // whose former servers still sign
+}
+
+// Chain says whether a name's former servers still sign.
+func (p *provider) Chain(_ context.Context, n impound.Name, _, ds []string) observe.ChainView {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return observe.ChainView{Kind: observe.KindChain, Name: n, At: p.w.now(), DS: ds, OK: p.keys[n], Why: "told so"}
 }
 
 func (p *provider) Provider() string { return p.id }
@@ -279,6 +287,7 @@ func (p *provider) Do(_ context.Context, permits []impound.Permit, c seizure.Cha
 		if c.RemAllDS {
 			v.DS = nil
 		}
+		v.DS = append(v.DS, c.BackDS...)
 	}
 	if p.later != nil && c.CreateHost.IsZero() && c.CreateContact == nil && !c.Delete {
 		if how := p.later(c); how != "" {

@@ -2,6 +2,7 @@ package epp
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -24,6 +25,26 @@ type DS struct {
 // String gives the presentation form of a DS record's data.
 func (d DS) String() string {
 	return fmt.Sprintf("%d %d %d %s", d.KeyTag, d.Alg, d.DigestType, d.Digest)
+}
+
+// ReadDS reads what [DS.String] writes; the error is KindInvalid.
+func ReadDS(in []string) ([]DS, error) {
+	var out []DS
+	for _, s := range in {
+		f := strings.Fields(s)
+		if len(f) < 4 {
+			return nil, impound.Errorf(impound.KindInvalid, "%q is no DS", cut(s, 80))
+		}
+		tag, err1 := strconv.ParseUint(f[0], 10, 16)
+		alg, err2 := strconv.ParseUint(f[1], 10, 8)
+		typ, err3 := strconv.ParseUint(f[2], 10, 8)
+		digest := strings.ToUpper(strings.Join(f[3:], ""))
+		if b, err := hex.DecodeString(digest); err1 != nil || err2 != nil || err3 != nil || err != nil || len(b) == 0 || len(b) > 64 {
+			return nil, impound.Errorf(impound.KindInvalid, "%q is no DS", cut(s, 80))
+		}
+		out = append(out, DS{uint16(tag), uint8(alg), uint8(typ), digest})
+	}
+	return out, nil
 }
 
 // DomainInfo is a domain as its registry holds it (RFC 5731 3.1.2). Lists are
@@ -158,6 +179,7 @@ type DomainUpdate struct {
 	HostAttr             bool // send name servers as attributes, as DomainInfo.HostAttr says
 	AddStatus, RemStatus []string
 	RemAllDS             bool   // secDNS:rem all
+	AddDS                []DS   // secDNS:add; never with RemAllDS
 	Registrant           string // a contact id; "" leaves it
 	// Release says that the order lets the name go: what the update does then
 	// takes a permit for that, and not for the acts one by one.
@@ -169,7 +191,7 @@ type DomainUpdate struct {
 // remove-ds; each needs a permit.
 func (u DomainUpdate) Acts() []impound.Act {
 	var acts []impound.Act
-	if u.Release && len(u.AddNS)+len(u.RemNS)+len(u.AddStatus)+len(u.RemStatus)+len(u.Registrant) > 0 {
+	if u.Release && len(u.AddNS)+len(u.RemNS)+len(u.AddStatus)+len(u.RemStatus)+len(u.Registrant)+len(u.AddDS) > 0 {
 		acts = append(acts, impound.ActRelease)
 		if u.RemAllDS { // nothing that is let go needs it
 			acts = append(acts, impound.ActRemoveDS)
@@ -196,7 +218,7 @@ func (u DomainUpdate) Acts() []impound.Act {
 	if lock {
 		acts = append(acts, impound.ActLock)
 	}
-	if u.RemAllDS {
+	if u.RemAllDS || len(u.AddDS) > 0 { // whoever may remove it may put it back
 		acts = append(acts, impound.ActRemoveDS)
 	}
 	return acts
@@ -241,6 +263,14 @@ func (u DomainUpdate) validate() error {
 			}
 		}
 	}
+	if len(u.AddDS) > 0 && u.RemAllDS {
+		return bad("the DS is both removed and put back")
+	}
+	for i, ds := range u.AddDS {
+		if b, err := hex.DecodeString(ds.Digest); err != nil || len(b) == 0 || len(b) > 64 || slices.Contains(u.AddDS[:i], ds) {
+			return bad("DS %d has a digest that is none, or is given twice", i+1)
+		}
+	}
 	for _, s := range u.AddStatus {
 		if slices.Contains(u.RemStatus, s) {
 			return bad("status %s is both added and removed", s)
@@ -265,8 +295,8 @@ func (c *Client) UpdateDomain(ctx context.Context, permits []impound.Permit, u D
 	}
 	permits = slices.Clone(permits)
 	gate := func(now time.Time) error {
-		if u.RemAllDS && !slices.Contains(c.exts, NSSecDNS) {
-			return impound.Errorf(impound.KindInvalid, "this session has no secDNS: the DS can't be removed, and nothing was sent").At(c.where)
+		if (u.RemAllDS || len(u.AddDS) > 0) && !slices.Contains(c.exts, NSSecDNS) {
+			return impound.Errorf(impound.KindInvalid, "this session has no secDNS: the DS can be neither removed nor put back, and nothing was sent").At(c.where)
 		}
 		for _, act := range u.Acts() {
 			if err := anyPermits(permits, act, u.Name, now); err != nil {
@@ -335,6 +365,14 @@ func (u DomainUpdate) frame(clTRID string) []byte {
 	ext := "" // with one, add and rem may both be missing (RFC 5731 3.2.5)
 	if u.RemAllDS {
 		ext = `<secDNS:update xmlns:secDNS="` + NSSecDNS + `"><secDNS:rem><secDNS:all>true</secDNS:all></secDNS:rem></secDNS:update>`
+	}
+	if len(u.AddDS) > 0 {
+		var d strings.Builder
+		for _, x := range u.AddDS {
+			d.WriteString("<secDNS:dsData>" + Tag("secDNS:keyTag", strconv.Itoa(int(x.KeyTag))) + Tag("secDNS:alg", strconv.Itoa(int(x.Alg))) +
+				Tag("secDNS:digestType", strconv.Itoa(int(x.DigestType))) + Tag("secDNS:digest", strings.ToUpper(x.Digest)) + "</secDNS:dsData>")
+		}
+		ext = `<secDNS:update xmlns:secDNS="` + NSSecDNS + `"><secDNS:add>` + d.String() + `</secDNS:add></secDNS:update>`
 	}
 	b.WriteString("</domain:update></update>")
 	return command(b.String(), ext, clTRID)

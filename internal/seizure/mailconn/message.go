@@ -53,6 +53,7 @@ type WantedName struct {
 	AddStatus         []string `json:"add_status,omitempty"`
 	RemoveStatus      []string `json:"remove_status,omitempty"`
 	RemoveAllDS       bool     `json:"remove_all_ds,omitempty"`
+	PutBackDS         []string `json:"put_back_ds,omitempty"` // after the name servers: "tag algorithm digest-type digest"
 	Delete            bool     `json:"delete,omitempty"`
 	RenewYears        int      `json:"renew_years,omitempty"`
 	RenewFrom         string   `json:"renew_from,omitempty"` // when the registration ends as it is: a renewal that was made already is not asked for
@@ -69,7 +70,7 @@ func wanted(r seizure.Request, p Papers) Wanted {
 		if c.Renew != nil {
 			r = *c.Renew
 		}
-		w.Names = append(w.Names, WantedName{RenewYears: r.Years, RenewFrom: r.Ends, Domain: c.Name.String(), AddNameservers: texts(c.AddNS), RemoveNameservers: texts(c.RemNS), AddStatus: c.AddStatus, RemoveStatus: c.RemStatus, RemoveAllDS: c.RemAllDS, Delete: c.Delete})
+		w.Names = append(w.Names, WantedName{RenewYears: r.Years, RenewFrom: r.Ends, Domain: c.Name.String(), AddNameservers: texts(c.AddNS), RemoveNameservers: texts(c.RemNS), AddStatus: c.AddStatus, RemoveStatus: c.RemStatus, RemoveAllDS: c.RemAllDS, PutBackDS: c.BackDS, Delete: c.Delete})
 	}
 	return w
 }
@@ -94,10 +95,10 @@ func (w Wanted) csvOf() []byte {
 	var b bytes.Buffer
 	c := csv.NewWriter(&b)
 	c.UseCRLF = true
-	_ = c.Write([]string{"domain", "add_nameservers", "remove_nameservers", "add_status", "remove_status", "remove_all_ds", "delete", "renew_years", "renew_from"})
+	_ = c.Write([]string{"domain", "add_nameservers", "remove_nameservers", "add_status", "remove_status", "remove_all_ds", "delete", "renew_years", "renew_from", "put_back_ds"})
 	for _, n := range w.Names {
 		yes := map[bool]string{true: "yes", false: "no"}
-		_ = c.Write([]string{n.Domain, strings.Join(n.AddNameservers, " "), strings.Join(n.RemoveNameservers, " "), strings.Join(n.AddStatus, " "), strings.Join(n.RemoveStatus, " "), yes[n.RemoveAllDS], yes[n.Delete], years(n.RenewYears), n.RenewFrom})
+		_ = c.Write([]string{n.Domain, strings.Join(n.AddNameservers, " "), strings.Join(n.RemoveNameservers, " "), strings.Join(n.AddStatus, " "), strings.Join(n.RemoveStatus, " "), yes[n.RemoveAllDS], yes[n.Delete], years(n.RenewYears), n.RenewFrom, strings.Join(n.PutBackDS, "; ")})
 	}
 	c.Flush()
 	return b.Bytes()
@@ -376,6 +377,9 @@ func asked(c seizure.Change) []string {
 	}
 	if c.RemAllDS {
 		out = append(out, "remove every DS record (DNSSEC), at the same time as the name servers change")
+	}
+	if len(c.BackDS) > 0 {
+		out = append(out, "then, when these name servers are in the zone, and while they show the key that it names, put back this DS (DNSSEC; key tag, algorithm, digest type, digest): "+strings.Join(c.BackDS, "; "))
 	}
 	if len(c.AddStatus) > 0 {
 		out = append(out, "set these statuses (EPP): "+strings.Join(c.AddStatus, ", "))
