@@ -100,6 +100,7 @@ func (p *post) obey(names ...impound.Name) {
 			if c.RemAllDS {
 				v.DS = nil
 			}
+			v.DS = append(v.DS, c.BackDS...)
 		}
 	}
 }

@@ -123,6 +123,11 @@ func TestEveryFrameFitsTheSchemas(t *testing.T) {
 	update(2304, seizure(bad))
 	update(0, epp.DomainUpdate{Name: bad, RemStatus: []string{"serverUpdateProhibited"}})
 	update(0, epp.DomainUpdate{Name: bad, RemAllDS: true})
+	update(0, epp.DomainUpdate{Name: bad, AddDS: []epp.DS{{KeyTag: 4711, Alg: 13, DigestType: 2, Digest: strings.Repeat("ab", 32)}, {KeyTag: 4711, Alg: 13, DigestType: 4, Digest: strings.Repeat("CD", 48)}}})
+	if d, err := c.InfoDomain(ctx, bad); err != nil || len(d.DS) != 2 || d.DS[0].String() != "4711 13 2 "+strings.Repeat("AB", 32) {
+		t.Errorf("%v: the DS that came back: %+v", err, d.DS)
+	}
+	update(0, epp.DomainUpdate{Name: bad, RemAllDS: true})
 	update(0, epp.DomainUpdate{Name: bad, RemNS: []impound.Name{sink1, sink2}})
 	info(bad, 0) // inactive
 	if err := r.Notify("registry", "Transfer requested & <approved>."); err != nil {
@@ -246,7 +251,7 @@ func TestEveryFrameFitsTheSchemas(t *testing.T) {
 
 	// Each command that a client has was sent, and each object that a server
 	// shows was shown.
-	for _, part := range []string{"<hello/>", "<login>", "<logout/>", "<poll op=\"req\"/>", "<poll op=\"ack\"", "<domain:check", "<host:check", "<domain:info", "<host:info", "<contact:info", "<host:create", "<contact:create", "<domain:update", "<secDNS:update", "<domain:chg>", "<domain:delete", "<domain:renew", "<domain:renData", "<domain:creData",
+	for _, part := range []string{"<hello/>", "<login>", "<logout/>", "<poll op=\"req\"/>", "<poll op=\"ack\"", "<domain:check", "<host:check", "<domain:info", "<host:info", "<contact:info", "<host:create", "<contact:create", "<domain:update", "<secDNS:update", "<secDNS:add>", "<domain:chg>", "<domain:delete", "<domain:renew", "<domain:renData", "<domain:creData",
 		"<greeting>", "<domain:infData", "<host:infData", "<contact:infData", "<domain:chkData", "<host:chkData", "<secDNS:infData", "<rgp:infData", "<msgQ ", "<domain:panData", "<trID>"} {
 		if !slices.ContainsFunc(kept.list, func(f string) bool { return strings.Contains(f, part) }) {
 			t.Errorf("no frame has %s", part)

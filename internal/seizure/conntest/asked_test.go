@@ -104,6 +104,7 @@ func (o outside) fulfil(t testing.TB, c seizure.Change) {
 	if c.RemAllDS {
 		s.DS = nil
 	}
+	s.DS = append(s.DS, c.BackDS...)
 	if c.Renew != nil {
 		s.Ends = s.Ends.AddDate(c.Renew.Years, 0, 0)
 	}

@@ -316,6 +316,7 @@ func after(st seizure.State, c seizure.Change) seizure.State {
 	if c.RemAllDS {
 		v.DS = nil
 	}
+	v.DS = append(slices.Clone(v.DS), c.BackDS...)
 	return v.State()
 }
 
@@ -648,8 +649,10 @@ func level2(t *testing.T, s *suite) {
 	if s.can(impound.ActRemoveDS) {
 		t.Run("DS", func(t *testing.T) {
 			n := s.name(t)
+			was := look(t, s.Conn, n).DS
 			s.mustDo(t, seizure.Change{Name: n, RemAllDS: true})
 			s.claim("act " + string(impound.ActRemoveDS))
+			s.mustDo(t, seizure.Change{Name: n, BackDS: was}) // as giving a name back does
 		})
 	}
 	if s.can(impound.ActRegistrant) {

@@ -276,6 +276,15 @@ func TestUpdateFrame(t *testing.T) {
 	if d := cmp.Diff([]impound.Act{impound.ActNameservers, impound.ActHold, impound.ActLock, impound.ActRemoveDS}, u.Acts()); d != "" {
 		t.Error(d)
 	}
+	back := DomainUpdate{Name: taken, AddDS: []DS{{4711, 13, 2, "ab01"}}}
+	want = Header + `<epp xmlns="urn:ietf:params:xml:ns:epp-1.0"><command><update><domain:update xmlns:domain="urn:ietf:params:xml:ns:domain-1.0"><domain:name>outlook-verify.example</domain:name></domain:update></update>` +
+		`<extension><secDNS:update xmlns:secDNS="urn:ietf:params:xml:ns:secDNS-1.1"><secDNS:add><secDNS:dsData><secDNS:keyTag>4711</secDNS:keyTag><secDNS:alg>13</secDNS:alg><secDNS:digestType>2</secDNS:digestType><secDNS:digest>AB01</secDNS:digest></secDNS:dsData></secDNS:add></secDNS:update></extension><clTRID>abc</clTRID></command></epp>`
+	if d := cmp.Diff(want, string(back.frame("abc"))); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]impound.Act{impound.ActRemoveDS}, back.Acts()); d != "" {
+		t.Error(d)
+	}
 	u.HostAttr = true
 	if s := string(u.frame("abc")); !strings.Contains(s, "<domain:ns><domain:hostAttr><domain:hostName>ns1.sink.test</domain:hostName></domain:hostAttr></domain:ns>") {
 		t.Error(s)
@@ -297,6 +306,9 @@ func TestUpdatesThatMakeNoSense(t *testing.T) {
 		"server twice":          {Name: taken, AddNS: []impound.Name{ns, ns}},
 		"server added, removed": {Name: taken, AddNS: []impound.Name{ns}, RemNS: []impound.Name{ns}},
 		"empty server":          {Name: taken, AddNS: []impound.Name{{}}},
+		"DS removed and added":  {Name: taken, RemAllDS: true, AddDS: []DS{{1, 13, 2, "AB"}}},
+		"DS twice":              {Name: taken, AddDS: []DS{{1, 13, 2, "AB"}, {1, 13, 2, "AB"}}},
+		"DS that is none":       {Name: taken, AddDS: []DS{{1, 13, 2, `A"/><x`}}},
 		"server inside":         {Name: taken, AddNS: []impound.Name{impound.MustName("ns.outlook-verify.example")}},
 		"bad id":                {Name: taken, AddStatus: []string{"clientUpdateProhibited"}, ClTRID: "a b"},
 		"long id":               {Name: taken, AddStatus: []string{"clientUpdateProhibited"}, ClTRID: strings.Repeat("x", 65)},
