@@ -98,7 +98,9 @@ func (e *env) revertCmd() *cobra.Command {
   impound seize revert O-2026-1 --as olaf          # every name that was taken
 
 The plan takes two approvers and an apply like any other, and only while the
-order is in force. A DS that was removed is not put back: the plan names it.`, cobra.MinimumNArgs(1), func(c *cobra.Command, args []string) error {
+order is in force. A DS that was removed is put back after the
+name servers, where those still sign with a key that it names; else the plan says
+why not, and names it.`, cobra.MinimumNArgs(1), func(c *cobra.Command, args []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
 			me, err := e.me(s)
 			if err != nil {

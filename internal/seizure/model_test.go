@@ -235,6 +235,9 @@ func (m *model) RDAP(ctx context.Context, x impound.Name) observe.RDAPView {
 func (m *model) Servers(ctx context.Context, parent observe.View) observe.View {
 	return m.at(parent.Name).Servers(ctx, parent)
 }
+func (m *model) Chain(ctx context.Context, x impound.Name, hosts, ds []string) observe.ChainView {
+	return m.at(x).Chain(ctx, x, hosts, ds)
+}
 func (m *model) Resolve(ctx context.Context, x impound.Name) observe.View {
 	return m.at(x).Resolve(ctx, x)
 }
@@ -260,6 +263,14 @@ func newModel(t *testing.T, r *rapid.T) *model {
 		p := m.regs[i%len(m.regs)]
 		p.names[x] = &seizure.RegistryView{Name: x, Exists: true, ID: fmt.Sprint("D", i), NS: ns("ns1.actor.test"), DS: rapid.SampledFrom([][]string{nil, {"1 13 2 AA"}}).Draw(r, "ds"), Status: rapid.SampledFrom([][]string{{"ok"}, {"clientUpdateProhibited"}, {"serverUpdateProhibited"}}).Draw(r, "status"),
 			Expires: t0.AddDate(0, 0, rapid.SampledFrom([]int{20, 700}).Draw(r, "days until it ends"))}
+	}
+	if rapid.Bool().Draw(r, "keys stay") {
+		for _, p := range m.regs {
+			p.keys = map[impound.Name]bool{}
+			for _, x := range w.names {
+				p.keys[x] = true
+			}
+		}
 	}
 	m.first = map[impound.Name]seizure.RegistryView{}
 	for _, x := range w.names {
@@ -337,6 +348,24 @@ func (m *model) before(p *provider) func(c seizure.Change) error {
 			}
 			if !p.hosts[x] {
 				return m.broke("%s is delegated to %s, which %s does not know", c.Name, x, p.id)
+			}
+		}
+		if len(c.BackDS) > 0 {
+			count("DS put back")
+			v := p.names[c.Name]
+			np := plan.Names[slices.IndexFunc(plan.Names, func(np seizure.NamePlan) bool { return np.Name == c.Name })]
+			switch {
+			case !plan.Revert && plan.Release != impound.ReleaseRestore:
+				return m.broke("a DS of %s is added by a plan that gives nothing back", c.Name)
+			case !p.keys[c.Name]:
+				return m.broke("the DS of %s is put back, and nothing bears it out", c.Name)
+			case !slices.Equal(v.State().NS, np.Restore.NS):
+				return m.broke("the DS of %s is put back before its name servers: %v", c.Name, v.NS)
+			case !slices.Equal(c.BackDS, np.Restore.DS):
+				return m.broke("%s gets another DS than it had: %v", c.Name, c.BackDS)
+			}
+			if len(v.DS) > 0 {
+				return impound.Errorf(impound.KindConflict, "2306: a DS is there")
 			}
 		}
 		if len(c.RemStatus) > 0 && len(m.o.Acts.Lock) == 0 {
@@ -705,8 +734,18 @@ func TestModel(t *testing.T) {
 			},
 			"somebody else": func(r *rapid.T) { m.touch(r)() },
 			"gate":          func(r *rapid.T) { m.gate(r)() },
-			"risk":          func(r *rapid.T) { m.risks(r)() },
-			"let go":        func(r *rapid.T) { m.letGo(r) },
+			"keys": func(r *rapid.T) {
+				x, there := rapid.SampledFrom(m.names).Draw(r, "name"), rapid.Bool().Draw(r, "signs")
+				p := m.at(x)
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				if p.keys == nil {
+					p.keys = map[impound.Name]bool{}
+				}
+				p.keys[x] = there
+			},
+			"risk":   func(r *rapid.T) { m.risks(r)() },
+			"let go": func(r *rapid.T) { m.letGo(r) },
 			"seize, let go and die": func(r *rapid.T) {
 				if m.plan(); len(m.plans) == 0 {
 					return
