@@ -54,7 +54,7 @@ func TestChain(t *testing.T) {
 			switch q.Question[0].Qtype {
 			case dns.TypeDNSKEY:
 				for _, k := range z.keys {
-					m.Answer = append(m.Answer, k)
+					m.Answer = append(m.Answer, dns.Copy(k))
 				}
 			case dns.TypeSOA:
 				m.Answer = append(m.Answer, &dns.SOA{Hdr: dns.RR_Header{Name: name.FQDN(), Rrtype: dns.TypeSOA, Class: 1, Ttl: 1}, Ns: "a.", Mbox: "b."})

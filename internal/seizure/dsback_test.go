@@ -279,7 +279,7 @@ func dsBackInOurZone(t *testing.T, kind string) {
 			m.Answer = append(m.Answer, &dns.A{Hdr: hdr, A: net.IPv4(192, 0, 2, 7)})
 		case dns.TypeDNSKEY:
 			if strings.EqualFold(q.Name, keeps.FQDN()) {
-				m.Answer = append(m.Answer, key)
+				m.Answer = append(m.Answer, dns.Copy(key))
 			}
 		}
 		if !strings.EqualFold(q.Name, keeps.FQDN()) || len(m.Answer) == 0 {
