@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -342,13 +343,15 @@ func (s *System) knownNames(ctx context.Context, recs map[impound.Name]enrich.Re
 	}
 	var out []known
 	for _, k := range cases {
-		for _, d := range k.Domains {
-			if d.State == impound.StateBlocked || d.State == impound.StateContested {
-				continue // it may be somebody else's: it links nobody to the actor
-			}
+		of := slices.DeleteFunc(k.Domains, func(d impound.CaseDomain) bool {
+			return d.State == impound.StateBlocked || d.State == impound.StateContested // it may be somebody else's: it links nobody to the actor
+		})
+		ks := make([]known, len(of))
+		err := alongside(len(of), func(i int) error {
+			d := of[i]
 			f, err := s.evidenced(k.ID, d)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			r, ok := recs[d.Name]
 			if ok && !f.Empty() || ok && taken(d).IsZero() {
@@ -356,10 +359,32 @@ func (s *System) knownNames(ctx context.Context, recs map[impound.Name]enrich.Re
 			}
 			it := graph.Item{Name: d.Name, Traits: f.Traits(d.Name), Beside: beside(f), Status: string(d.State), Case: k.ID, Actor: k.Actor}
 			it.Seen = f.Newest()
-			out = append(out, known{it, f, d.FirstSeen})
+			ks[i] = known{it, f, d.FirstSeen}
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
+		out = append(out, ks...)
 	}
 	return out, nil
+}
+
+// alongside calls fn for 0 to n-1, by each processor for a part of them, and gives
+// the error of the lowest.
+func alongside(n int, fn func(i int) error) error {
+	parts := min(runtime.GOMAXPROCS(0), 1+n/256)
+	errs := make([]error, parts)
+	var wg sync.WaitGroup
+	for p := range parts {
+		wg.Go(func() {
+			for i := p * n / parts; i < (p+1)*n/parts && errs[p] == nil; i++ {
+				errs[p] = fn(i)
+			}
+		})
+	}
+	wg.Wait()
+	return cmp.Or(errs...)
 }
 
 // before gives what of f was seen before a name was taken from its holder: from

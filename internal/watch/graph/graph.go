@@ -14,8 +14,10 @@ package graph
 import (
 	"cmp"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/impound/impound"
@@ -90,7 +92,7 @@ func ID(kind, value string) string { return kind + ":" + value }
 // New makes a graph of names. Two items of one name become one: a case's goes
 // over a candidate's.
 func New(items []Item) *Graph {
-	g := &Graph{items: map[impound.Name]*Item{}, have: map[string]*thing{}, of: map[impound.Name][]string{}}
+	g := &Graph{items: make(map[impound.Name]*Item, len(items)), have: make(map[string]*thing, len(items)), of: make(map[impound.Name][]string, len(items))}
 	for _, it := range items {
 		old := g.items[it.Name]
 		if old == nil {
@@ -107,14 +109,26 @@ func New(items []Item) *Graph {
 		old.Beside = append(slices.Clip(old.Beside), it.Beside...)
 		old.Traits = append(slices.Clip(old.Traits), it.Traits...)
 	}
-	var names []impound.Name
-	for n := range g.items {
-		names = append(names, n)
+	names := make([]impound.Name, 0, len(items))
+	for _, it := range items { // in order mostly, as cases give them
+		names = append(names, it.Name)
 	}
 	slices.SortFunc(names, byName)
-	for _, n := range names {
+	names = slices.Compact(names)
+	traits := make([][]trait.Trait, len(names))
+	parts := min(runtime.GOMAXPROCS(0), 1+len(names)/256)
+	var wg sync.WaitGroup
+	for p := range parts {
+		wg.Go(func() {
+			for i := p * len(names) / parts; i < (p+1)*len(names)/parts; i++ {
+				traits[i] = withDomain(names[i], g.items[names[i]].Traits)
+			}
+		})
+	}
+	wg.Wait()
+	for i, n := range names {
 		it := g.items[n]
-		for _, t := range withDomain(n, it.Traits) {
+		for _, t := range traits[i] {
 			g.join(n, t)
 			if t.Kind != trait.Cert || t.Hub != "" {
 				continue
