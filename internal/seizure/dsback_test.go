@@ -390,3 +390,44 @@ func dsBackInOurZone(t *testing.T, kind string) {
 		}
 	}
 }
+
+// Where somebody is asked, one letter asks for the name servers and the DS after
+// them, and it is done when both show.
+func TestDSBackIsAskedFor(t *testing.T) {
+	t.Parallel()
+	w, post := newPost(t)
+	e := w.engine(post.config)
+	plan := w.planned(e, "anna", "bert")
+	if _, err := e.Apply(t.Context(), plan.ID); impound.KindOf(err) != impound.KindPartial {
+		t.Fatal(err)
+	}
+	post.obey()
+	w.wantDone(e.Follow(t.Context(), w.mandate))
+	w.clock = w.clock.Add(time.Minute)
+	w.prov.hosts[n("ns1.actor.test")], w.prov.hosts[n("ns2.actor.test")] = true, true
+	w.stillSigning()
+	p := w.reverted(e, w.names[:1], "anna", "bert")
+	if np := p.Names[0]; len(np.Steps) != 1 || len(np.Steps[0].Change.AddNS) != 2 || !slices.Equal(np.Steps[0].Change.BackDS, []string{"1 13 2 AA"}) {
+		t.Fatalf("%s", p)
+	}
+	sent := len(post.taken)
+	w.prov.keys = nil
+	if r, err := e.Apply(t.Context(), p.ID); err == nil || r.Count(seizure.Stale) != 1 || len(post.taken) != sent {
+		t.Fatalf("its keys went, and it is asked for: %v %+v", err, r.Names)
+	}
+	w.stillSigning()
+	r, err := e.Apply(t.Context(), p.ID)
+	if impound.KindOf(err) != impound.KindPartial || r.Count(seizure.Asked) != 1 || len(post.taken) != sent+1 {
+		t.Fatalf("%v %+v", err, r.Names)
+	}
+	// The name servers without the DS are half of it.
+	v := w.prov.names[w.names[0]]
+	v.NS, v.Status = ns("ns1.actor.test", "ns2.actor.test"), []string{"ok"}
+	if r, err = e.Follow(t.Context(), w.mandate); err != nil || r.Count(seizure.Asked) != 1 {
+		t.Fatalf("%v %+v", err, r.Names)
+	}
+	v.DS = []string{"1 13 2 AA"}
+	if r, err = e.Follow(t.Context(), w.mandate); err != nil || r.Count(seizure.Done) != 1 {
+		t.Fatalf("%v %+v", err, r.Names)
+	}
+}
