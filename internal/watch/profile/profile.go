@@ -124,7 +124,7 @@ var priorBin []byte
 // development data, walking forward.
 var (
 	WeightLetters = 0.15
-	WeightWords   = 0.2
+	WeightWords   = 0.25
 	WeightTLD     = 0.8
 	WeightShapes  = [nShapes]float64{2, 0.5, 0.4, 0.38, 0.56}
 	WeightPrior   = 0.09
