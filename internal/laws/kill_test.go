@@ -160,12 +160,17 @@ type sweep struct {
 	refused string
 }
 
-// updatesSince gives what took effect at the registry after so many operations.
+// updatesSince gives what took effect at the registry after so many operations. A
+// DS that is put back is an act of its own.
 func updatesSince(w *world, before int) map[string]int {
 	out := map[string]int{}
 	for _, op := range w.acts()[before:] {
 		if op.Code == 1000 || op.Code == 1001 {
-			out[op.Command+" "+op.Name]++
+			what := op.Command + " " + op.Name
+			if slices.ContainsFunc(op.Changes, func(c string) bool { return strings.HasPrefix(c, "+ds ") }) {
+				what += ", DS back"
+			}
+			out[what]++
 		}
 	}
 	return out
@@ -240,7 +245,7 @@ func TestKilled(t *testing.T) {
 				p, err := s.Revert(t.Context(), "olaf", liveOrder)
 				return approved(t, w, s, p, err)
 			},
-			once: atRegistry(&beforeRevert), want: 2, end: delegated(actorNS...),
+			once: atRegistry(&beforeRevert), want: 3, end: delegated(actorNS...), // two names, and a DS back
 		},
 		"apply of a release that gives back": {
 			prep: func(t testing.TB, w *world) []string {
@@ -250,7 +255,7 @@ func TestKilled(t *testing.T) {
 				p, err := s.Release(t.Context(), "olaf", liveOrder, seizure.LettingGo{How: impound.ReleaseRestore, Despite: "the brand takes it"}, names...)
 				return approved(t, w, s, p, err)
 			},
-			once: atRegistry(&beforeRestore), want: 2, end: delegated(actorNS...),
+			once: atRegistry(&beforeRestore), want: 3, end: delegated(actorNS...),
 		},
 		"apply of a release that deletes": {
 			prep: func(t testing.TB, w *world) []string {
