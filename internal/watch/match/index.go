@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"slices"
-	"sort"
 )
 
 // maxToken is the longest token that can be matched.
@@ -212,35 +211,6 @@ func (e *ends) far(s *scan, at, n int) bool {
 		t &= (load8(&s.code, j+d) ^ e.tail) + lows
 	}
 	return bits.OnesCount64(h)+bits.OnesCount64(t) > 2
-}
-
-// looseT is a token for garbled words: a bit for each letter that it has, and
-// one for each that it has twice.
-type looseT struct {
-	letters uint64
-	tok     int32
-	n       uint8
-}
-
-func newLoose(tokens []token) (all []looseT, at [32][maxToken + 2]uint32) {
-	for i := range tokens {
-		if t := &tokens[i]; len(t.codes) >= 4 && !t.merged {
-			var once, twice uint64
-			for _, c := range t.codes {
-				twice |= once & (1 << c)
-				once |= 1 << c
-			}
-			all = append(all, looseT{once | twice<<32, int32(i), uint8(len(t.codes))})
-		}
-	}
-	first := func(t looseT) int { return int(tokens[t.tok].codes[0]) }
-	slices.SortStableFunc(all, func(a, b looseT) int { return cmp.Or(cmp.Compare(first(a), first(b)), cmp.Compare(a.n, b.n)) })
-	for c := range at {
-		for n := range at[c] {
-			at[c][n] = uint32(sort.Search(len(all), func(i int) bool { return first(all[i]) > c || first(all[i]) == c && int(all[i].n) >= n }))
-		}
-	}
-	return all, at
 }
 
 func newIndex(tokens []token, bg *Background) *index {
