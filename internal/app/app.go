@@ -54,6 +54,7 @@ type System struct {
 	Evidence  *evidence.Log
 	Seizure   *seizure.Engine
 	Observe   *observe.Observer
+	outside   *observe.Observer // looks by the way out that capture names
 	Telemetry *telemetry.DB
 	Notify    *notify.Service
 	Store     *sqlite.Store
@@ -166,6 +167,9 @@ func Open(ctx context.Context, opt Options) (s *System, err error) {
 		obs.WHOIS = s.whoisView
 	}
 	if s.Observe, err = observe.New(obs); err != nil {
+		return s, err
+	}
+	if s.outside, err = s.cfg.outside(s.Observe, obs); err != nil {
 		return s, err
 	}
 	if err := s.openLists(); err != nil {

@@ -49,7 +49,7 @@ func (s *System) capturer() (*capture.Capturer, error) {
 		every = span(c.Every)
 	}
 	return capture.New(capture.Config{
-		Observe: s.Observe, Source: c.source(), Proxy: c.Proxy, SecondProxy: c.SecondProxy, WHOIS: c.WHOIS, Referrer: c.Referrer, Every: every,
+		Observe: s.outside, Source: c.source(), Proxy: c.Proxy, SecondProxy: c.SecondProxy, WHOIS: c.WHOIS, Referrer: c.Referrer, Every: every,
 		Browser: capture.BrowserConfig{Path: c.Browser, Weak: c.WeakJail}, Bounds: capture.Bounds{Total: int64(c.MaxMB) << 20, Time: span(c.Timeout)},
 		Tool: "impound/" + s.opt.Version, Now: s.now, Log: s.log,
 	})
@@ -186,6 +186,7 @@ func (c *Config) checkCapture() impound.Problems {
 			ps = append(ps, impound.Errorf(impound.KindInvalid, "it holds a name or password, which have no place in a configuration").At(where).WithCure("run a proxy on this machine that knows them"))
 		}
 	}
+	ps = append(ps, c.checkWayOut()...)
 	if c.Capture.MaxMB < 0 || c.Capture.MaxMB > 48 {
 		ps = append(ps, impound.Errorf(impound.KindInvalid, "%d is no size from 1 to 48", c.Capture.MaxMB).At("capture.max_mb").WithCure("leave it out for 24"))
 	}

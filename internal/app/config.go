@@ -232,10 +232,15 @@ type SealConfig struct {
 
 // CaptureConfig is how evidence capture reaches actors' servers.
 type CaptureConfig struct {
-	// Proxy is where HTTP, TLS and WHOIS leave through, so that the actor does
-	// not see who looks: socks5://127.0.0.1:9050 or http://HOST:PORT. DNS and RDAP
-	// don't take it.
+	// Proxy is where looks at names leave through, so that the actor does not see
+	// who looks: socks5://127.0.0.1:9050 or http://HOST:PORT. HTTP, TLS, WHOIS, RDAP,
+	// and DNS over TCP.
 	Proxy string `yaml:"proxy,omitempty" json:"proxy,omitempty"`
+	// DNS is direct where DNS and RDAP are not to take the proxy; else they do.
+	DNS string `yaml:"dns,omitempty" json:"dns,omitempty"`
+	// Resolvers are asked through the proxy, over TCP, as the proxy reaches them.
+	// Default: those of resolvers that are on the public Internet.
+	Resolvers []string `yaml:"resolvers,omitempty" json:"resolvers,omitempty"`
 	// SourceAddress is the address of this machine that questions leave from: DNS,
 	// RDAP, and what goes to actors' servers or to the proxy. Empty: the system
 	// chooses.

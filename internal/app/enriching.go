@@ -81,7 +81,7 @@ func (s *System) enricher(level enrich.Level) (*enrich.Enricher, error) {
 	}
 	e := s.cfg.Watch.Enrich
 	return enrich.New(enrich.Config{
-		Store: s.Store, Observe: s.Observe, Capture: c, Network: s.network, Level: level, Top: e.Top, Parallel: e.Parallel,
+		Store: s.Store, Observe: s.outside, Capture: c, Network: s.network, Level: level, Top: e.Top, Parallel: e.Parallel,
 		RegistryEvery: span(e.RegistryEvery), HostEvery: span(e.HostEvery), Refresh: span(e.Refresh), Now: s.now, Log: s.log,
 		Candidates: func(ctx context.Context) ([]impound.Candidate, error) {
 			// As everybody sees them: what went into a sealed case is looked at as any other,
@@ -133,29 +133,13 @@ func (s *System) noteTouch(ctx context.Context, level enrich.Level, names []impo
 		return nil
 	}
 	by := cmp.Or(impound.PrincipalOf(ctx).ID, "system")
-	way := "direct"
-	if s.cfg.Capture.Proxy != "" && level == enrich.LevelWeb {
-		way = "proxy; DNS direct" // see EgressNote
-	}
+	way := s.cfg.Capture.way(level == enrich.LevelWeb)
 	es := make([]impound.Entry, 0, len(names))
 	for _, n := range names {
 		es = append(es, impound.Entry{Type: impound.EntrySystem, At: s.now().UTC(), By: by, What: "watch.look", Name: n, Detail: map[string]string{"level": string(level), "egress": way}})
 	}
 	_, err := s.Evidence.AppendAll(ctx, es)
 	return err
-}
-
-// EgressNote says what does not leave through the proxy that capture names; ""
-// where nothing is told apart.
-func (c Config) EgressNote() string {
-	if c.Capture.Proxy == "" {
-		return ""
-	}
-	from := "this machine's own address"
-	if a := c.Capture.SourceAddress; a != "" {
-		from = a + " (capture.source_address)"
-	}
-	return "DNS and RDAP look-ups do not take capture.proxy: they leave from " + from + ", and a resolver's questions reach the name's own servers"
 }
 
 // EnrichOptions say what to look at.
@@ -273,7 +257,7 @@ func (s *System) enrichLoop(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if n := s.cfg.EgressNote(); n != "" {
+	if n := s.cfg.EgressNote(); n != "" && !s.cfg.Capture.proxiesDNS() {
 		s.log.Warn(n)
 	}
 	return e.Run(impound.AsSystem(ctx), 5*time.Second, nil)

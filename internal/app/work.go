@@ -190,9 +190,9 @@ func (s *System) Capture(ctx context.Context, by, caseID string, names []impound
 		}
 		var looks []observe.Observation
 		if how.Registry {
-			looks = []observe.Observation{s.Observe.Parent(ctx, n).Observation(), s.Observe.RDAP(ctx, n).Observation()}
+			looks = []observe.Observation{s.outside.Parent(ctx, n).Observation(), s.outside.RDAP(ctx, n).Observation()}
 		} else {
-			looks = s.Observe.All(ctx, n)
+			looks = s.outside.All(ctx, n)
 		}
 		for _, o := range looks {
 			if err := ctx.Err(); err != nil {

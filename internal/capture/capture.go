@@ -16,6 +16,7 @@ import (
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/observe"
+	"github.com/impound/impound/internal/observe/wayout"
 )
 
 // The kinds of artefacts, beside those of package observe.
@@ -39,8 +40,8 @@ type Config struct {
 	// here. It must be given.
 	Observe *observe.Observer
 	// Proxy, when set, is where HTTP, TLS and WHOIS leave through:
-	// socks5://HOST:PORT or http://HOST:PORT. Names are resolved here first,
-	// and DNS and RDAP don't take it.
+	// socks5://HOST:PORT or http://HOST:PORT. Names are resolved first, by the
+	// observer's way, which has a proxy of its own: [observe.Config.Proxy].
 	Proxy string
 	// SecondProxy is another way out, to see whether the answer depends on the
 	// source.
@@ -96,12 +97,12 @@ func New(cfg Config) (*Capturer, error) {
 	}
 	cfg.Bounds = cfg.Bounds.orDefault()
 	c := &Capturer{cfg: cfg, pace: &pace{every: cfg.Every}}
-	via, err := parseProxy(cfg.Proxy, "proxy")
+	via, err := wayout.Parse(cfg.Proxy, "proxy")
 	if err != nil {
 		return nil, err
 	}
 	c.main = &egress{obs: cfg.Observe, via: via, from: cfg.Source, loopback: cfg.AllowLoopback, timeout: cfg.Bounds.Time}
-	if via, err = parseProxy(cfg.SecondProxy, "second_proxy"); err != nil {
+	if via, err = wayout.Parse(cfg.SecondProxy, "second_proxy"); err != nil {
 		return nil, err
 	}
 	if via != nil {

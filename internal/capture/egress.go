@@ -1,12 +1,10 @@
 package capture
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -16,10 +14,8 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/net/proxy"
-
-	"github.com/impound/impound"
 	"github.com/impound/impound/internal/observe"
+	"github.com/impound/impound/internal/observe/wayout"
 )
 
 // maxAddrs bounds how many of a host's addresses are tried.
@@ -105,85 +101,12 @@ func (g *egress) connect(ctx context.Context, ap netip.AddrPort, route bool) (ne
 		}}
 		return d.DialContext(ctx, "tcp", ap.String())
 	}
-	// The proxy was configured by us, so its own address may be any. It is
-	// given an address, never a name: what it connects to was judged here.
-	direct := &net.Dialer{Timeout: g.timeout, LocalAddr: g.local()}
-	switch g.via.Scheme {
-	case "socks5":
-		var auth *proxy.Auth
-		if u := g.via.User; u != nil {
-			pw, _ := u.Password()
-			auth = &proxy.Auth{User: u.Username(), Password: pw}
-		}
-		d, err := proxy.SOCKS5("tcp", g.via.Host, auth, direct)
-		if err != nil {
-			return nil, err
-		}
-		c, err := d.(proxy.ContextDialer).DialContext(ctx, "tcp", ap.String())
-		if err != nil {
-			return nil, fmt.Errorf("through the egress proxy: %w", err)
-		}
-		return c, nil
-	default:
-		return httpConnect(ctx, direct, g.via, ap)
-	}
-}
-
-// httpConnect asks an HTTP proxy for a tunnel (RFC 9110 9.3.6).
-func httpConnect(ctx context.Context, d *net.Dialer, via *url.URL, ap netip.AddrPort) (net.Conn, error) {
-	c, err := d.DialContext(ctx, "tcp", via.Host)
-	if err != nil {
-		return nil, fmt.Errorf("couldn't reach the egress proxy: %w", err)
-	}
-	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
-	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: ap.String()}, Host: ap.String(), Header: http.Header{}}
-	if u := via.User; u != nil {
-		pw, _ := u.Password()
-		basic := &http.Request{Header: http.Header{}}
-		basic.SetBasicAuth(u.Username(), pw)
-		req.Header.Set("Proxy-Authorization", basic.Header.Get("Authorization"))
-	}
-	br := bufio.NewReaderSize(c, 4096)
-	resp, err := (*http.Response)(nil), req.Write(c)
-	if err == nil {
-		resp, err = http.ReadResponse(br, req)
-	}
-	switch {
-	case err != nil:
-	case resp.StatusCode != http.StatusOK:
-		err = fmt.Errorf("the proxy answers %d", resp.StatusCode)
-	case br.Buffered() > 0:
-		err = errors.New("the proxy speaks before it is asked")
-	}
-	if !stop() && err == nil {
-		err = ctx.Err()
-	}
-	if err != nil {
-		c.Close()
-		return nil, fmt.Errorf("through the egress proxy: %w", err)
-	}
-	return c, nil
-}
-
-// parseProxy reads the address of an egress proxy; nil for none. A password in
-// it is used and nowhere shown.
-func parseProxy(s, where string) (*url.URL, error) {
-	if s == "" {
-		return nil, nil
-	}
-	bad := func() error {
-		return impound.Errorf(impound.KindInvalid, "it is no address of a proxy").At(where).WithCure("write socks5://HOST:PORT or http://HOST:PORT")
-	}
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "socks5" && u.Scheme != "http" || u.Hostname() == "" || u.Port() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
-		return nil, bad()
-	}
-	return u, nil
+	return wayout.Dial(ctx, g.via, g.from, g.timeout, ap)
 }
 
 // CheckProxy says whether s is an egress proxy's address that [Config] takes.
 func CheckProxy(s, where string) error {
-	_, err := parseProxy(s, where)
+	_, err := wayout.Parse(s, where)
 	return err
 }
 

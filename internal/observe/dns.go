@@ -529,6 +529,7 @@ func (c *Observer) ask(ctx context.Context, addr, qname string, qtype uint16, re
 // one port: an open socket for each costs more than the question. Those that got no
 // answer are asked once more, and then, as those whose answer was cut, over TCP. An
 // answer to another question is refused. The replies are in the questions' order.
+// Through a proxy all are asked over TCP, and so that nothing goes beside it.
 func (c *Observer) askMany(ctx context.Context, addr, qname string, recursive bool, questions ...question) []reply {
 	out, qs := make([]reply, len(questions)), make([]*dns.Msg, len(questions))
 	for i, x := range questions {
@@ -541,11 +542,15 @@ func (c *Observer) askMany(ctx context.Context, addr, qname string, recursive bo
 		q.SetEdns0(1232, true)
 		qs[i] = q
 	}
-	to, _ := c.route(addr)
-	for round, network := range []string{"udp", "udp", "tcp"} {
+	to, routed := c.route(addr)
+	ways := []string{"udp", "udp", "tcp"}
+	if c.through != nil && !c.cfg.DirectDNS && !routed {
+		ways = []string{wayProxy, wayProxy}
+	}
+	for round, network := range ways {
 		var open []int
 		for i, r := range out {
-			if cut := r.err == nil && r.m != nil && r.m.Truncated; round == 0 || r.err != nil || cut && network == "tcp" {
+			if cut := r.err == nil && r.m != nil && r.m.Truncated; round == 0 || r.err != nil || cut && network != "udp" {
 				open = append(open, i)
 			}
 		}
@@ -581,6 +586,17 @@ func (c *Observer) askMany(ctx context.Context, addr, qname string, recursive bo
 // dial opens a way to a server. Of an address and UDP nothing has to be looked up
 // or waited for, and a plan of thousands of names asks tens of thousands of times.
 func (c *Observer) dial(ctx context.Context, network, to string) (*dns.Conn, error) {
+	if network == wayProxy {
+		at, err := netip.ParseAddrPort(to)
+		if err != nil {
+			return nil, err
+		}
+		nc, err := c.proxied(ctx, at)
+		if err != nil {
+			return nil, err
+		}
+		return &dns.Conn{Conn: nc}, nil
+	}
 	if at, err := netip.ParseAddrPort(to); err == nil && network == "udp" {
 		from, _ := c.from(network).(*net.UDPAddr)
 		u, err := net.DialUDP(network, from, net.UDPAddrFromAddrPort(at))

@@ -288,7 +288,18 @@ func (c *Observer) httpClient(trusted string, at *string) *http.Client {
 				continue
 			}
 			var conn net.Conn
-			if conn, err = reach(ap, ap); err == nil {
+			if c.through != nil && (trusted == "" || !c.cfg.DirectDNS) {
+				if at != nil {
+					*at = ap
+				}
+				var to netip.AddrPort
+				if to, err = netip.ParseAddrPort(ap); err == nil {
+					conn, err = c.proxied(ctx, to)
+				}
+			} else {
+				conn, err = reach(ap, ap)
+			}
+			if err == nil {
 				return conn, nil
 			}
 		}

@@ -16,12 +16,14 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/observe/wayout"
 	"github.com/miekg/dns"
 )
 
@@ -59,6 +61,14 @@ type Config struct {
 	// Source is the address of ours that questions leave from; zero: the system
 	// chooses. Servers of the other family can't be reached then.
 	Source netip.Addr
+	// Proxy, when set, is the way by which everything leaves that no route sends
+	// elsewhere: socks5://HOST:PORT or http://HOST:PORT. DNS goes over TCP then,
+	// and the resolvers are those that the proxy reaches. Nothing goes beside it,
+	// also where it fails.
+	Proxy string
+	// DirectDNS keeps DNS and RDAP off the proxy, for one that reaches no resolver:
+	// only the name's web servers are asked through it.
+	DirectDNS bool
 	// Timeout bounds one exchange; 0 is 5 s.
 	Timeout time.Duration
 	// UserAgent is sent with RDAP and with the first HTTP look.
@@ -72,6 +82,7 @@ type Config struct {
 // Observer looks. It is safe for concurrent use.
 type Observer struct {
 	cfg         Config
+	through     *url.URL  // the proxy that everything leaves by; nil: none
 	quick       *Observer // with less patience: see Servers
 	rdapClients sync.Map  // *http.Client by the host:port that is trusted
 	silent      sync.Map  // time.Time by the address of a name's own server, or its host, that gave no answer
@@ -101,9 +112,13 @@ func New(cfg Config) (*Observer, error) {
 		resolvers[i] = ap
 	}
 	cfg.Resolvers = resolvers
-	quick := &Observer{cfg: cfg}
+	through, err := wayout.Parse(cfg.Proxy, "proxy")
+	if err != nil {
+		return nil, err
+	}
+	quick := &Observer{cfg: cfg, through: through}
 	quick.cfg.Timeout = min(cfg.Timeout, ownTime/3) // an attempt, and a question is tried three times
-	return &Observer{cfg: cfg, quick: quick}, nil
+	return &Observer{cfg: cfg, through: through, quick: quick}, nil
 }
 
 // SystemResolvers gives the resolvers of /etc/resolv.conf, for whoever wants
@@ -209,6 +224,14 @@ func (c *Observer) from(network string) net.Addr {
 		return net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.cfg.Source, 0))
 	}
 	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.cfg.Source, 0))
+}
+
+// wayProxy is the network of what goes over TCP through the proxy.
+const wayProxy = "proxy"
+
+// proxied opens a connection through the proxy.
+func (c *Observer) proxied(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	return wayout.Dial(ctx, c.through, c.cfg.Source, c.cfg.Timeout, to)
 }
 
 // addrPort reads "ip" or "ip:port" and gives "ip:port", port 53 by default.
