@@ -143,7 +143,9 @@ func TestEverythingLeavesThroughTheProxy(t *testing.T) {
 
 	// What is told to go directly does.
 	cfg.DirectDNS = true
-	cfg.Resolvers = []string{serveDNS(t, func(q dns.Question, _ bool) *dns.Msg { return &dns.Msg{Answer: []dns.RR{rr(t, q.Name+" 60 IN A 9.9.9.78")}} })}
+	cfg.Resolvers = []string{serveDNS(t, func(q dns.Question, _ bool) *dns.Msg {
+		return &dns.Msg{Answer: []dns.RR{rr(t, q.Name+" 60 IN A 9.9.9.78")}}
+	})}
 	o = newObserver(t, cfg)
 	if a := o.Lookup(t.Context(), "page.actor.test"); len(a) == 0 || a[0].String() != "9.9.9.78" {
 		t.Errorf("addresses, directly: %v", a)
