@@ -88,8 +88,7 @@ type index struct {
 	gapBits [1 << 15 / 64]uint64 // by hashGap
 	gapAt   []uint32             // 1<<15 + 1 offsets into gaps
 	gaps    []entry
-	loose   []looseT                 // by first letter, then length
-	looseAt [32][maxToken + 2]uint32 // where they begin
+	loose   looseIndex
 }
 
 // bucket is what begins with the same three letters.
@@ -222,7 +221,7 @@ func newIndex(tokens []token, bg *Background) *index {
 			ix.ends[i] = ends{pack(c), packRight(c), tops << (8 * max(0, 16-n))}
 		}
 	}
-	ix.loose, ix.looseAt = newLoose(tokens)
+	ix.loose = newLoose(tokens)
 	near, gap, two := anchors(tokens)
 	slices.SortStableFunc(near, func(a, b pending) int { return cmp.Compare(a.code, b.code) })
 	ix.buckets = append(ix.buckets, bucket{two: -1}) // the first is none

@@ -1,41 +1,99 @@
 package match
 
 import (
-	"cmp"
 	"math/bits"
 	"slices"
-	"sort"
 )
 
 // Garbled words: those that are further from a token than the index finds.
 
-// looseT is a token for garbled words: a bit for each letter that it has, and
-// one for each that it has twice.
-type looseT struct {
-	letters uint64
-	tok     int32
-	n       uint8
+// looseBlock is up to 64 tokens that begin with the same letter, a bit each, for
+// words of one length.
+//
+// A letter of a word that is kept is moved by no more than is put in or left out
+// in front of it, and one that is not kept takes an edit. So letter by letter
+// each token has one to spare less where it has no such letter near that place;
+// 64 tokens count down at once, in three words that hold a bit of each count.
+type looseBlock struct {
+	near [][32]uint64 // by place and letter of the word: who has it near there
+	may  uint64       // who is there
+	left [3]uint64    // how many letters of the word they may lack: bits 0, 1 and 2
+	many uint64       // who may lack more than 7
+	tok  []int32
 }
 
-func newLoose(tokens []token) (all []looseT, at [32][maxToken + 2]uint32) {
-	for i := range tokens {
-		if t := &tokens[i]; len(t.codes) >= 4 && !t.merged {
-			var once, twice uint64
-			for _, c := range t.codes {
-				twice |= once & (1 << c)
-				once |= 1 << c
+// looseIndex holds them by first letter and length of the word.
+type looseIndex struct {
+	at     [32][looseWord + 2]uint16
+	blocks []looseBlock
+}
+
+const looseWord = 3 * maxToken / 2 // letters of the longest word
+
+// looseEdits is how many edits garble a token of n letters.
+func looseEdits(n int) int { return 2 * n / 5 }
+
+func newLoose(tokens []token) (ix looseIndex) {
+	for first := range ix.at {
+		for n := range looseWord + 1 {
+			ix.at[first][n] = uint16(len(ix.blocks))
+			var ids []int32
+			for i := range tokens {
+				t := &tokens[i]
+				tn := len(t.codes)
+				if k := looseEdits(tn); n >= 3 && tn >= 4 && !t.merged && int(t.codes[0]) == first && n >= tn-k && n <= tn+k {
+					ids = append(ids, int32(i))
+				}
 			}
-			all = append(all, looseT{once | twice<<32, int32(i), uint8(len(t.codes))})
+			for ids := range slices.Chunk(ids, 64) {
+				ix.blocks = append(ix.blocks, newLooseBlock(tokens, ids, n))
+			}
+		}
+		ix.at[first][looseWord+1] = uint16(len(ix.blocks))
+	}
+	return ix
+}
+
+func newLooseBlock(tokens []token, ids []int32, n int) looseBlock {
+	b := looseBlock{near: make([][32]uint64, n), tok: ids}
+	for j, id := range ids {
+		codes, bit := tokens[id].codes, uint64(1)<<j
+		tn := len(codes)
+		k := looseEdits(tn)
+		// What is left out and what is put in: so many more of the one as the word
+		// is longer or shorter, and k in all.
+		more, less := (k+n-tn)/2, (k-n+tn)/2
+		for at, c := range codes {
+			for p := max(0, at-less); p <= min(at+more, n-1); p++ {
+				b.near[p][c&31] |= bit
+			}
+		}
+		b.may |= bit
+		left := k - max(0, tn-n) // what the token has more of harms no letter of the word
+		if left > 7 {
+			b.many |= bit
+		}
+		for x := range b.left {
+			b.left[x] |= uint64(left>>x&1) << j
 		}
 	}
-	first := func(t looseT) int { return int(tokens[t.tok].codes[0]) }
-	slices.SortStableFunc(all, func(a, b looseT) int { return cmp.Or(cmp.Compare(first(a), first(b)), cmp.Compare(a.n, b.n)) })
-	for c := range at {
-		for n := range at[c] {
-			at[c][n] = uint32(sort.Search(len(all), func(i int) bool { return first(all[i]) > c || first(all[i]) == c && int(all[i].n) >= n }))
-		}
+	return b
+}
+
+// among gives which of the tokens word may be a garbled form of.
+func (b *looseBlock) among(word []uint8) uint64 {
+	may, a, c, d := b.may, b.left[0], b.left[1], b.left[2]
+	near := b.near[:len(word)]
+	for p, x := range word {
+		less := ^near[p][x&31]
+		may &^= less &^ (a | c | d)
+		a ^= less
+		less &= a // borrow
+		c ^= less
+		less &= c
+		d ^= less
 	}
-	return all, at
+	return may | b.many
 }
 
 // findLoose gives the nearest garbled word: one that begins with the same
@@ -51,48 +109,31 @@ func (ix *index) findLoose(s *scan) (best found, ok bool) {
 				j++
 			}
 		}
-		if n := j - i; n >= 3 && n < len(looseFrom) && looseFrom[n] <= looseTo[n] {
-			first := s.code[padLeft+i] & 31
-			tokens := ix.loose[ix.looseAt[first][looseFrom[n]]:ix.looseAt[first][looseTo[n]+1]]
-			if len(tokens) == 0 {
-				i = j
-				continue
-			}
-			var once, twice uint32
-			for _, c := range s.code[padLeft+i : padLeft+j] {
-				bit := uint32(1) << (c & 31)
-				twice |= once & bit
-				once |= bit
-			}
-			word, may := uint64(twice)<<32|uint64(once), &looseMay[n]
-			for len(tokens) > 0 {
-				// A letter that only one of the two has takes an edit; of the longer one, as
-				// many letters more are left out as it is longer.
-				k := 0
-				part := tokens[:min(len(tokens), maxWork)]
-				tokens = tokens[len(part):]
-				for x := range part {
-					t := &part[x]
-					m := may[t.n]
-					s.side[k] = uint32(x)
-					k += int((uint(bits.OnesCount64(t.letters&^word)) - uint(m.token)) & (uint(bits.OnesCount64(word&^t.letters)) - uint(m.word)) >> 63)
-				}
-				if k == 0 {
+		if n := j - i; n >= 3 && n <= looseWord {
+			word := s.code[padLeft+i : padLeft+j]
+			at := &ix.loose.at[word[0]&31]
+			for x := at[n]; x < at[n+1]; x++ {
+				b := &ix.loose.blocks[x]
+				may := b.among(word)
+				if may == 0 {
 					continue
 				}
 				var peq [32]uint64
-				for p, c := range s.code[padLeft+i : padLeft+j] {
+				for p, c := range word {
 					peq[c&31] |= 1 << p
 				}
-				for _, x := range s.side[:k] {
-					t := &part[x]
-					d := wordEdits(&peq, n, ix.tokens[t.tok].codes)
-					if d > 2*int(t.n)/5 {
+				for ; may != 0; may &= may - 1 {
+					y := bits.TrailingZeros64(may)
+					tok := b.tok[y]
+					codes := ix.tokens[tok].codes
+					tn := len(codes)
+					d := wordEdits(&peq, n, codes)
+					if d > looseEdits(tn) {
 						continue
 					}
-					if r := float32(d) / float32(t.n); r < bestRatio || r == bestRatio && best.at == i && t.tok < best.tok {
+					if r := float32(d) / float32(tn); r < bestRatio || r == bestRatio && best.at == i && tok < best.tok {
 						bestRatio, ok = r, true
-						best = found{tok: t.tok, at: i, end: j, dist: d, edit: editMany}
+						best = found{tok: tok, at: i, end: j, dist: d, edit: editMany}
 					}
 				}
 			}
@@ -101,32 +142,6 @@ func (ix *index) findLoose(s *scan) (best found, ok bool) {
 	}
 	return best, ok
 }
-
-// looseMay says, by the letters of a word and of a token, below how many letters
-// must be that only the token or only the word has.
-var looseMay = func() (t [3*maxToken/2 + 1][maxToken + 1]struct{ token, word int8 }) {
-	for n := range t {
-		for tn := range t[n] {
-			k := 2 * tn / 5
-			t[n][tn].token, t[n][tn].word = int8(max(0, k-max(0, n-tn)+1)), int8(max(0, k-max(0, tn-n)+1))
-		}
-	}
-	return t
-}()
-
-// looseFrom and looseTo give how long a token may be that a word of so many
-// letters is a garbled form of.
-var looseFrom, looseTo = func() (from, to [3*maxToken/2 + 1]int) {
-	for n := range from {
-		from[n] = maxToken + 1
-		for tn := 4; tn <= maxToken; tn++ {
-			if k := 2 * tn / 5; n <= tn+k && n >= tn-k {
-				from[n], to[n] = min(from[n], tn), tn
-			}
-		}
-	}
-	return from, to
-}()
 
 // wordEdits is the Levenshtein distance between a word of n letters, given by
 // the places of each letter, and tok (Myers 1999, in Hyyrö's form).
