@@ -12,7 +12,9 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/base32"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -384,6 +386,53 @@ func (b *bench) child(path string) error {
 	return json.NewEncoder(os.Stdout).Encode(says)
 }
 
+// writeZone writes a zone file as registries give it for a top-level domain like
+// .com: two servers a name mostly, sometimes four; servers that many share and
+// such as few have; some names signed, each with the signature of its key and the
+// hashed name that NSEC3 wants; some that hold servers of their own. In one thing it
+// is harder than a real one: names are not sorted, so they pack less well and have
+// less in common with those before them.
+func (b *bench) writeZone(w *bufio.Writer) {
+	rnd := rand.New(rand.NewPCG(2, 2))
+	hosts := rand.NewZipf(rnd, 1.05, 3, 500_000)
+	random := func(n int) []byte {
+		b := make([]byte, (n+7)/8*8)
+		for i := 0; i < len(b); i += 8 {
+			binary.LittleEndian.PutUint64(b[i:], rnd.Uint64())
+		}
+		return b[:n]
+	}
+	signature := func(of string) string {
+		return fmt.Sprintf("86400\tin\trrsig\t%s 13 2 86400 20260108051214 20260101040214 63246 test. %s\n", of, base64.StdEncoding.EncodeToString(random(64)))
+	}
+	hash := func() string { return strings.ToLower(base32.HexEncoding.EncodeToString(random(20))) }
+	var line []byte
+	fmt.Fprint(w, "test.\t900\tin\tsoa\ta.nic.test. b.nic.test. 1 2 3 4 5\n")
+	for i := range b.zone {
+		word, _, _ := strings.Cut(b.names[i%len(b.names)], ".")
+		if k := i / len(b.names); k > 0 { // longer than the list: other names
+			word += fmt.Sprint(k)
+		}
+		host := hosts.Uint64()
+		for s := range 2 + rnd.IntN(8)/7*2 {
+			line = append(append(line[:0], word...), ".test.\t172800\tin\tns\tns"...)
+			line = append(strconv.AppendInt(line, int64(s+1), 10), ".host"...)
+			line = append(strconv.AppendUint(line, host, 10), ".example.\n"...)
+			_, _ = w.Write(line) // Flush tells
+		}
+		if rnd.IntN(25) == 0 {
+			fmt.Fprintf(w, "%s.test.\t86400\tin\tds\t%d 13 2 %X\n", word, rnd.IntN(65536), random(32))
+			fmt.Fprintf(w, "%s.test.\t%s", word, signature("ds"))
+			h := hash()
+			fmt.Fprintf(w, "%s.test.\t86400\tin\tnsec3\t1 1 0 - %s ns ds rrsig\n", h, hash())
+			fmt.Fprintf(w, "%s.test.\t%s", h, signature("nsec3"))
+		}
+		if rnd.IntN(100) == 0 {
+			fmt.Fprintf(w, "ns1.%s.test.\t172800\tin\ta\t192.0.2.%d\nns2.%s.test.\t172800\tin\ta\t198.51.100.%d\n", word, rnd.IntN(256), word, rnd.IntN(256))
+		}
+	}
+}
+
 // zones makes a zone file of real or made-up names and screens it with two cores.
 func (b *bench) zones() error {
 	path := filepath.Join(b.dir, "test.txt.gz")
@@ -396,26 +445,7 @@ func (b *bench) zones() error {
 		return err
 	}
 	w := bufio.NewWriterSize(z, 1<<20)
-	rnd := rand.New(rand.NewPCG(2, 2))
-	var line []byte
-	fmt.Fprint(w, "test.\t900\tin\tsoa\ta.nic.test. b.nic.test. 1 2 3 4 5\n")
-	for i := range b.zone {
-		word, _, _ := strings.Cut(b.names[i%len(b.names)], ".")
-		if k := i / len(b.names); k > 0 { // longer than the list: other names
-			word += fmt.Sprint(k)
-		}
-		host := rnd.IntN(5000)
-		// As in .com: two servers mostly, sometimes four, some signed.
-		for s := range 2 + rnd.IntN(8)/7*2 {
-			line = append(append(line[:0], word...), ".test.\t172800\tin\tns\tns"...)
-			line = append(strconv.AppendInt(line, int64(s+1), 10), ".host"...)
-			line = append(strconv.AppendInt(line, int64(host), 10), ".example.\n"...)
-			_, _ = w.Write(line) // Flush tells
-		}
-		if rnd.IntN(25) == 0 {
-			fmt.Fprintf(w, "%s.test.\t86400\tin\tds\t%d 13 2 %064x\n", word, rnd.IntN(65536), rnd.Uint64())
-		}
-	}
+	b.writeZone(w)
 	if err := errors.Join(w.Flush(), z.Close(), f.Close()); err != nil {
 		return err
 	}
