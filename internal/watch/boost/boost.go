@@ -22,7 +22,7 @@ type Model struct {
 	base     float32
 	roots    []int32
 	nodes    []node
-	laid     laid
+	quick    quick
 }
 
 // node is a question or, with left 0, an answer. No tree has its root to the
@@ -39,8 +39,8 @@ func (m *Model) Features() int { return m.features }
 // Logit gives the natural logarithm of the odds for x, which must hold
 // [Model.Features] numbers, none of them NaN. A model without trees says 0.
 func (m *Model) Logit(x []float32) float32 {
-	if len(m.laid.depth) > 0 {
-		return m.laid.logit(m.base, x)
+	if m.quick.trees > 0 {
+		return m.quick.logit(m.base, x)
 	}
 	return m.plain(x)
 }
@@ -83,106 +83,8 @@ func Mean(models ...*Model) *Model {
 			out.roots = append(out.roots, r+from)
 		}
 	}
-	out.lay()
+	out.quick = out.layQuick()
 	return out
-}
-
-// laid is a model laid out for walking down eight trees at once without a
-// branch: which way it goes nobody can foretell, and a processor that guesses
-// wrongly loses as much time as ten steps take. The right child of a node is
-// behind its left one; a leaf leads to itself.
-type laid struct {
-	steps []step
-	value []float32 // of leaves, by step
-	depth []int     // of each eight trees, the deepest; empty when it can't be laid out
-	roots []uint16  // eight each; what is too many are leaves of nothing
-	trees int
-}
-
-type step struct {
-	at      float32
-	next    uint16 // the left child
-	feature uint16
-}
-
-func (m *Model) lay() {
-	var l laid
-	m.laid = l
-	if len(m.nodes)+1 > 1<<16 {
-		return
-	}
-	add := func() uint16 {
-		n := len(l.steps)
-		l.steps = append(l.steps, step{at: float32(math.Inf(1)), next: uint16(n)})
-		l.value = append(l.value, 0)
-		return uint16(n)
-	}
-	var put func(n int32, at uint16) int
-	put = func(n int32, at uint16) int {
-		d := m.nodes[n]
-		if d.left == 0 {
-			l.value[at] = d.at
-			return 0
-		}
-		if len(l.steps)+2 > 1<<16 {
-			return -1 << 20
-		}
-		left, right := add(), add()
-		l.steps[at] = step{d.at, left, uint16(d.feature)}
-		a, b := put(d.left, left), put(d.right, right)
-		if a < 0 || b < 0 {
-			return -1 << 20
-		}
-		return 1 + max(a, b)
-	}
-	none := add()
-	for i, r := range m.roots {
-		if i%8 == 0 {
-			l.depth = append(l.depth, 0)
-		}
-		if len(l.steps) >= 1<<16 {
-			return
-		}
-		root := add()
-		deep := put(r, root)
-		if deep < 0 {
-			return
-		}
-		l.roots = append(l.roots, root)
-		l.depth[i/8] = max(l.depth[i/8], deep)
-	}
-	for len(l.roots)%8 != 0 {
-		l.roots = append(l.roots, none)
-	}
-	l.trees = len(m.roots)
-	m.laid = l
-}
-
-func (l *laid) logit(sum float32, x []float32) float32 {
-	st := l.steps
-	for g, depth := range l.depth {
-		n := (*[8]uint16)(l.roots[8*g:])
-		a, b, c, d, e, f, h, i := n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]
-		for range depth {
-			a, b, c, d = st[a].down(x), st[b].down(x), st[c].down(x), st[d].down(x)
-			e, f, h, i = st[e].down(x), st[f].down(x), st[h].down(x), st[i].down(x)
-		}
-		// In the order of the trees: a sum of floats depends on it.
-		for k, leaf := range [8]uint16{a, b, c, d, e, f, h, i} {
-			if 8*g+k < l.trees {
-				sum += l.value[leaf]
-			}
-		}
-	}
-	return sum
-}
-
-func (s step) down(x []float32) uint16 {
-	right := uint16(0)
-	if x[s.feature] > s.at {
-		right = 1
-	}
-	return s.next + right
 }
 
 const version = 1
@@ -249,7 +151,7 @@ func Decode(b []byte, features int) (*Model, error) {
 			return bad()
 		}
 	}
-	m.lay()
+	m.quick = m.layQuick()
 	return m, nil
 }
 
@@ -373,7 +275,7 @@ func Train(rows []Row, opt Options) *Model {
 			}
 		})
 	}
-	m.lay()
+	m.quick = m.layQuick()
 	return m
 }
 

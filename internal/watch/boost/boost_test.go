@@ -91,13 +91,14 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// Eight trees at once give what one after the other does, to the bit.
-func TestLaidIsPlain(t *testing.T) {
+// Striking out leaves gives what walking down the trees does, to the bit; what is
+// too big for it is walked down.
+func TestQuickIsPlain(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 3))
-	for _, trees := range []int{1, 7, 8, 9, 30} {
-		m := Train(learnable(500, uint64(trees)), Options{Trees: trees, Leaves: 3 + trees%5})
-		if len(m.laid.depth) == 0 {
-			t.Fatalf("%d trees are not laid out", trees)
+	for _, o := range []Options{{Trees: 1}, {Trees: 7, Leaves: 3}, {Trees: 30, Leaves: 24}, {Trees: 5, Leaves: quickLeaves}, {Trees: 3, Leaves: quickLeaves + 1}, {Trees: quickTrees + 1, Leaves: 2, Features: 1}} {
+		m := Train(learnable(900, uint64(o.Trees)), o)
+		if quick := o.Trees <= quickTrees && o.Leaves <= quickLeaves; quick != (m.quick.trees > 0) {
+			t.Fatalf("%d trees of %d leaves: laid out %v", o.Trees, o.Leaves, m.quick.trees > 0)
 		}
 		for range 500 {
 			x := []float32{rnd.Float32()*2 - .5, rnd.Float32()*2 - .5, rnd.Float32()}
@@ -105,7 +106,7 @@ func TestLaidIsPlain(t *testing.T) {
 				x[rnd.IntN(2)] = m.nodes[rnd.IntN(len(m.nodes))].at
 			}
 			if got, want := m.Logit(x), m.plain(x); got != want {
-				t.Fatalf("%d trees: got %v, want %v", trees, got, want)
+				t.Fatalf("%d trees: got %v, want %v", o.Trees, got, want)
 			}
 		}
 	}
