@@ -198,184 +198,219 @@ func (s *scan) wordEnd(i int) bool {
 
 // find appends each token's occurrences to fs, at most cap(fs). It says in s
 // whether rn or vv stand side by side.
-//
-// What a name holds nobody can foretell, and a branch taken wrongly costs as
-// much as forty other steps: so it makes lists, without branches, of what is to
-// be done next.
 func (ix *index) find(s *scan, fs []found) []found {
-	s.digraph = false
-	f := finder{ix: ix, s: s, fs: fs}
-	for from := 0; from+1 < s.n; from += 64 {
-		for m := ix.anchored(s, from); m != 0; m &= m - 1 {
-			i := from + bits.TrailingZeros64(m)
-			c := (*[5]uint8)(s.code[padLeft+i:])
-			code := code3(c[0], c[1], c[2])
-			b := &ix.buckets[ix.bucket[code]]
-			if f.nSide+int(b.nSides) > maxWork || f.nLong+int(b.nLongs) > maxWork {
-				f.flush()
-				if b.nSides > maxWork || b.nLongs > maxWork {
-					f.all(i)
-					f.first = i + 1
-					continue
-				}
-			}
-			f.last = i
-			side := uint32(b.sides)<<8 | uint32(i)
-			s.side[f.nSide], s.side[f.nSide+1] = side, side+1<<8
-			for j := uint32(2); j < uint32(b.nSides); j++ {
-				s.side[f.nSide+int(j)] = side + j<<8
-			}
-			f.nSide += int(b.nSides)
-			long := uint64(b.from)<<32 | uint64(b.longs)<<8 | uint64(i)
-			s.long[f.nLong], s.long[f.nLong+1] = long, long+1<<8
-			for j := uint64(2); j < uint64(b.nLongs); j++ {
-				s.long[f.nLong+int(j)] = long + j<<8
-			}
-			f.nLong += int(b.nLongs)
-			gap := gapOf(c[0], c[1], c[3], c[4])
-			if b.rare || ix.gapBits[gap>>6]>>(gap&63)&1 != 0 {
-				f.rare(b, i, gap)
+	s.digraph = s.hasDigraph()
+	fs = ix.findSpelt(s, fs)
+	if s.plain {
+		return ix.findAtEdges(s, fs, 0, s.n)
+	}
+	from := 0
+	for to := 1; to <= s.n; to++ {
+		if to == s.n || s.wordStart(to) {
+			fs = ix.findAtEdges(s, fs, from, to)
+			from = to
+		}
+	}
+	return fs
+}
+
+// hasDigraph says whether rn or vv stand side by side.
+func (s *scan) hasDigraph() bool {
+	for i := 0; i+1 < s.n; i += 8 {
+		a, b := load8(&s.code, padLeft+i), load8(&s.code, padLeft+i+1)
+		rn := ((a ^ ones*letterR) | (b ^ ones*letterN)) + lows // the top bit says different
+		vv := ((a ^ ones*letterV) | (b ^ ones*letterV)) + lows
+		m := rn&vv&tops ^ tops
+		if s.plain && m != 0 {
+			return true
+		}
+		for ; m != 0; m &= m - 1 {
+			if j := i + bits.TrailingZeros64(m)>>3; s.pos[j+1] == s.pos[j]+1 {
+				return true
 			}
 		}
 	}
-	f.flush()
-	return f.fs
+	return false
 }
 
-// anchored gives the letters, from the one given on, at which an anchor may
-// begin, up to 64, a bit each.
-func (ix *index) anchored(s *scan, from int) uint64 {
-	if fastAnchored {
-		return anchoredAVX2(&ix.any[0], &ix.gapBits[0], &s.code[padLeft+from], min(s.n-1-from, 64))
+const (
+	letterR = 'r' - 'a' + 1
+	letterN = 'n' - 'a' + 1
+	letterV = 'v' - 'a' + 1
+)
+
+// findSpelt finds tokens of four letters and more as they are, wherever they
+// stand.
+func (ix *index) findSpelt(s *scan, fs []found) []found {
+	for from := 0; from+4 <= s.n; from += 64 {
+		five, four := ix.spelt(s, from)
+		for m := five | four; m != 0; m &= m - 1 {
+			b := bits.TrailingZeros64(m)
+			i := from + b
+			w := load8(&s.code, padLeft+i)
+			x := uint32(letters8(bits.ReverseBytes64(w)) >> 15)
+			if five>>b&1 != 0 {
+				fs = ix.speltAt(s, fs, x|keySpelt5, w, i)
+			}
+			if four>>b&1 != 0 {
+				fs = ix.speltAt(s, fs, x>>5|keySpelt4, w, i)
+			}
+		}
 	}
-	return ix.anchoredPlain(s, from)
+	return fs
 }
 
-func (ix *index) anchoredPlain(s *scan, from int) (mask uint64) {
+// spelt gives the letters, from the one given on, at which a token of five
+// letters and more, or of four, may be spelt out: up to 64, a bit each.
+func (ix *index) spelt(s *scan, from int) (five, four uint64) {
+	if fastKeys {
+		return speltAVX2(&ix.any[0], uint64(ix.shift), &s.code[padLeft+from], min(s.n-3-from, 64), &ix.kinds)
+	}
+	return ix.speltPlain(s, from)
+}
+
+func (ix *index) speltPlain(s *scan, from int) (five, four uint64) {
 	c := (*[72]uint8)(s.code[padLeft+from:])
-	code := uint32(c[0])<<5 | uint32(c[1])
-	n := min(s.n-1-from, 64)
+	n := min(s.n-3-from, 64)
+	code := code3(c[0], c[1], c[2])<<5 | uint32(c[3])
 	for i := range n {
-		code = code<<5&0x7fff | uint32(c[i+2])
-		gap := hashGap(code>>5<<10 | uint32(c[i+3])<<5 | uint32(c[i+4]))
-		mask |= (ix.any[code>>6]>>(code&63) | ix.gapBits[gap>>6]>>(gap&63)) & 1 << i
+		code = code<<5&0x1ffffff | uint32(c[i+4])
+		five |= ix.has(code|keySpelt5) << i
+		if ix.kinds[1] != 0 {
+			four |= ix.has(code>>5|keySpelt4) << i
+		}
+	}
+	return five, four
+}
+
+// findAtEdges finds what begins a word at letter from, and what ends one in front
+// of letter to; misspelt tokens also a letter further inwards.
+func (ix *index) findAtEdges(s *scan, fs []found, from, to int) []found {
+	var w [4]uint64 // letters from there on outwards, the lowest octet first
+	w[0], w[1] = load8(&s.code, padLeft+from), load8(&s.code, padLeft+from+1)
+	w[2], w[3] = load8(&s.code, padLeft+to-8), load8(&s.code, padLeft+to-9)
+	var x [4]uint32
+	x[0], x[1] = uint32(letters8(bits.ReverseBytes64(w[0]))>>10), uint32(letters8(bits.ReverseBytes64(w[1]))>>10)
+	x[2], x[3] = uint32(letters8(w[2])>>10), uint32(letters8(w[3])>>10)
+	for m := ix.edges(&x); m != 0; m &= m - 1 {
+		b := bits.TrailingZeros64(m)
+		row, lane := b>>3, b&7
+		side := keyRow[row] & 3 // as in w
+		key := edgeKeys.key(row, lane, x[side])
+		if side >= 2 {
+			fs = ix.nearTo(s, fs, key, w[side], to-int(side&1))
+		} else {
+			fs = ix.nearFrom(s, fs, key, w[side], from+int(side&1))
+		}
+	}
+	return fs
+}
+
+// keyRow says which letters a row of edgeKeys is of.
+var keyRow = [8]uint8{0, 1, 2, 3, 0, 2}
+
+// edges gives which keys of edgeKeys there may be, a bit each.
+func (ix *index) edges(x *[4]uint32) uint64 {
+	if fastKeys {
+		return edgesAVX2(&ix.any[0], uint64(ix.shift), x, &edgeKeys)
+	}
+	return ix.edgesPlain(x)
+}
+
+func (ix *index) edgesPlain(x *[4]uint32) (mask uint64) {
+	for row := range 6 {
+		for lane := range 8 {
+			mask |= ix.has(edgeKeys.key(row, lane, x[keyRow[row]])) << (row*8 + lane)
+		}
 	}
 	return mask
 }
 
-// finder is one call of find.
-type finder struct {
-	ix           *index
-	s            *scan
-	fs           []found
-	first, last  int // letters that the lists are of
-	nSide, nLong int
-	nMaybe       int // more than there is room for: the lists are not kept
+// has is 1 when there may be a token with this key, 0 when there is none.
+func (ix *index) has(key uint32) (yes uint64) {
+	if b := bitsOf(key); ix.any[key*hashKey>>ix.shift]&b == b {
+		yes = 1
+	}
+	return yes
 }
 
-// What is in maybe: the letter, from where the entry is, and which.
-const (
-	maybeAt  = 40 // bits
-	maybeGap = 1 << 32
-	maybeTwo = 2 << 32
-)
-
-func (f *finder) put(i int, what uint64) {
-	f.s.maybe[f.nMaybe&(maxMaybe-1)] = uint64(i)<<maybeAt | what
-	f.nMaybe++
+// bitsOf gives the bits of a key, in a word of 32: three, or fewer.
+func bitsOf(key uint32) uint32 {
+	h := key * hashBits >> 17
+	return 1<<(h&31) | 1<<(h>>5&31) | 1<<(h>>10)
 }
 
-// rare puts down what few letters have.
-func (f *finder) rare(b *bucket, i int, gap uint32) {
-	s := f.s
-	if b.exact {
-		for j, e := range f.ix.entries[b.from:b.to] {
-			if e.kind == anchorExact {
-				f.put(i, uint64(b.from)+uint64(j))
+// with gives the entries among which those of a key are.
+func (ix *index) with(key uint32) []entry {
+	h := key * hashKey >> ix.shiftFrom
+	return ix.entries[ix.from[h]:ix.from[h+1]]
+}
+
+// speltAt finds tokens that are spelt out at letter i; w are the letters there.
+func (ix *index) speltAt(s *scan, fs []found, key uint32, w uint64, i int) []found {
+	es := ix.with(key)
+	for j := range es {
+		e := &es[j]
+		n := int(e.n)
+		if e.key != key || (e.edge^w)<<(64-8*min(uint(n), 8)) != 0 || i+n > s.n {
+			continue
+		}
+		if n > 8 && string(s.code[padLeft+i+8:padLeft+i+n]) != string(ix.tokens[e.tok].codes[8:]) {
+			continue
+		}
+		fs = add(fs, found{tok: e.tok, at: i, end: i + n})
+	}
+	return fs
+}
+
+// nearFrom finds tokens that begin at letter i, with or without edits.
+func (ix *index) nearFrom(s *scan, fs []found, key uint32, w uint64, i int) []found {
+	es := ix.with(key)
+	for j := range es {
+		e := &es[j]
+		if e.key != key {
+			continue
+		}
+		n := int(e.n)
+		switch {
+		case n <= 3:
+			fs = add(fs, found{tok: e.tok, at: i, end: i + n})
+		case n <= 8:
+			if d, l, how := head1(s, i, e.edge, uint(n)); d <= 1 && i+l <= s.n {
+				fs = add(fs, found{e.tok, i, i + l, d, how})
+			}
+		case !ix.bodies[e.tok].far(s, i, n):
+			if d, l := sideEdits(s, ix.tokens[e.tok].codes, i, +1, 2); d <= 2 {
+				fs = add(fs, found{e.tok, i, i + l, d, manyEdits(d, l-n)})
 			}
 		}
 	}
-	if i+2 < s.n {
-		for j := f.ix.gapAt[gap]; j < f.ix.gapAt[gap+1]; j++ {
-			f.put(i, maybeGap|uint64(j))
-		}
-	}
-	if b.two >= 0 && (s.wordStart(i) || s.wordEnd(i+2)) {
-		f.put(i, maybeTwo|uint64(b.two))
-	}
-	s.digraph = s.digraph || b.digraph && s.pos[i+1] == s.pos[i]+1
+	return fs
 }
 
-// flush does what is in the lists.
-func (f *finder) flush() {
-	ix, s := f.ix, f.s
-	k := 0
-	for _, w := range s.side[:f.nSide] {
-		g := &ix.sides[w>>8]
-		p := padLeft + int(w&255) + int(g.first)
-		m := g.pass(ones*uint64(s.code[p]), ones*uint64(s.code[p+int(g.step)]), ones*uint64(s.code[p+2*int(g.step)]))
-		s.side[k], s.some[k] = w, m
-		k += int((m | -m) >> 63)
-	}
-	for j, w := range s.side[:k] {
-		g := &ix.sides[w>>8]
-		for m := s.some[j]; m != 0; m &= m - 1 {
-			f.put(int(w&255), uint64(g.base)+uint64(g.id[bits.TrailingZeros64(m)>>3]))
+// nearTo finds tokens that end in front of letter i, with or without edits.
+func (ix *index) nearTo(s *scan, fs []found, key uint32, w uint64, i int) []found {
+	es := ix.with(key)
+	for j := range es {
+		e := &es[j]
+		if e.key != key {
+			continue
 		}
-	}
-	k = ix.nearLongs(s, s.long[:f.nLong])
-	for j, w := range s.long[:k] {
-		g := &ix.longs[w>>8&0xffffff]
-		for m := s.some[j]; m != 0; m &= m - 1 {
-			f.put(int(w&255), w>>32+uint64(g.id[bits.TrailingZeros64(m)>>3]))
-		}
-	}
-	if f.nMaybe > maxMaybe {
-		for i := f.first; i <= f.last; i++ {
-			f.all(i)
-		}
-	} else {
-		// In the order of the name; among those at one letter, in that of the tokens.
-		ms := s.maybe[:f.nMaybe]
-		for i := 1; i < len(ms); i++ {
-			for j := i; j > 0 && ms[j-1] > ms[j]; j-- {
-				ms[j-1], ms[j] = ms[j], ms[j-1]
+		n := int(e.n)
+		switch {
+		case n <= 3:
+			fs = add(fs, found{tok: e.tok, at: i - n, end: i})
+		case n <= 8:
+			if d, l, how := tail1(s, i, e.edge, uint(n)); d <= 1 && i-l >= 0 {
+				fs = add(fs, found{e.tok, i - l, i, d, how})
 			}
-		}
-		for _, m := range ms {
-			i, id := int(m>>maybeAt), uint32(m)
-			switch m & (maybeGap | maybeTwo) {
-			case maybeTwo:
-				f.fs = add(f.fs, found{tok: int32(id), at: i, end: i + 2})
-			case maybeGap:
-				f.fs = ix.check(s, f.fs, &ix.gaps[id], i)
-			default:
-				f.fs = ix.check(s, f.fs, &ix.entries[id], i)
+		case !ix.bodies[e.tok].far(s, i-n, n):
+			if d, l := sideEdits(s, ix.tokens[e.tok].codes, i, -1, 2); d <= 2 {
+				fs = add(fs, found{e.tok, i - l, i, d, manyEdits(d, l-n)})
 			}
 		}
 	}
-	f.first, f.nSide, f.nLong, f.nMaybe = f.last+1, 0, 0, 0
-}
-
-// all looks at each entry that may begin at letter i: the plain way, for names
-// that hold more than there is room for.
-func (f *finder) all(i int) {
-	ix, s := f.ix, f.s
-	c := (*[5]uint8)(s.code[padLeft+i:])
-	b := &ix.buckets[ix.bucket[code3(c[0], c[1], c[2])]]
-	for j := b.from; j < b.to; j++ {
-		f.fs = ix.check(s, f.fs, &ix.entries[j], i)
-	}
-	if i+2 < s.n {
-		gap := gapOf(c[0], c[1], c[3], c[4])
-		for j := ix.gapAt[gap]; j < ix.gapAt[gap+1]; j++ {
-			f.fs = ix.check(s, f.fs, &ix.gaps[j], i)
-		}
-	}
-	if b.two >= 0 && (s.wordStart(i) || s.wordEnd(i+2)) {
-		f.fs = add(f.fs, found{tok: b.two, at: i, end: i + 2})
-	}
-	s.digraph = s.digraph || b.digraph && s.pos[i+1] == s.pos[i]+1
+	return fs
 }
 
 func add(fs []found, f found) []found {
@@ -393,51 +428,16 @@ func add(fs []found, f found) []found {
 	return append(fs, f)
 }
 
-// check holds e in full against the name, where its anchor stands at letter i,
-// and adds what it finds.
-func (ix *index) check(s *scan, fs []found, e *entry, i int) []found {
-	n := int(e.n)
-	switch e.kind {
-	case anchorHead:
-		if d, l, how := head1(s, i, e.head, uint(n)); d <= 1 && i+l <= s.n {
-			fs = add(fs, found{e.tok, i, i + l, d, how})
-		}
-	case anchorTail:
-		if d, l, how := tail1(s, i+3, e.head, uint(n)); d <= 1 && i+3-l >= 0 {
-			fs = add(fs, found{e.tok, i + 3 - l, i + 3, d, how})
-		}
-	case anchorExact:
-		if i+n > s.n {
-			return fs
-		}
-		if n <= 8 {
-			if (load8(&s.code, padLeft+i)^e.head)<<(64-8*uint(n)) != 0 {
-				return fs
-			}
-		} else if string(s.code[padLeft+i:padLeft+i+n]) != string(ix.tokens[e.tok].codes) {
-			return fs
-		}
-		if n == 3 && !s.wordStart(i) && !s.wordEnd(i+3) {
-			return fs
-		}
-		fs = add(fs, found{tok: e.tok, at: i, end: i + n})
-	case anchorLong:
-		if ix.ends[e.tok].far(s, i-int(e.off), n) {
-			return fs
-		}
-		tk := &ix.tokens[e.tok]
-		if d, at, end, ok := long(s, i, tk.codes, int(e.off), tk.edits); ok {
-			f := found{tok: e.tok, at: at, end: end, dist: d}
-			switch {
-			case d >= 2:
-				f.edit = editMany
-			case d == 1:
-				f.edit = [3]edit{editDel, editSub, editIns}[end-at-n+1]
-			}
-			fs = add(fs, f)
-		}
+// manyEdits says how d edits changed a long token, which made it longer by so
+// many letters.
+func manyEdits(d, longer int) edit {
+	switch {
+	case d >= 2:
+		return editMany
+	case d == 1:
+		return [3]edit{editDel, editSub, editIns}[longer+1]
 	}
-	return fs
+	return editNone
 }
 
 // Canonical appends to dst the lower-case form of a host name without wildcard

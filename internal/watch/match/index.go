@@ -10,27 +10,6 @@ import (
 // maxToken is the longest token that can be matched.
 const maxToken = 40
 
-// A token is found from an anchor: three letters of it that must stand in the
-// name unharmed. For each allowed number of edits there are enough anchors that
-// one survives (pigeonhole); where two neighbours that changed places would
-// break every anchor, the changed form is an anchor too.
-type anchorKind uint8
-
-const (
-	anchorHead  anchorKind = iota // the token begins here: at most 1 edit, checked 8 letters at once
-	anchorTail                    // the token ends here: the same from the right
-	anchorExact                   // no edit allowed
-	anchorLong                    // somewhere inside a long token: 2 edits
-)
-
-type entry struct {
-	head uint64 // the first 8 codes (anchorTail: the last 8, right-aligned; anchorLong: the token's letters as bits)
-	tok  int32
-	n    uint8 // length of the token
-	off  uint8 // where in the token the anchor begins
-	kind anchorKind
-}
-
 type token struct {
 	text   string
 	codes  []uint8
@@ -43,14 +22,6 @@ type token struct {
 }
 
 func code3(a, b, c uint8) uint32 { return uint32(a)<<10 | uint32(b)<<5 | uint32(c) }
-
-// letters gives which letters there are, a bit each.
-func letters(codes []uint8) (mask uint32) {
-	for _, x := range codes {
-		mask |= 1 << x
-	}
-	return mask
-}
 
 func pack(codes []uint8) uint64 {
 	var b [8]byte
@@ -69,137 +40,122 @@ func packRight(codes []uint8) uint64 {
 
 // index finds tokens in folded names.
 //
-// At each letter of a name the three letters from there, a number of 15 bits,
-// lead to a bucket: the entries whose anchor they are. Of those, eight are held
-// against the letters beside the anchor at once, in eight octets of a word, and
-// only what one edit could make of them is compared in full.
+// A token is found by keys, some of its letters. As it is written, it is looked
+// for at each letter of a name, by its first four or five letters. Misspelt it is
+// looked for at the edges of words only, where almost all misspelt brands stand
+// that phishing names hold, and from there inwards: leave one of the first six
+// letters out, of the token and of the name, and one of the six ways is the same
+// for both, whatever one edit did. So six look-ups at an edge find every token
+// that is misspelt there.
 type index struct {
 	bg      *Background
 	tokens  []token
 	names   []string // of the brand, by token
 	hot     []hot    // by token
-	ends    []ends   // by token, for those of 8 letters and more
+	bodies  []body   // by token
+	any     []uint32 // by hash: the bits of what keys there are
+	shift   uint8    // makes a hash of a product
+	from    []uint32 // into entries, by a shorter hash
 	entries []entry
-	any     [1 << 15 / 64]uint64 // whether there is a bucket: 4 KiB, stays in the nearest cache
-	bucket  [1 << 15]uint16      // which
-	buckets []bucket
-	sides   []side
-	longs   []longs
-	gapBits [1 << 15 / 64]uint64 // by hashGap
-	gapAt   []uint32             // 1<<15 + 1 offsets into gaps
-	gaps    []entry
 	loose   looseIndex
+
+	shiftFrom uint8
+	kinds     [2]uint32 // keySpelt5; keySpelt4 if there are tokens of four letters
 }
 
-// bucket is what begins with the same three letters.
-type bucket struct {
-	from, to uint32 // of entries
-	sides    uint32 // the first of nSides in sides
-	longs    uint32
-	nSides   uint16
-	nLongs   uint16
-	exact    bool  // some entries are compared as they are
-	digraph  bool  // rn or vv
-	rare     bool  // exact, digraph, or two
-	two      int32 // the token of two letters, -1 for none
+// entry is a token by one of its keys.
+type entry struct {
+	edge uint64 // its first 8 codes; of a key from the right the last 8, right-aligned
+	key  uint32
+	tok  int32
+	n    uint8 // how many codes
+	_    [7]uint8
 }
 
-// side is up to eight entries of a bucket, an octet each in a, b and c: the
-// three letters of the token that follow the anchor outwards. Where the token
-// has only two, wild has the top bit. The name's are at first from the anchor's
-// first letter, and in steps of step.
-type side struct {
-	a, b, c, wild uint64
-	base          uint32 // of id in entries
-	id            [8]uint16
-	first, step   int8
-	_             [10]uint8 // a cache line
+// body is what is held against a name of a token with more than 8 letters.
+type body struct {
+	head, tail uint64 // the first 8 codes; the last 8
+	overlap    uint64 // masks those of tail that are not in head
 }
 
-// longs is up to four long tokens: eight letters of each beside the anchor, an
-// octet each from the lowest; how many letters come before the anchor, and from
-// it on. The first four letters are at a from the anchor's first, the others at b.
-type longs struct {
-	letters      [4]uint64
-	wild         uint32 // a bit for each letter that the token does not have
-	before, from uint32 // an octet each
-	id           [4]uint16
-	a, b         int8
-	_            [10]uint8 // a cache line
+// A key is five letters at most, five bits each, the first one highest, and
+// what it is a key of.
+const (
+	keyBits   = 25
+	keySpelt5 = 1 << keyBits // the first five, as they are
+	keySpelt4 = 2 << keyBits // a token of four
+	keyThree  = 3 << keyBits
+	keyTwo    = 4 << keyBits
+	keyNear6  = 5 << keyBits // five of the first six
+	keyNear5  = 6 << keyBits // four of five
+	keyNone   = 7 << keyBits
+	keyFrom   = 0            // from the left,
+	keyTo     = 8 << keyBits // or from the right, backwards
+
+	hashKey  = 0x9e3779b1
+	hashBits = 0x85ebca6b
+)
+
+// keyTable says how the keys at an edge are made of its first six letters: those
+// behind the one that is left out are masked by low, the others come from what is
+// shifted by back. The last rows are of five letters.
+type keyTable struct {
+	low, back [8]uint32
+	kind      [4][8]uint32
+	low5      [8]uint32
+	kind5     [2][8]uint32
 }
 
-// nearLongs leaves those of items (see scan.long) that may hold a token with two
-// edits at most, puts the top bits of which into some, and gives how many.
-//
-// A letter that is kept is moved by two at most: of the eight beside the anchor
-// all but two must be found so near to their place. And a token may begin and
-// end two letters outside of the name.
-func (ix *index) nearLongs(s *scan, items []uint64) int {
-	if len(items) == 0 {
-		return 0
-	}
-	if fastLongs {
-		return nearLongsAVX2(&items[0], len(items), &ix.longs[0], &s.code[padLeft], s.n, &s.some[0])
-	}
-	return ix.nearLongsPlain(s, items)
-}
-
-func (ix *index) nearLongsPlain(s *scan, items []uint64) int {
-	k := 0
-	for _, w := range items {
-		g, i := &ix.longs[w>>8&0xffffff], int(w&255)
-		in := (ones32*uint32(0x80+min(i+2, 63)) - g.before) & (ones32*uint32(0x80+min(s.n-i+2, 63)) - g.from)
-		var some uint64
-		for e, t := range g.letters {
-			lack := uint64(tops)
-			for d := -2; d <= 2; d++ {
-				a := uint64(binary.LittleEndian.Uint32(s.code[padLeft+i+int(g.a)+d:]))
-				b := uint64(binary.LittleEndian.Uint32(s.code[padLeft+i+int(g.b)+d:]))
-				lack &= ((a | b<<32) ^ t) + lows
-			}
-			wild := g.wild >> (8 * e) & 0xff
-			if bits.OnesCount64(lack)-bits.OnesCount32(wild) <= 2 {
-				some |= uint64(in) & (0x80 << (8 * e))
+var edgeKeys = func() (t keyTable) {
+	t.low = [8]uint32{1<<25 - 1, 1<<20 - 1, 1<<15 - 1, 1<<10 - 1, 1<<5 - 1}
+	t.back = [8]uint32{5, 5, 5, 5, 5, 5, 15, 20}
+	t.low5 = [8]uint32{1<<20 - 1, 1<<15 - 1, 1<<10 - 1, 1<<5 - 1}
+	for row := range 4 {
+		side := uint32(keyFrom)
+		if row >= 2 {
+			side = keyTo
+		}
+		for lane := range 8 {
+			t.kind[row][lane] = keyNear6 | side
+			t.kind5[row/2][lane] = keyNone
+			if lane < 5 {
+				t.kind5[row/2][lane] = keyNear5 | side
 			}
 		}
-		items[k], s.some[k] = w, some
-		if some != 0 {
-			k++
+		t.kind[row][6], t.kind[row][7] = keyThree|side, keyTwo|side
+		if row&1 != 0 { // a letter away from the edge
+			t.kind[row][6], t.kind[row][7] = keyNone, keyNone
 		}
 	}
-	return k
+	return t
+}()
+
+func (t *keyTable) key(row, lane int, x uint32) uint32 {
+	if row < 4 {
+		return x>>t.back[lane]&^t.low[lane] | x&t.low[lane] | t.kind[row][lane]
+	}
+	x >>= 5
+	return x>>t.back[lane]&^t.low5[lane] | x&t.low5[lane] | t.kind5[row-4][lane]
+}
+
+// letters8 packs eight codes, five bits each: the one in the highest octet of x
+// is the highest.
+func letters8(x uint64) uint64 {
+	x = x&0x001f001f001f001f | x>>3&0x03e003e003e003e0
+	x = x&0x000003ff000003ff | x>>6&0x000ffc00000ffc00
+	return x&0xfffff | x>>12&0xfffff00000
 }
 
 const (
-	ones32 = 0x01010101
-
-	ones  = 0x0101010101010101
-	lows  = 0x7f7f7f7f7f7f7f7f
-	tops  = 0x8080808080808080
-	never = 0x7f // no letter
+	ones = 0x0101010101010101
+	lows = 0x7f7f7f7f7f7f7f7f
+	tops = 0x8080808080808080
 )
-
-// pass gives the top bits of those entries of which one edit at most can have
-// made the letters x, y and z (an octet each, repeated), if the letters of the
-// anchor are unharmed. It errs on the side of true.
-func (g *side) pass(x, y, z uint64) uint64 {
-	ax, ay := (g.a^x)+lows, (g.a^y)+lows // the top bit says different; nothing carries
-	bx, by, bz := (g.b^x)+lows, (g.b^y)+lows, (g.b^z)+lows
-	cy, cz := ((g.c^y)+lows)&^g.wild, ((g.c^z)+lows)&^g.wild
-	// In order: the first is right, and of what comes next one thing; the first
-	// is replaced; something was put in front of it; it is missing, or changed
-	// places with the second.
-	return ^((ax | by&cz&bz&cy) & (by | cz) & (ay | bz) & (bx | cy&ay)) & tops
-}
-
-// ends are a token's first and last 8 letters. overlap masks those of the last
-// that are not among the first.
-type ends struct{ head, tail, overlap uint64 }
 
 // far says that the token has more than 2 letters that stand nowhere near their
 // place in the name, when it is laid to begin at letter at: then it takes more
 // than 2 edits, since a letter that is kept is moved by 2 at most.
-func (e *ends) far(s *scan, at, n int) bool {
+func (e *body) far(s *scan, at, n int) bool {
 	if at < -2 || at+n > s.n+2 {
 		return true
 	}
@@ -213,219 +169,91 @@ func (e *ends) far(s *scan, at, n int) bool {
 }
 
 func newIndex(tokens []token, bg *Background) *index {
-	ix := &index{tokens: tokens, bg: bg, ends: make([]ends, len(tokens))}
+	ix := &index{tokens: tokens, bg: bg, kinds: [2]uint32{keySpelt5}}
 	for i := range tokens {
 		t := &tokens[i]
 		ix.hot = append(ix.hot, hotOf(t))
-		if c, n := t.codes, len(t.codes); n >= 8 {
-			ix.ends[i] = ends{pack(c), packRight(c), tops << (8 * max(0, 16-n))}
+		c := t.codes
+		ix.bodies = append(ix.bodies, body{pack(c), packRight(c), tops << (8 * max(0, 16-len(c)))})
+		if len(c) == 4 {
+			ix.kinds[1] = keySpelt4
 		}
 	}
 	ix.loose = newLoose(tokens)
-	near, gap, two := anchors(tokens)
-	slices.SortStableFunc(near, func(a, b pending) int { return cmp.Compare(a.code, b.code) })
-	ix.buckets = append(ix.buckets, bucket{two: -1}) // the first is none
-	at := func(code uint32) *bucket {
-		if ix.bucket[code] == 0 {
-			ix.any[code>>6] |= 1 << (code & 63)
-			ix.bucket[code] = uint16(len(ix.buckets))
-			ix.buckets = append(ix.buckets, bucket{two: -1})
-		}
-		return &ix.buckets[ix.bucket[code]]
+	ix.entries = keys(tokens)
+	// 16 to 32 bits an entry: most look-ups end there, in the nearest cache.
+	size := max(10, bits.Len(uint(len(ix.entries)*16-1)))
+	ix.shift, ix.shiftFrom = uint8(32-size+5), uint8(32-size+4)
+	ix.any = make([]uint32, 1<<size/32)
+	ix.from = make([]uint32, 1<<(size-4)+1)
+	bucket := func(e entry) uint32 { return e.key * hashKey >> ix.shiftFrom }
+	slices.SortStableFunc(ix.entries, func(a, b entry) int { return cmp.Compare(bucket(a), bucket(b)) })
+	for _, e := range ix.entries {
+		ix.any[e.key*hashKey>>ix.shift] |= bitsOf(e.key)
+		ix.from[bucket(e)+1]++
 	}
-	for len(near) > 0 {
-		n := 1
-		for n < len(near) && near[n].code == near[0].code {
-			n++
-		}
-		ix.fill(at(near[0].code), near[:n])
-		near = near[n:]
-	}
-	for third := range uint32(32) {
-		for pair, id := range two {
-			at(pair<<5 | third).two = id
-		}
-		at(code3(letterCode('r'), letterCode('n'), uint8(third))).digraph = true
-		at(code3(letterCode('v'), letterCode('v'), uint8(third))).digraph = true
-	}
-	for i := range ix.buckets {
-		b := &ix.buckets[i]
-		b.rare = b.exact || b.digraph || b.two >= 0
-	}
-	ix.gapAt = make([]uint32, 1<<15+1)
-	slices.SortStableFunc(gap, func(a, b pending) int { return cmp.Compare(a.code, b.code) })
-	for _, p := range gap {
-		ix.gapBits[p.code>>6] |= 1 << (p.code & 63)
-		ix.gapAt[p.code+1]++
-		ix.gaps = append(ix.gaps, p.e)
-	}
-	for i := range 1 << 15 {
-		ix.gapAt[i+1] += ix.gapAt[i]
+	for i := range len(ix.from) - 1 {
+		ix.from[i+1] += ix.from[i]
 	}
 	return ix
 }
 
-// fill puts the entries of one bucket in order.
-func (ix *index) fill(b *bucket, ps []pending) {
-	b.from, b.to, b.sides, b.longs = uint32(len(ix.entries)), uint32(len(ix.entries)+len(ps)), uint32(len(ix.sides)), uint32(len(ix.longs))
-	put := func(w *uint64, lane int, v uint8) { *w = *w&^(0xff<<(8*lane)) | uint64(v)<<(8*lane) }
-	for _, kind := range []anchorKind{anchorHead, anchorTail} {
-		lane := 0
-		for i, p := range ps {
-			if p.e.kind != kind {
-				continue
-			}
-			c := slices.Clone(ix.tokens[p.e.tok].codes)
-			g := side{a: never * ones, b: never * ones, c: never * ones, base: b.from, first: 3, step: 1}
-			if kind == anchorTail {
-				slices.Reverse(c)
-				g.first, g.step = -1, -1
-			}
-			if lane&7 == 0 {
-				ix.sides = append(ix.sides, g)
-			}
-			l := &ix.sides[len(ix.sides)-1]
-			put(&l.a, lane&7, c[3])
-			put(&l.b, lane&7, c[4])
-			if len(c) > 5 {
-				put(&l.c, lane&7, c[5])
-			} else {
-				put(&l.wild, lane&7, 0x80)
-			}
-			l.id[lane&7] = uint16(i)
-			lane++
-		}
-	}
-	for i, p := range ps {
-		ix.entries = append(ix.entries, p.e)
-		b.exact = b.exact || p.e.kind == anchorExact
-		if p.e.kind != anchorLong {
-			continue
-		}
-		// What stands on both sides of the anchor, or on the longer one.
-		c, off := ix.tokens[p.e.tok].codes, int(p.e.off)
-		g := longs{a: -4, b: 3}
-		if off < 3 {
-			g.a, g.b = 3, 7
-		} else if len(c)-off-3 < 3 {
-			g.a, g.b = -8, -4
-		}
-		j := int(b.longs)
-		for j < len(ix.longs) && (ix.longs[j].a != g.a || ix.longs[j].from>>24 != never) {
-			j++
-		}
-		if j == len(ix.longs) {
-			g.before, g.from, g.wild = never*ones32, never*ones32, 1<<32-1
-			ix.longs = append(ix.longs, g)
-		}
-		l := &ix.longs[j]
-		lane := 0
-		for l.from>>(8*lane)&0xff != never {
-			lane++
-		}
-		put32 := func(w *uint32, v uint8) { *w = *w&^(0xff<<(8*lane)) | uint32(v)<<(8*lane) }
-		put32(&l.before, p.e.off)
-		put32(&l.from, p.e.n-p.e.off)
-		var wild uint8
-		for k := range 8 {
-			at := off + int(g.a) + k
-			if k >= 4 {
-				at = off + int(g.b) + k - 4
-			}
-			if at < 0 || at >= len(c) {
-				wild |= 1 << k
-				l.letters[lane] |= never << (8 * k)
-			} else {
-				l.letters[lane] |= uint64(c[at]) << (8 * k)
-			}
-		}
-		put32(&l.wild, wild)
-		l.id[lane] = uint16(i)
-	}
-	b.nSides, b.nLongs = uint16(len(ix.sides)-int(b.sides)), uint16(len(ix.longs)-int(b.longs))
-}
-
-type pending struct {
-	code uint32
-	e    entry
-}
-
-// hashGap is of the first, second, fourth and fifth letter, 5 bits each.
-func hashGap(letters uint32) uint32 { return letters * 2654435769 >> 17 }
-
-func gapOf(a, b, d, e uint8) uint32 { return hashGap(code3(a, b, d)<<5 | uint32(e)) }
-
-// anchors gives what tokens are found from: near by three letters in a row, gap
-// by hashGap, two by two letters.
-func anchors(tokens []token) (near, gap []pending, two map[uint32]int32) {
-	two = map[uint32]int32{}
+// keys gives by what tokens are found, in the order of the tokens.
+func keys(tokens []token) (all []entry) {
 	for i := range tokens {
 		t := &tokens[i]
-		c, n, id := t.codes, len(t.codes), int32(i)
-		add := func(code uint32, kind anchorKind, off int) {
-			e := entry{tok: id, n: uint8(n), off: uint8(off), kind: kind}
-			switch kind {
-			case anchorTail:
-				e.head = packRight(c)
-			case anchorLong:
-				e.head = uint64(letters(c))
-			default:
-				e.head = pack(c)
+		c, n := t.codes, len(t.codes)
+		var of []uint32
+		put := func(kind uint32, c ...uint8) {
+			if k := keyOf(kind, c); !slices.Contains(of, k) {
+				of = append(of, k)
 			}
-			near = append(near, pending{code, e})
 		}
-		switch {
-		case n == 2:
-			two[uint32(c[0])<<5|uint32(c[1])] = id
-		case t.edits == 0:
-			add(code3(c[0], c[1], c[2]), anchorExact, 0)
-		case t.edits == 1 && n <= 8:
-			add(code3(c[0], c[1], c[2]), anchorHead, 0)
-			add(code3(c[n-3], c[n-2], c[n-1]), anchorTail, n-3)
-			if n <= 6 {
-				// The second half of the edits between the two anchors.
-				add(code3(c[0], c[1], c[3]), anchorHead, 0) // third letter left out, or third and fourth swapped
-				if n == 5 {
-					add(code3(c[0], c[2], c[1]), anchorHead, 0) // second and third swapped
-					// The third letter replaced; or one put in front of it that is not to be
-					// told from that.
-					e := entry{head: pack(c), tok: id, n: uint8(n), kind: anchorHead}
-					gap = append(gap, pending{gapOf(c[0], c[1], c[3], c[4]), e})
-					if c[2] == c[3] {
-						gap = append(gap, pending{gapOf(c[0], c[1], c[3], c[3]), e})
-					}
-				}
-			}
+		back := slices.Clone(c)
+		slices.Reverse(back)
+		switch n {
+		case 2:
+			put(keyTwo|keyFrom, c...)
+			put(keyTwo|keyTo, back...)
+		case 3:
+			put(keyThree|keyFrom, c...)
+			put(keyThree|keyTo, back...)
+		case 4:
+			put(keySpelt4, c...)
 		default:
-			pieces := t.edits + 1
-			for p := range pieces {
-				lo, hi := p*n/pieces, (p+1)*n/pieces
-				best, bestCost := lo, 1e9
-				for o := lo; o+3 <= hi; o++ {
-					if cost := trigramCost(c[o], c[o+1], c[o+2]); cost < bestCost {
-						best, bestCost = o, cost
-					}
-				}
-				add(code3(c[best], c[best+1], c[best+2]), anchorLong, best)
+			put(keySpelt5, c[:5]...)
+		}
+		if t.edits > 0 {
+			kind, w := uint32(keyNear6), 6
+			if n == 5 {
+				kind, w = keyNear5, 5
+			}
+			for j := range w {
+				put(kind|keyFrom, without(c[:w], j)...)
+				put(kind|keyTo, without(back[:w], j)...)
 			}
 		}
+		for _, k := range of {
+			e := entry{edge: pack(c), key: k, tok: int32(i), n: uint8(n)}
+			if k&keyTo != 0 {
+				e.edge = packRight(c)
+			}
+			all = append(all, e)
+		}
 	}
-	return near, gap, two
+	return all
 }
 
-// trigramCost says how common three letters are in names, roughly: common
-// anchors cost time.
-func trigramCost(a, b, c uint8) float64 {
-	cost := 0.0
-	for _, x := range [3]uint8{a, b, c} {
-		cost += letterFreq[x]
+func keyOf(kind uint32, c []uint8) uint32 {
+	var x uint32
+	for _, l := range c {
+		x = x<<5 | uint32(l)
 	}
-	return cost
+	return kind | x
 }
 
-// letterFreq is how often a letter stands in English text, in percent; l is
-// counted with i.
-var letterFreq = [32]float64{0, 8.2, 1.5, 2.8, 4.3, 12.7, 2.2, 2.0, 6.1, 11.0, 0.2, 0.8, 11.0, 2.4, 6.7, 7.5, 1.9, 0.1, 6.0, 6.3, 9.1, 2.8, 1.0, 2.4, 0.2, 2.0, 0.1, 1, 1, 1, 1, 1}
+// without gives c without its letter i.
+func without(c []uint8, i int) []uint8 { return slices.Concat(c[:i], c[i+1:]) }
 
 const (
 	padLeft  = 16
@@ -449,17 +277,10 @@ type scan struct {
 	idn     bool      // A-labels were replaced by what they look like,
 	looks   [256]bool // in these places of raw
 
-	// What find has to do.
-	side  [maxWork + 2]uint32 // side<<8 | letter
-	long  [maxWork + 2]uint64 // first entry of the bucket<<32 | longs<<8 | letter
-	some  [maxWork]uint64     // top bits of those that may be it
-	maybe [maxMaybe]uint64
+	side [maxWork]uint32 // what findLoose has to do
 }
 
-const (
-	maxWork  = 96
-	maxMaybe = 64
-)
+const maxWork = 96
 
 // edit is how an occurrence differs from its token.
 type edit uint8
@@ -556,20 +377,6 @@ var (
 	edits1Dist = [8]int{editNone: 0, editSub: 1, editIns: 1, editDel: 1, editSwap: 1, editMany: 2}
 	edits1Len  = [8]int{editIns: 1, editDel: -1}
 )
-
-// long matches a long token around an anchor at i (token offset off) with at
-// most k edits in all.
-func long(s *scan, i int, codes []uint8, off, k int) (dist, at, end int, ok bool) {
-	dl, nl := sideEdits(s, codes[:off], i, -1, k)
-	if dl > k {
-		return
-	}
-	dr, nr := sideEdits(s, codes[off+3:], i+3, +1, k-dl)
-	if dl+dr > k {
-		return
-	}
-	return dl + dr, i - nl, i + 3 + nr, true
-}
 
 // sideEdits gives the least edits (insert, delete, replace, swap) that turn tok
 // into a stretch of the name that begins at i and goes in direction dir, and

@@ -1,6 +1,7 @@
 package match
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -10,43 +11,76 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What the index is held against: every entry of every anchor, one after the
-// other, each in full.
+// What the index is held against: every key of every token, one after the other,
+// each in full.
 type plainIndex struct {
-	ix        *index
-	near, gap []pending
-	two       map[uint32]int32
+	ix   *index
+	keys []entry
 }
 
-func newPlain(ix *index) *plainIndex {
-	p := &plainIndex{ix: ix}
-	p.near, p.gap, p.two = anchors(ix.tokens)
-	return p
-}
+func newPlain(ix *index) *plainIndex { return &plainIndex{ix, keys(ix.tokens)} }
 
 func (p *plainIndex) find(s *scan, fs []found) []found {
 	s.digraph = false
+	at := func(kind uint32, c []uint8, i int) {
+		key := keyOf(kind, c)
+		for _, e := range p.keys {
+			if e.key != key {
+				continue
+			}
+			one := *p.ix
+			one.entries, one.from, one.shiftFrom = []entry{e}, []uint32{0, 1}, 32
+			switch {
+			case kind == keySpelt5 || kind == keySpelt4:
+				fs = one.speltAt(s, fs, key, load8(&s.code, padLeft+i), i)
+			case kind&keyTo != 0:
+				fs = one.nearTo(s, fs, key, 0, i)
+			default:
+				fs = one.nearFrom(s, fs, key, 0, i)
+			}
+		}
+	}
+	run := func(from, n, dir int) []uint8 { // n letters from one on, nothing behind the ends
+		out := make([]uint8, n)
+		for j := range out {
+			if i := from + j*dir; i >= 0 && i < s.n {
+				out[j] = s.code[padLeft+i]
+			}
+		}
+		return out
+	}
 	for i := 0; i+1 < s.n; i++ {
-		c := s.code[padLeft+i:]
-		if i+2 < s.n {
-			code := code3(c[0], c[1], c[2])
-			for j := range p.near {
-				if p.near[j].code == code {
-					fs = p.ix.check(s, fs, &p.near[j].e, i)
-				}
-			}
-			// The third letter may be any: not only what the hash of the gap says.
-			for j := range p.gap {
-				if t := p.ix.tokens[p.gap[j].e.tok].codes; t[0] == c[0] && t[1] == c[1] && t[3] == c[3] {
-					fs = p.ix.check(s, fs, &p.gap[j].e, i)
-				}
-			}
-		}
-		if t, ok := p.two[uint32(c[0])<<5|uint32(c[1])]; ok && (s.wordStart(i) || s.wordEnd(i+2)) {
-			fs = add(fs, found{tok: t, at: i, end: i + 2})
-		}
+		at(keySpelt5, run(i, 5, 1), i)
+		at(keySpelt4, run(i, 4, 1), i)
 		d := string(s.raw[s.pos[i] : s.pos[i]+2])
 		s.digraph = s.digraph || s.pos[i+1] == s.pos[i]+1 && (d == "rn" || d == "vv")
+	}
+	from := 0
+	for to := 1; to <= s.n; to++ {
+		if to < s.n && !s.wordEnd(to) {
+			continue
+		}
+		edges := []struct {
+			side         uint32
+			i, from, dir int
+		}{{keyFrom, from, from, 1}, {keyTo, to, to - 1, -1}}
+		for _, e := range edges {
+			for off := range 2 {
+				for j := range 6 {
+					at(keyNear6|e.side, without(run(e.from+off*e.dir, 6, e.dir), j), e.i+off*e.dir)
+				}
+				if off == 0 {
+					at(keyThree|e.side, run(e.from, 3, e.dir), e.i)
+					at(keyTwo|e.side, run(e.from, 2, e.dir), e.i)
+				}
+			}
+		}
+		for _, e := range edges {
+			for j := range 5 {
+				at(keyNear5|e.side, without(run(e.from, 5, e.dir), j), e.i)
+			}
+		}
+		from = to
 	}
 	return fs
 }
@@ -291,9 +325,10 @@ func TestIndexIsPlain(t *testing.T) {
 			t.Errorf("%s: folded otherwise", name)
 		}
 		b.fill([]byte(name))
-		for from := 0; from+1 < a.n; from += 64 {
-			if got, want := ix.anchored(&a, from), ix.anchoredPlain(&a, from); got != want {
-				t.Errorf("%s: anchors at %b, want %b", name, got, want)
+		for from := 0; from+4 <= a.n; from += 64 {
+			five, four := ix.spelt(&a, from)
+			if x, y := ix.speltPlain(&a, from); x != five || y != four {
+				t.Errorf("%s: spelt at %b, %b, want %b, %b", name, five, four, x, y)
 			}
 		}
 		got, want := ix.find(&a, make([]found, 0, maxFound)), p.find(&b, make([]found, 0, maxFound))
@@ -358,51 +393,45 @@ func TestIndexIsPlain(t *testing.T) {
 	}
 }
 
-// Vectors give what the plain way does.
-func TestNearLongs(t *testing.T) {
-	if !fastLongs {
-		t.Skip("this processor has no AVX2")
-	}
-	rnd := rand.New(rand.NewPCG(5, 5))
-	word := func(n int) string {
-		b := make([]byte, n)
-		for i := range b {
-			b[i] = "abcde"[rnd.IntN(5)]
+// What is within an edit of a token, at most a letter from the edge of a word, is
+// found: the keys promise it.
+func TestNoEditIsMissedAtEdges(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tok := drawCodes(t, 5, 8, "token")
+		text := make([]byte, len(tok))
+		for i, c := range tok {
+			text[i] = "?abc?????i?????????????????????9"[c]
 		}
-		return string(b)
-	}
-	var bs []Brand
-	for range 500 {
-		w := word(9 + rnd.IntN(8))
-		bs = append(bs, Brand{ID: w, Tokens: []string{w}})
-	}
-	m, err := New(bs, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	kept := 0
-	for range 3000 {
-		name := []byte(word(1 + rnd.IntN(60)))
-		var a, b scan
-		a.fillAny(name)
-		b.fillAny(name)
-		var items []uint64
-		for range rnd.IntN(40) {
-			items = append(items, uint64(rnd.IntN(len(m.ix.longs)))<<8|uint64(rnd.IntN(a.n)))
+		m, err := New([]Brand{{ID: "b", Tokens: []string{string(text)}}}, Options{})
+		if err != nil {
+			t.Fatal(err)
 		}
-		other := slices.Clone(items)
-		n, k := m.ix.nearLongs(&a, items), m.ix.nearLongsPlain(&b, other)
-		kept += k
-		if d := cmp.Diff(other[:k], items[:n]); d != "" {
-			t.Fatalf("%s: other items: %s", name, d)
+		name := slices.Clone(text)
+		i := rapid.IntRange(0, len(name)-1).Draw(t, "at")
+		switch rapid.IntRange(0, 3).Draw(t, "edit") {
+		case 0:
+			name[i] = 'b'
+		case 1:
+			name = slices.Insert(name, i, 'c')
+		case 2:
+			name = slices.Delete(name, i, i+1)
+		case 3:
+			if i > 0 {
+				name[i], name[i-1] = name[i-1], name[i]
+			}
 		}
-		if d := cmp.Diff(b.some[:k], a.some[:n]); d != "" {
-			t.Fatalf("%s: other tokens: %s", name, d)
+		forms := []string{"%s.com", "a%s.com", "%sb.com", "%sabab.com", "abab%s.com", "c-%s.com", "c-%sc-b.com", "bbb%s-c.com", "%s"}
+		if len(tok) > 5 {
+			forms = append(forms, "a%sabab.com", "abab%sb.com", "c-a%saba.com", "abb%sa-c.com")
 		}
-	}
-	if kept == 0 {
-		t.Error("nothing was near")
-	}
+		for _, form := range forms {
+			var s scan
+			n := fmt.Sprintf(form, name)
+			if !s.fill([]byte(n)) || len(m.ix.find(&s, make([]found, 0, maxFound))) == 0 {
+				t.Errorf("%s is not found in %s", text, n)
+			}
+		}
+	})
 }
 
 // Weighing gives what measuring and the model give, to the bit.

@@ -2,28 +2,23 @@ package match
 
 import "golang.org/x/sys/cpu"
 
-// fastLongs says that nearLongs is done in vectors.
-var fastLongs = cpu.X86.HasAVX2
-
-// nearLongsAVX2 is nearLongsPlain. code is the name's first letter; 16 octets in
-// front of it and behind its last are read too.
-//
-//go:noescape
-func nearLongsAVX2(items *uint64, n int, groups *longs, code *uint8, letters int, some *uint64) int
-
-// fastSums says that weights.sums is done in vectors.
-var fastSums = cpu.X86.HasAVX2
+// fastKeys says that keys are looked for in vectors, fastSums that weights.sums
+// is done so.
+var fastKeys, fastSums = cpu.X86.HasAVX2, cpu.X86.HasAVX2
 
 // sumsAVX2 is sumsPlain. There is a val at least, and one of at beyond them.
 //
 //go:noescape
 func sumsAVX2(h *units, sum *float32, hidden *units, at *uint16, val *float32, nVal, nAt int) float32
 
-// fastAnchored says that anchored is done in vectors.
-var fastAnchored = cpu.X86.HasAVX2
-
-// anchoredAVX2 is anchoredPlain for n letters from code on, 64 at most; some
-// octets behind them are read too.
+// edgesAVX2 is index.edgesPlain.
 //
 //go:noescape
-func anchoredAVX2(any, gaps *uint64, code *uint8, n int) uint64
+func edgesAVX2(any *uint32, shift uint64, x *[4]uint32, keys *keyTable) uint64
+
+// speltAVX2 is index.speltPlain for the n letters from code on, 64 at most; some
+// octets behind them are read too. Where kinds[1] is 0 no four letters are looked
+// for.
+//
+//go:noescape
+func speltAVX2(any *uint32, shift uint64, code *uint8, n int, kinds *[2]uint32) (five, four uint64)

@@ -2,14 +2,10 @@
 
 package match
 
-const fastLongs = false
-
-func nearLongsAVX2(*uint64, int, *longs, *uint8, int, *uint64) int { return 0 }
-
-const fastSums = false
+const fastKeys, fastSums = false, false
 
 func sumsAVX2(*units, *float32, *units, *uint16, *float32, int, int) float32 { return 0 }
 
-const fastAnchored = false
+func edgesAVX2(*uint32, uint64, *[4]uint32, *keyTable) uint64 { return 0 }
 
-func anchoredAVX2(*uint64, *uint64, *uint8, int) uint64 { return 0 }
+func speltAVX2(*uint32, uint64, *uint8, int, *[2]uint32) (five, four uint64) { return 0, 0 }
