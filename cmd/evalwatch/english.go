@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
+	"iter"
 	"strings"
 
 	"github.com/impound/impound/internal/watch/profile"
@@ -37,12 +38,18 @@ func trainWords(nrd [][]string, until string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return profile.TrainWords(list, func(yield func([]byte) bool) {
+	return profile.TrainWords(list, labels(nrd, until)), nil
+}
+
+// labels gives the first labels of new registrations, those before until alone
+// unless it is empty.
+func labels(nrd [][]string, until string) iter.Seq[[]byte] {
+	return func(yield func(label []byte) bool) {
 		for _, r := range nrd {
 			l, _, _ := strings.Cut(r[1], ".")
 			if (until == "" || r[0] < until) && !strings.HasPrefix(l, "xn--") && !yield([]byte(l)) {
 				return
 			}
 		}
-	}), nil
+	}
 }

@@ -87,6 +87,12 @@ func evalProfile(d folder) error {
 	if err := profile.UseWords(b); err != nil {
 		return err
 	}
+	if b, err = trainKinds(nrdRows, nrdSplit); err != nil {
+		return err
+	}
+	if err := profile.UseKinds(b); err != nil {
+		return err
+	}
 	const size = 100_000
 	n := size
 	if os.Getenv("EVALWATCH_QUICK") != "" {
@@ -333,6 +339,12 @@ func trainProfile(d folder, out string) error {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(out, "lexicon.bin"), b, 0o644); err != nil {
+		return err
+	}
+	if b, err = trainKinds(nrd, ""); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(out, "kinds.bin"), b, 0o644); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(out, "prior.bin"), dga.Train(priorExamples(walk(rows), nrd, true), 4, 1), 0o644)

@@ -260,6 +260,23 @@ func (m *Model) Score(name []byte) float64 {
 	return 1 / (1 + math.Exp(-min(max(m.logit(&r), -30), 30)))
 }
 
+// Logits is [Model.Logit] of several models at once, into out.
+func Logits(name []byte, out []float64, ms []*Model) {
+	clear(out)
+	var buf [256]byte
+	c, ok := canonical(buf[:0], name)
+	if !ok {
+		return
+	}
+	var r row
+	if !r.measure(c) {
+		return
+	}
+	for i, m := range ms {
+		out[i] = m.logit(&r)
+	}
+}
+
 // Example is a name for training.
 type Example struct {
 	Name   string

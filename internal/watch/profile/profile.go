@@ -240,10 +240,11 @@ type seen struct {
 	server bool // a host below a name, called as name servers are
 	hyphen int
 	digits int
-	made   float64 // how much it looks made by an algorithm, see [dga.Logit]
-	prior  float64 // how much it looks chosen by some actor, see [Prior]
-	length int     // of the registered label
-	bits   float64 // how surprising a letter of it is among ordinary names
+	made   float64         // how much it looks made by an algorithm, see [dga.Logit]
+	prior  float64         // how much it looks chosen by some actor, see [Prior]
+	length int             // of the registered label
+	bits   float64         // how surprising a letter of it is among ordinary names
+	kinds  [nKinds]float64 // how rarely ordinary names are so much of each kind, see [Kinds]
 }
 
 func look(name []byte) *seen {
@@ -322,6 +323,7 @@ func (v *seen) measure() {
 	v.bits /= float64(len(registered) + 1)
 	v.made = Made(string(v.name))
 	v.prior = Prior.Logit(v.name)
+	v.lookKinds()
 }
 
 // Made says how much a name looks made by an algorithm. It is a variable for
@@ -477,6 +479,7 @@ func (p *Profile) Bits(name []byte) float64 {
 // weighed is a score and where it comes from.
 type weighed struct {
 	total, plain float64 // with and without what a row of words says
+	kind         float64 // of the total, what it says by the language
 	odds         odds
 	part         int
 }
@@ -500,7 +503,8 @@ func (p *Profile) bits(v *seen) weighed {
 	}
 	w.total = w.plain
 	if p.row != nil {
-		w.total += p.row.trust * (p.row.bits(v, all, bg) - w.plain)
+		w.kind = p.row.trust * p.row.kind.bits(v)
+		w.total += p.row.trust*(p.row.bits(v, all, bg)-w.plain) + w.kind
 	}
 	return w
 }
@@ -543,7 +547,10 @@ func (p *Profile) Score(name string) (float64, []impound.Reason) {
 		rs = append(rs, impound.Reason{Code: "actor-prior", Text: "more or less like the names that actors choose in general", Weight: round(WeightPrior * best.prior)})
 	}
 	if p.row != nil {
-		rs = append(rs, impound.Reason{Code: "actor-word-list", Text: p.actor + ": the names look put together of a list of words by a program; how this one fits", Weight: round(w.total - w.plain)})
+		rs = append(rs, impound.Reason{Code: "actor-word-list", Text: p.actor + ": the names look put together of a list of words by a program; how this one fits", Weight: round(w.total - w.plain - w.kind)})
+		if k := p.row.kind.kind(); k >= 0 {
+			rs = append(rs, impound.Reason{Code: "actor-word-kind", Text: p.actor + ": reads like " + kindNames[k] + ", as its names do", Weight: round(w.kind)})
+		}
 	}
 	slices.SortStableFunc(rs, func(a, b impound.Reason) int { return cmp.Compare(b.Weight, a.Weight) })
 	if p.known[n.String()] {

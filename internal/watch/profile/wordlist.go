@@ -23,7 +23,8 @@ type rowOfWords struct {
 	long    [nLongs]float64
 	count   [nCounts]float64
 	tlds    map[string]float64
-	newTLD  float64 // chance of one that was not seen
+	kind    kindHabit // by language
+	newTLD  float64   // chance of one that was not seen
 }
 
 // Weights of a row of words. They were chosen on the families of algorithms that
@@ -61,6 +62,10 @@ func learnRow(examples []Example) *rowOfWords {
 	if r.trust == 0 {
 		return nil
 	}
+	for i := range vs {
+		vs[i].lookKinds()
+	}
+	r.kind.learn(vs)
 	r.own.learn(vs)
 	var ts []token
 	seenOnce := map[uint32]int{}
@@ -192,15 +197,19 @@ func (o *own) learn(vs []seen) {
 	}
 }
 
-// rowOdds is what a row of words says of a name, in bits.
-type rowOdds struct{ words, seen, tld float64 }
+// rowOdds is what a row of words says of a name, in bits, unweighted.
+type rowOdds struct{ class, long, count, seen, tld float64 }
+
+func (o rowOdds) sum() float64 {
+	return rowClass*o.class + rowLong*o.long + rowCount*o.count + rowSeen*o.seen + rowTLD*o.tld
+}
 
 func (r *rowOfWords) odds(v *seen, bg *match.Background) (o rowOdds) {
 	var buf [40]token
 	ts := words.split(v.reg, &r.own, buf[:0])
 	for _, t := range ts {
-		class := rowClass * r.class[t.class]
-		o.words += class + rowLong*r.long[t.long]
+		o.class += r.class[t.class]
+		o.long += r.long[t.long]
 		var c *float64
 		if t.hash != 0 {
 			c = r.own.at(t.hash)
@@ -217,20 +226,18 @@ func (r *rowOfWords) odds(v *seen, bg *match.Background) (o rowOdds) {
 		p := (1 - r.fresh) * *c / r.words * math.Exp2(bits)
 		o.seen += max(0, math.Log2(p+r.fresh*math.Exp2(r.class[t.class]))-r.class[t.class])
 	}
-	o.words += rowCount * r.count[countOf(ts, v.length)]
-	o.seen *= rowSeen
+	o.count = r.count[countOf(ts, v.length)]
 	b := max(common.TLDs[string(v.tld)], rowRareTLD)
 	p := r.newTLD * (b + rowAnyTLD) / 2
 	if c := r.tlds[string(v.tld)]; c > 0 {
 		p += (c - tldNew) / (r.names + tldNew)
 	}
-	o.tld = rowTLD * math.Log2(p/b)
+	o.tld = math.Log2(p / b)
 	return o
 }
 
 // bits is how much likelier a name is by the row of words: with the letters,
-// pieces and shape that all names gave.
+// pieces and shape that all names gave, without the kind.
 func (r *rowOfWords) bits(v *seen, all odds, bg *match.Background) float64 {
-	o := r.odds(v, bg)
-	return (rowPieces+rowStrange*r.strange)*(WeightLetters*all.letters+WeightWords*all.words) + all.shape + WeightPrior*all.prior + o.words + o.seen + o.tld
+	return (rowPieces+rowStrange*r.strange)*(WeightLetters*all.letters+WeightWords*all.words) + all.shape + WeightPrior*all.prior + r.odds(v, bg).sum()
 }
