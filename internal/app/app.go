@@ -54,6 +54,7 @@ type System struct {
 	Evidence  *evidence.Log
 	Seizure   *seizure.Engine
 	Observe   *observe.Observer
+	asks      observe.Config    // what Observe was made of
 	outside   *observe.Observer // looks by the way out that capture names
 	Telemetry *telemetry.DB
 	Notify    *notify.Service
@@ -169,6 +170,7 @@ func Open(ctx context.Context, opt Options) (s *System, err error) {
 	if s.Observe, err = observe.New(obs); err != nil {
 		return s, err
 	}
+	s.asks = obs
 	if s.outside, err = s.cfg.outside(s.Observe, obs); err != nil {
 		return s, err
 	}

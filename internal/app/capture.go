@@ -11,6 +11,7 @@ import (
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/capture"
 	"github.com/impound/impound/internal/casework"
+	"github.com/impound/impound/internal/observe"
 )
 
 // Full says how a full capture is to be made.
@@ -38,7 +39,10 @@ type FullCapture struct {
 }
 
 // capturer makes what captures in full, by the configuration.
-func (s *System) capturer() (*capture.Capturer, error) {
+func (s *System) capturer() (*capture.Capturer, error) { return s.capturerBy(s.outside) }
+
+// capturerBy is capturer with another observer.
+func (s *System) capturerBy(o *observe.Observer) (*capture.Capturer, error) {
 	c := s.cfg.Capture
 	every := time.Duration(0)
 	switch c.Every {
@@ -49,7 +53,7 @@ func (s *System) capturer() (*capture.Capturer, error) {
 		every = span(c.Every)
 	}
 	return capture.New(capture.Config{
-		Observe: s.outside, Source: c.source(), Proxy: c.Proxy, SecondProxy: c.SecondProxy, WHOIS: c.WHOIS, Referrer: c.Referrer, Every: every,
+		Observe: o, Source: c.source(), Proxy: c.Proxy, SecondProxy: c.SecondProxy, WHOIS: c.WHOIS, Referrer: c.Referrer, Every: every,
 		Browser: capture.BrowserConfig{Path: c.Browser, Weak: c.WeakJail}, Bounds: capture.Bounds{Total: int64(c.MaxMB) << 20, Time: span(c.Timeout)},
 		Tool: "impound/" + s.opt.Version, Now: s.now, Log: s.log,
 	})

@@ -73,6 +73,9 @@ type Config struct {
 	// NetworksMMDB is a database of networks in MaxMind's format (such as
 	// GeoLite2-ASN.mmdb), asked for addresses that networks: says nothing of.
 	NetworksMMDB string `yaml:"networks_mmdb,omitempty" json:"networks_mmdb,omitempty"`
+	// CountriesMMDB is a database of countries in MaxMind's format (such as
+	// GeoLite2-Country.mmdb), for impound twist --geoip.
+	CountriesMMDB string `yaml:"countries_mmdb,omitempty" json:"countries_mmdb,omitempty"`
 	// Brands is a JSON file of brands to screen names for; empty: the
 	// built-in set.
 	Brands string `yaml:"brands,omitempty" json:"brands,omitempty"`

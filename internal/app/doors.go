@@ -631,8 +631,9 @@ var Needs = func() map[string]casework.Need {
 	unnamed("Poll", impound.RoleOperator, impound.RoleAnalyst, impound.RoleAuditor)
 	unnamed("Share", impound.RoleNotifier, impound.RoleAnalyst, impound.RoleOperator)
 	unnamed("ShareFeed", impound.RoleNotifier, impound.RoleAnalyst, impound.RoleOperator)
-	reads("ActorHabits", "Observed", "Seen", "WatchGraph", "WatchShared")
+	reads("ActorHabits", "ForTwist", "Observed", "Seen", "WatchGraph", "WatchShared")
 	unnamed("Enrich", impound.RoleAnalyst, impound.RoleOperator)
+	unnamed("Twist", impound.RoleAnalyst, impound.RoleOperator)
 	unnamed("Watch", impound.RoleAnalyst, impound.RoleOperator)
 	unnamed("WatchRelease", impound.RoleAnalyst, impound.RoleOperator)
 	unnamed("Verify", impound.Roles...) // to look is everybody's; it notes an outcome in the house's name

@@ -252,6 +252,9 @@ type visitor struct {
 	roam    bool // follow redirects that leave the name
 }
 
+// AgentDesktop is what a look says it is, where one visitor is enough.
+const AgentDesktop = agentDesktop
+
 // The agents. A kit tells visitors apart by these first of all.
 const (
 	agentDesktop = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"

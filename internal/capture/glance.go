@@ -61,10 +61,7 @@ func (c *Capturer) Glance(ctx context.Context, name impound.Name) (Glance, error
 	outer := ctx
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Bounds.All)
 	defer cancel()
-	t := &take{Capturer: c, req: Request{Name: name}, obs: c.cfg.Observe, bounds: c.cfg.Bounds, budget: newBudget(c.cfg.Bounds.Total), now: c.cfg.Now, home: name}
-	if r, err := name.Registrable(); err == nil {
-		t.home = r
-	}
+	t := c.brief(name)
 	visit := func(look, agent string, lines []string, u *url.URL) *chain {
 		c := t.visit(ctx, &visitor{look: look, agent: agent, lines: lines, jar: newJar(), via: t.main}, u)
 		g.Requests += len(c.steps)

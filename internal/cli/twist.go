@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/app"
 	"github.com/impound/impound/internal/watch/match"
 )
 
@@ -26,6 +28,21 @@ type twistFlags struct {
 	format, fuzzers, words, suffixes, out, servers string
 	all, registered, unregistered, resolve         bool
 	threads                                        int
+
+	banners, geoip, mx, phash, ssdeep, whois  bool
+	phashURL, ssdeepURL, lshURL, shots, agent string
+	lsh                                       string
+	debug                                     bool
+}
+
+// asks says whether anything beyond the DNS is asked for.
+func (f *twistFlags) asks() bool {
+	return f.banners || f.geoip || f.mx || f.phash || f.ssdeep || f.whois
+}
+
+// resolves says whether names are looked up.
+func (f *twistFlags) resolves() bool {
+	return f.resolve || f.registered || f.unregistered || f.all || f.servers != "" || f.asks()
 }
 
 // twistCmd makes names that could imitate one, with dnstwist's flags.
@@ -35,10 +52,16 @@ func (e *env) twistCmd() *cobra.Command {
   impound twist --registered --format json example.org
   impound twist --fuzzers omission,homoglyph -f csv example.org
   impound twist -r -a -t 20 --nameservers 192.0.2.53 -o found.csv -f csv example.org
+  impound twist -r -w -b --mxcheck example.org       # registration, banners, mail traps
+  impound twist -r --ssdeep --phash --screenshots shots https://example.org/login
 
-Names are looked up in the DNS only when --resolve, --registered, --unregistered, --all or
---nameservers is given: each look-up tells a name server which names you look for.`, cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
-		return e.twist(c.Context(), args[0], f)
+Names are looked up in the DNS only when --resolve, --registered, --unregistered, --all,
+--nameservers or one of -b -g -m -p -s -w is given: each look-up tells a name server which
+names you look for. -b -m -p -s ask the names' own servers, whose holders can see it: they
+are written into the evidence log, and leave by capture.proxy. A name that a case marks PAP:AMBER
+or PAP:RED is left out. Unlike dnstwist's, --mxcheck sends no mail, and a page that leads to
+another site is not followed there.`, cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		return e.twist(c, args[0], f)
 	})
 	fl := c.Flags()
 	fl.StringVarP(&f.format, "format", "f", "cli", "cli, csv, json or list")
@@ -52,13 +75,28 @@ Names are looked up in the DNS only when --resolve, --registered, --unregistered
 	fl.BoolVar(&f.resolve, "resolve", false, "look the names up in the DNS")
 	fl.StringVar(&f.servers, "nameservers", "", "addresses of the name servers to ask, separated with commas (default: this machine's)")
 	fl.IntVarP(&f.threads, "threads", "t", 6, "how many names to look up at once")
+	fl.BoolVarP(&f.banners, "banners", "b", false, "ask web and mail servers what they call themselves")
+	fl.BoolVarP(&f.geoip, "geoip", "g", false, "the address's country, by countries_mmdb or $GEOLITE2_MMDB")
+	fl.BoolVarP(&f.mx, "mxcheck", "m", false, "ask the mail server whether it takes mail to anybody; none is sent")
+	fl.BoolVarP(&f.phash, "phash", "p", false, "how alike the pages look, in a browser")
+	fl.StringVar(&f.phashURL, "phash-url", "", "the page to compare the looks with (default: NAME's)")
+	fl.StringVar(&f.shots, "screenshots", "", "put screenshots into this folder")
+	fl.BoolVarP(&f.ssdeep, "ssdeep", "s", false, "how alike the pages' texts are, by ssdeep")
+	fl.StringVar(&f.ssdeepURL, "ssdeep-url", "", "the page to compare texts with (default: NAME's)")
+	fl.StringVar(&f.lsh, "lsh", "", "as --ssdeep, by newer dnstwist's name")
+	fl.Lookup("lsh").NoOptDefVal = "ssdeep"
+	fl.StringVar(&f.lshURL, "lsh-url", "", "as --ssdeep-url")
+	fl.BoolVarP(&f.whois, "whois", "w", false, "when and by whom the name was registered, by RDAP or WHOIS")
+	fl.StringVar(&f.agent, "useragent", "", "not to be chosen here: looks go out as a common browser's")
+	fl.BoolVar(&f.debug, "debug", false, "taken for dnstwist's sake; --verbose tells more")
 	return c
 }
 
 // answer is what the DNS says of a variant, under dnstwist's names.
 type answer struct {
 	match.Variant
-	DNS map[string][]string // dns_a, dns_aaaa, dns_mx, dns_ns
+	DNS  map[string][]string // dns_a, dns_aaaa, dns_mx, dns_ns
+	Seen app.TwistSeen       // what was asked beyond it
 }
 
 // twistTypes are asked for in this order; the first one tells whether there is
@@ -68,7 +106,9 @@ var twistTypes = []struct {
 	kind uint16
 }{{"dns_ns", dns.TypeNS}, {"dns_a", dns.TypeA}, {"dns_aaaa", dns.TypeAAAA}, {"dns_mx", dns.TypeMX}}
 
-func (e *env) twist(ctx context.Context, name string, f twistFlags) (err error) {
+func (e *env) twist(c *cobra.Command, name string, f twistFlags) (err error) {
+	f.ssdeepURL = cmp.Or(f.ssdeepURL, f.lshURL)
+	f.ssdeep = f.ssdeep || f.lsh != ""
 	if e.asJSON {
 		f.format = "json"
 	}
@@ -79,6 +119,23 @@ func (e *env) twist(ctx context.Context, name string, f twistFlags) (err error) 
 		return usageError{fmt.Errorf("--registered and --unregistered exclude each other")}
 	case f.threads < 1 || f.threads > 1000:
 		return usageError{fmt.Errorf("--threads takes 1 to 1000")}
+	case f.lsh != "" && f.lsh != "ssdeep":
+		return usageError{fmt.Errorf("--lsh takes ssdeep; %.20s is not built in", f.lsh)}
+	case f.ssdeepURL != "" && !f.ssdeep:
+		return usageError{fmt.Errorf("--ssdeep-url needs --ssdeep")}
+	case f.phashURL != "" && !f.phash:
+		return usageError{fmt.Errorf("--phash-url needs --phash")}
+	case f.shots != "" && !f.phash:
+		return usageError{fmt.Errorf("--screenshots needs --phash")}
+	case f.agent != "":
+		return usageError{fmt.Errorf("--useragent can't be chosen: looks at names go out as a common browser's, and a name of your own would tell the holder who looks")}
+	case f.asks() && f.format == "list":
+		return usageError{fmt.Errorf("--format list gives all names without asking about them; use csv")}
+	}
+	if f.shots != "" {
+		if st, err := os.Stat(f.shots); err != nil || !st.IsDir() {
+			return usageError{fmt.Errorf("--screenshots takes a folder that is there: %s is none", f.shots)}
+		}
 	}
 	var o match.TwistOptions
 	if f.fuzzers != "" {
@@ -103,16 +160,16 @@ func (e *env) twist(ctx context.Context, name string, f twistFlags) (err error) 
 		answers[i].Variant = v
 	}
 	// As dnstwist does, the plain list asks nobody.
-	if f.resolve || f.registered || f.unregistered || f.all || f.servers != "" {
+	if f.resolves() {
 		if f.format == "list" && (f.registered || f.unregistered) {
 			return usageError{fmt.Errorf("--format list gives all names without looking them up; use csv")}
 		}
 		if f.format != "list" {
-			if err := resolveAll(ctx, answers, f); err != nil {
+			if answers, err = e.askTwist(c, name, answers, f); err != nil {
 				return err
 			}
 			answers = slices.DeleteFunc(answers, func(a answer) bool {
-				return f.registered && len(a.DNS) == 0 || f.unregistered && len(a.DNS) > 0
+				return f.registered && !a.registered() || f.unregistered && a.registered()
 			})
 		}
 	}
@@ -158,13 +215,25 @@ func (e *env) printTwist(w io.Writer, answers []answer, format string) error {
 			for k := range a.DNS {
 				cols[k] = true
 			}
+			for k := range a.Seen {
+				cols[k] = true
+			}
 		}
 		keys := slices.Sorted(maps.Keys(cols))
 		fmt.Fprintln(w, strings.Join(append([]string{"fuzzer", "domain"}, keys...), ","))
 		for _, a := range answers {
 			row := []string{a.Fuzzer, a.Name}
 			for _, k := range keys {
-				row = append(row, strings.Join(a.DNS[k], ";"))
+				cell := strings.Join(a.DNS[k], ";")
+				if v, ok := a.Seen[k]; ok {
+					if cell = fmt.Sprint(v); v == true {
+						cell = "True" // as dnstwist writes it
+					}
+				}
+				if strings.ContainsAny(cell, ",\"") {
+					cell = `"` + strings.ReplaceAll(cell, `"`, `""`) + `"`
+				}
+				row = append(row, cell)
 			}
 			fmt.Fprintln(w, strings.Join(row, ","))
 		}
@@ -173,6 +242,9 @@ func (e *env) printTwist(w io.Writer, answers []answer, format string) error {
 		for i, a := range answers {
 			list[i] = map[string]any{"fuzzer": a.Fuzzer, "domain": a.Name}
 			for k, v := range a.DNS {
+				list[i][k] = v
+			}
+			for k, v := range a.Seen {
 				list[i][k] = v
 			}
 		}
@@ -188,6 +260,9 @@ func (e *env) printTwist(w io.Writer, answers []answer, format string) error {
 			for _, k := range []string{"dns_a", "dns_aaaa", "dns_ns", "dns_mx"} {
 				if v := a.DNS[k]; len(v) > 0 {
 					label := map[string]string{"dns_ns": "NS:", "dns_mx": "MX:"}[k]
+					if k == "dns_mx" && a.Seen["mx_spy"] == true {
+						label = "SPYING-MX:"
+					}
 					list := make([]string, len(v))
 					for j := range v {
 						list[j] = v[j]
@@ -196,6 +271,18 @@ func (e *env) printTwist(w io.Writer, answers []answer, format string) error {
 						}
 					}
 					inf = append(inf, label+strings.Join(list, ";"))
+				}
+			}
+			for _, x := range []struct{ key, label string }{
+				{"geoip", "IN:"}, {"banner_http", "HTTP:"}, {"banner_smtp", "SMTP:"}, {"whois_registrar", "REGISTRAR:"}, {"whois_created", "CREATED:"}, {"ssdeep", "SSDEEP:"}, {"phash", "PHASH:"},
+			} {
+				switch v := a.Seen[x.key].(type) {
+				case string:
+					inf = append(inf, x.label+printable(v))
+				case int:
+					if v > 0 {
+						inf = append(inf, fmt.Sprintf("%s%d%%", x.label, v))
+					}
 				}
 			}
 			if len(inf) == 0 {
@@ -211,14 +298,116 @@ func (e *env) printTwist(w io.Writer, answers []answer, format string) error {
 	return nil
 }
 
+// registered says whether the DNS knows the name.
+func (a answer) registered() bool { return len(a.DNS) > 0 }
+
+// askTwist looks the names up and asks about them what f says. Where there is a
+// state, its markings say which may not be: those are left out.
+func (e *env) askTwist(c *cobra.Command, original string, answers []answer, f twistFlags) ([]answer, error) {
+	cfg, err := app.LoadConfig(e.stateDir(), e.configPath())
+	if err != nil {
+		return nil, err
+	}
+	ask := func(ctx context.Context, s *app.System) error {
+		var left []answer
+		if s != nil {
+			// A resolver asks the name's own servers; -w alone asks its registry.
+			if answers, left, err = twistMay(ctx, s, answers, impound.PAPGreen); err != nil {
+				return err
+			}
+		}
+		if len(left) > 0 {
+			fmt.Fprintf(e.Err, "note: %s not asked about, since a marking forbids it: %s\n", plural(len(left), "name is", "names are"), defang(left[0].Name))
+		}
+		if err := resolveAll(ctx, &cfg, answers, f); err != nil || !f.asks() {
+			return err
+		}
+		return e.lookTwist(ctx, s, &cfg, original, answers, f)
+	}
+	if !app.HasStore(e.stateDir()) && !f.asks() {
+		return answers, ask(c.Context(), nil)
+	}
+	err = e.with(c, ask)
+	return answers, err
+}
+
+// twistMay takes out what may not be asked about.
+func twistMay(ctx context.Context, s *app.System, answers []answer, level impound.PAP) (may, left []answer, err error) {
+	var names []impound.Name
+	for _, a := range answers {
+		if n, err := impound.ParseName(a.Name); err == nil {
+			names = append(names, n)
+		}
+	}
+	no, err := s.ForTwist(ctx, names, level)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, a := range answers {
+		n, err := impound.ParseName(a.Name)
+		if _, held := no[n]; held || err != nil {
+			left = append(left, a)
+			continue
+		}
+		may = append(may, a)
+	}
+	return may, left, nil
+}
+
+// lookTwist asks about those that the DNS knows what f says.
+func (e *env) lookTwist(ctx context.Context, s *app.System, cfg *app.Config, original string, answers []answer, f twistFlags) error {
+	look := app.TwistLook{
+		Banners: f.banners, Mail: f.mx, Registration: f.whois, Text: f.ssdeep, Picture: f.phash,
+		TextURL: f.ssdeepURL, PictureURL: f.phashURL, Screenshots: f.shots, Threads: f.threads,
+	}
+	if f.geoip {
+		look.Countries = e.Getenv("GEOLITE2_MMDB")
+		if cfg.CountriesMMDB != "" {
+			look.Countries = cfg.Path(e.stateDir(), cfg.CountriesMMDB)
+		}
+		if look.Countries == "" {
+			return impound.Errorf(impound.KindInvalid, "--geoip needs a database of countries, and none is named").At("countries_mmdb").
+				WithCure("put countries_mmdb: GeoLite2-Country.mmdb into impound.yaml, or set $GEOLITE2_MMDB")
+		}
+	}
+	if f.servers != "" {
+		servers, err := twistServers(f.servers, nil)
+		if err != nil {
+			return err
+		}
+		look.Servers = servers
+	}
+	var names []app.TwistName
+	var at []int
+	known := func(a answer, key string) (out []string) {
+		for _, v := range a.DNS[key] {
+			if v != servFail {
+				out = append(out, v)
+			}
+		}
+		return out
+	}
+	for i, a := range answers {
+		n, err := impound.ParseName(a.Name)
+		if err != nil || !a.registered() {
+			continue
+		}
+		names, at = append(names, app.TwistName{Name: n, A: known(a, "dns_a"), AAAA: known(a, "dns_aaaa"), MX: known(a, "dns_mx")}), append(at, i)
+	}
+	return s.Twist(ctx, original, names, look, func(i int, seen app.TwistSeen) { answers[at[i]].Seen = seen })
+}
+
 // resolveAll looks the names up. That no server answers at all is an error;
 // of single names that fail, the answer says !ServFail, as dnstwist does.
-func resolveAll(ctx context.Context, answers []answer, f twistFlags) error {
-	servers, err := twistServers(f.servers)
+func resolveAll(ctx context.Context, cfg *app.Config, answers []answer, f twistFlags) error {
+	servers, err := twistServers(f.servers, cfg.TwistResolvers())
 	if err != nil {
 		return err
 	}
 	r := &twistResolver{servers: servers, all: f.all}
+	if r.dial, err = cfg.TwistDial(); err != nil {
+		return err
+	}
 	if _, err := r.ask(ctx, "localhost.", dns.TypeA); err != nil {
 		return impound.Errorf(impound.KindUnavailable, "no name server answers: %w", err).At(strings.Join(servers, ", ")).
 			WithCure("give one that does with --nameservers, or leave --resolve and --registered out")
@@ -243,8 +432,12 @@ func resolveAll(ctx context.Context, answers []answer, f twistFlags) error {
 	return ctx.Err()
 }
 
-func twistServers(list string) ([]string, error) {
+// twistServers gives whom to ask: those of list, else usual, else the machine's.
+func twistServers(list string, usual []string) ([]string, error) {
 	var out []string
+	if list == "" && len(usual) > 0 {
+		list = strings.Join(usual, ",")
+	}
 	if list == "" {
 		c, err := dns.ClientConfigFromFile("/etc/resolv.conf")
 		if err != nil {
@@ -273,6 +466,7 @@ func twistServers(list string) ([]string, error) {
 type twistResolver struct {
 	servers []string
 	all     bool
+	dial    func(ctx context.Context, addr string) (net.Conn, error) // over TCP; nil: directly, over UDP
 }
 
 const servFail = "!ServFail"
@@ -327,6 +521,26 @@ func values(m *dns.Msg, kind uint16) (out []string) {
 	return slices.Compact(out)
 }
 
+// exchange asks one server.
+func (r *twistResolver) exchange(ctx context.Context, q *dns.Msg, server string) (*dns.Msg, error) {
+	c := dns.Client{Timeout: 3 * time.Second}
+	if r.dial != nil {
+		nc, err := r.dial(ctx, server)
+		if err != nil {
+			return nil, err
+		}
+		defer nc.Close()
+		m, _, err := c.ExchangeWithConnContext(ctx, q, &dns.Conn{Conn: nc})
+		return m, err
+	}
+	m, _, err := c.ExchangeContext(ctx, q, server)
+	if err == nil && m.Truncated {
+		c.Net = "tcp"
+		m, _, err = c.ExchangeContext(ctx, q, server)
+	}
+	return m, err
+}
+
 // ask tries the servers one after the other.
 func (r *twistResolver) ask(ctx context.Context, name string, kind uint16) (*dns.Msg, error) {
 	q := new(dns.Msg)
@@ -334,12 +548,7 @@ func (r *twistResolver) ask(ctx context.Context, name string, kind uint16) (*dns
 	q.SetEdns0(1232, false)
 	err := errServFail
 	for _, s := range r.servers {
-		c := dns.Client{Timeout: 3 * time.Second}
-		m, _, e := c.ExchangeContext(ctx, q, s)
-		if e == nil && m.Truncated {
-			c.Net = "tcp"
-			m, _, e = c.ExchangeContext(ctx, q, s)
-		}
+		m, e := r.exchange(ctx, q, s)
 		if e != nil {
 			err = e
 			continue

@@ -25,6 +25,11 @@ var twistZone = map[string][]string{
 	"exmple.org.":  {"exmple.org. NS ns2.host.example.", "exmple.org. NS ns1.host.example.", "exmple.org. A 192.0.2.7", "exmple.org. A 192.0.2.5", "exmple.org. MX 10 mail.host.example."},
 	"exampl.org.":  {"exampl.org. AAAA 2001:db8::7"},
 	"examlpe.org.": {"examlpe.org. NS ns1.host.example."},
+	// Of those, servers are asked: one that is the original's page nearly, and takes
+	// any mail; one that is another page, and takes none.
+	"sampl.org.":  {"sampl.org. NS ns1.host.example.", "sampl.org. A 127.0.0.74", "sampl.org. MX 10 127.0.0.74."},
+	"smple.org.":  {"smple.org. NS ns1.host.example.", "smple.org. A 127.0.0.75", "smple.org. MX 10 127.0.0.75."},
+	"sample.org.": {"sample.org. NS ns1.host.example.", "sample.org. A 127.0.0.76"},
 }
 
 // twistServer starts a name server at addr, over UDP, and gives its address.

@@ -234,6 +234,19 @@ func (c *Observer) proxied(ctx context.Context, to netip.AddrPort) (net.Conn, er
 	return wayout.Dial(ctx, c.through, c.cfg.Source, c.cfg.Timeout, to)
 }
 
+// DialProxy opens a connection to addr, "ip:port", through the proxy; it is there
+// for whoever asks name servers in a way of his own.
+func (c *Observer) DialProxy(ctx context.Context, addr string) (net.Conn, error) {
+	to, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	if c.through == nil {
+		return nil, impound.Errorf(impound.KindInternal, "there is no proxy")
+	}
+	return c.proxied(ctx, to)
+}
+
 // addrPort reads "ip" or "ip:port" and gives "ip:port", port 53 by default.
 func addrPort(s string) (string, error) {
 	if a, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
