@@ -452,6 +452,9 @@ func twistServers(list string, usual []string) ([]string, error) {
 		if err != nil {
 			host, port = strings.Trim(s, "[]"), "53"
 		}
+		if strings.HasPrefix(s, "https://") {
+			return nil, usageError{fmt.Errorf("--nameservers: DNS over HTTPS is not built in; give an address, such as that of a resolver on this machine that speaks it")}
+		}
 		if net.ParseIP(host) == nil {
 			return nil, usageError{fmt.Errorf("--nameservers takes addresses, with a port or without: %q is none", s)}
 		}
