@@ -107,14 +107,14 @@ func (m *Matcher) atMost(s *scan, f *found) (float64, bool) {
 	place := (left*4 + right) * 3
 	kind := runKind[place&15] & 3
 
-	g := a.gram[from]
+	g := gramsIn(a.sum[from])
 	y := a.sym[4+from-3 : 4+from : 4+from]
 	g += w.grams(y[0], y[1], y[2], 30, 0)
 	g3, g2 := y[1], y[2]
 	if to+3 <= n {
 		y := a.sym[4+to : 4+to+3 : 4+to+3]
 		g += w.grams(g3, g2, 30, y[0], 0) + w.grams(g2, 30, y[0], y[1], 0) + w.grams(30, y[0], y[1], y[2], 0) +
-			a.gram[n] - a.gram[to+3] + a.end
+			gramsIn(a.sum[n]-a.sum[to+3]) + a.end
 	} else {
 		g1 := uint32(30)
 		for i := to; i < n; i++ {
@@ -125,12 +125,12 @@ func (m *Matcher) atMost(s *scan, f *found) (float64, bool) {
 		g += w.grams(g3, g2, g1, 0, 0)
 	}
 
-	surprise := a.bits[from]
+	surprise := surpriseIn(a.sum[from])
 	if to < n {
 		y0 := a.sym[4+to]
 		surprise += int32(m.ix.bg.tri[y0])
 		if to+1 < n {
-			surprise += int32(m.ix.bg.tri[y0*bgLetters+a.sym[4+to+1]]) + a.bits[n] - a.bits[to+2]
+			surprise += int32(m.ix.bg.tri[y0*bgLetters+a.sym[4+to+1]]) + surpriseIn(a.sum[n]-a.sum[to+2])
 		}
 	}
 	var val [16]float32
@@ -149,7 +149,7 @@ func (m *Matcher) atMost(s *scan, f *found) (float64, bool) {
 	if fuzzy != 0 {
 		r := firstBits[a.sym[4+from]]
 		if to-from > 1 {
-			r += firstBits[a.sym[4+from+1]] + float32(a.bits[to]-a.bits[from+2])/8
+			r += firstBits[a.sym[4+from+1]] + float32(surpriseIn(a.sum[to]-a.sum[from+2]))/8
 		}
 		val[k], at[k] = r/32, rowSpan
 		k++
@@ -159,7 +159,7 @@ func (m *Matcher) atMost(s *scan, f *found) (float64, bool) {
 		}
 	}
 	lureN, covered, all := 0, 0, 0
-	if a.lures != 0 {
+	if a.lures|a.luresTo(from)|a.luresTo(n) != 0 {
 		lureN, covered = a.countLures(s, 0, from)
 		n2, c2 := a.countLures(s, to, n)
 		lureN, covered = lureN+n2, covered+c2

@@ -22,3 +22,13 @@ func edgesAVX2(any *uint32, shift uint64, x *[4]uint32, keys *keyTable) uint64
 //
 //go:noescape
 func speltAVX2(any *uint32, shift uint64, code *uint8, n int, kinds *[2]uint32) (five, four uint64)
+
+// fastSurvey says that survey is done in vectors.
+var fastSurvey = cpu.X86.HasAVX2
+
+// surveyAVX2 is surveyPlain, for the n octets at raw; up to eight more are read,
+// and written behind sym and sum. It gives at which octets four letters end that
+// a lure word begins with, perhaps behind the name too.
+//
+//go:noescape
+func surveyAVX2(raw *uint8, n, lastFrom int, gram *int8, tri *uint8, lures *uint64, sym *uint32, sum *int32) uint64

@@ -190,3 +190,174 @@ skip:
 	MOVQ AX, five+40(FP)
 	MOVQ BX, four+48(FP)
 	RET
+
+// Octets, sixteen alike: what is one below a letter, a digit; behind a digit; a
+// hyphen, an underscore; the symbols of digits and hyphens; five bits.
+DATA octets<>+0(SB)/8, $0x6060606060606060
+DATA octets<>+8(SB)/8, $0x6060606060606060
+DATA octets<>+16(SB)/8, $0x2f2f2f2f2f2f2f2f
+DATA octets<>+24(SB)/8, $0x2f2f2f2f2f2f2f2f
+DATA octets<>+32(SB)/8, $0x3a3a3a3a3a3a3a3a
+DATA octets<>+40(SB)/8, $0x3a3a3a3a3a3a3a3a
+DATA octets<>+48(SB)/8, $0x2d2d2d2d2d2d2d2d
+DATA octets<>+56(SB)/8, $0x2d2d2d2d2d2d2d2d
+DATA octets<>+64(SB)/8, $0x5f5f5f5f5f5f5f5f
+DATA octets<>+72(SB)/8, $0x5f5f5f5f5f5f5f5f
+DATA octets<>+80(SB)/8, $0x1b1b1b1b1b1b1b1b
+DATA octets<>+88(SB)/8, $0x1b1b1b1b1b1b1b1b
+DATA octets<>+96(SB)/8, $0x1c1c1c1c1c1c1c1c
+DATA octets<>+104(SB)/8, $0x1c1c1c1c1c1c1c1c
+DATA octets<>+112(SB)/8, $0x1f1f1f1f1f1f1f1f
+DATA octets<>+120(SB)/8, $0x1f1f1f1f1f1f1f1f
+GLOBL octets<>(SB), RODATA|NOPTR, $128
+
+// Numbers: 0 to 7; 8; what pairs and triples begin with; 29*29 and 29; 31; 255.
+DATA numbers<>+0(SB)/8, $0x0000000100000000
+DATA numbers<>+8(SB)/8, $0x0000000300000002
+DATA numbers<>+16(SB)/8, $0x0000000500000004
+DATA numbers<>+24(SB)/8, $0x0000000700000006
+DATA numbers<>+32(SB)/4, $8
+DATA numbers<>+36(SB)/4, $0x200000
+DATA numbers<>+40(SB)/4, $0x400000
+DATA numbers<>+44(SB)/4, $0x001d0349
+DATA numbers<>+48(SB)/4, $31
+DATA numbers<>+52(SB)/4, $255
+GLOBL numbers<>(SB), RODATA|NOPTR, $56
+
+// func surveyAVX2(raw *uint8, n, lastFrom int, gram *int8, tri *uint8, lures *uint64, sym *uint32, sum *int32) uint64
+TEXT ·surveyAVX2(SB), NOSPLIT, $0-72
+	MOVQ raw+0(FP), SI
+	MOVQ n+8(FP), CX
+	MOVQ gram+24(FP), R8
+	MOVQ tri+32(FP), R9
+	MOVQ lures+40(FP), R10
+	MOVQ sym+48(FP), DI
+	MOVQ sum+56(FP), R11
+	ADDQ $16, DI        // behind four boundaries
+	XORQ AX, AX         // lure words
+	XORQ BX, BX         // octet
+	MOVL $0x9e3779b1, DX
+	VMOVD DX, X15
+	VPBROADCASTD X15, Y15
+	VMOVDQU numbers<>+0(SB), Y14 // which octets
+	VPBROADCASTD lastFrom+16(FP), Y13
+	VPXOR Y12, Y12, Y12 // the sum so far, eight times
+	VPXOR X11, X11, X11 // the eight symbols before
+
+next:
+	VMOVQ (SI)(BX*1), X1
+	VPSUBB octets<>+0(SB), X1, X2
+	VPCMPGTB octets<>+0(SB), X1, X3
+	VPAND X3, X2, X2    // letters
+	VPCMPGTB octets<>+16(SB), X1, X3
+	VMOVDQU octets<>+32(SB), X4
+	VPCMPGTB X1, X4, X4
+	VPAND X3, X4, X4
+	VPAND octets<>+80(SB), X4, X4
+	VPOR  X4, X2, X2    // digits
+	VPCMPEQB octets<>+48(SB), X1, X3
+	VPCMPEQB octets<>+64(SB), X1, X4
+	VPOR  X3, X4, X4
+	VPAND octets<>+96(SB), X4, X4
+	VPOR  X4, X2, X2    // hyphens
+	VPAND octets<>+112(SB), X2, X2
+	VPUNPCKLQDQ X2, X11, X0
+	VMOVDQU X2, X11
+	VPMOVZXBD X2, Y3    // the symbol
+	VPSRLDQ $7, X0, X4
+	VPMOVZXBD X4, Y4    // the one before
+	VPSRLDQ $6, X0, X5
+	VPMOVZXBD X5, Y5
+	VPSRLDQ $5, X0, X6
+	VPMOVZXBD X6, Y6
+	VMOVDQU Y3, (DI)(BX*4)
+
+	VPSLLD $5, Y5, Y7
+	VPOR   Y4, Y7, Y7
+	VPSLLD $5, Y7, Y7
+	VPOR   Y3, Y7, Y7   // three
+	VPSLLD $15, Y6, Y8
+	VPOR   Y7, Y8, Y8   // four
+
+	// The surprise: a dot forgets what was before it.
+	VPXOR  Y0, Y0, Y0
+	VPCMPEQD Y0, Y4, Y6
+	VPANDN Y5, Y6, Y6
+	VPSLLD $16, Y4, Y4
+	VPOR   Y4, Y6, Y6
+	VPBROADCASTD numbers<>+44(SB), Y5
+	VPMADDWD Y5, Y6, Y6
+	VPADDD Y3, Y6, Y6
+	VPCMPEQD Y5, Y5, Y5
+	VPGATHERDD Y5, (R9)(Y6*1), Y0
+	VPBROADCASTD numbers<>+52(SB), Y5
+	VPAND  Y5, Y0, Y0
+
+	// Lure words.
+	VPMULLD Y15, Y8, Y6
+	VPSRLD $17, Y6, Y6
+	VPSRLD $5, Y6, Y4
+	VPXOR  Y3, Y3, Y3
+	VPCMPEQD Y5, Y5, Y5
+	VPGATHERDD Y5, (R10)(Y4*4), Y3
+	VPBROADCASTD numbers<>+48(SB), Y5
+	VPANDN Y5, Y6, Y6   // 31 less the bit
+	VPSLLVD Y6, Y3, Y3
+	VMOVMSKPS Y3, DX
+	MOVQ   CX, R12
+	MOVL   BX, CX
+	SHLQ   CX, DX
+	MOVQ   R12, CX
+	ORQ    DX, AX
+
+	// The weights.
+	VPCMPGTD Y14, Y13, Y9
+	VPSRLD $31, Y9, Y9
+	VPSLLD $20, Y9, Y9  // in front of the registered label
+	VPBROADCASTD numbers<>+36(SB), Y10
+	VPOR   Y10, Y7, Y7
+	VPOR   Y9, Y7, Y7
+	VPMULLD Y15, Y7, Y7
+	VPSRLD $18, Y7, Y7
+	VPBROADCASTD numbers<>+40(SB), Y10
+	VPOR   Y10, Y8, Y8
+	VPADDD Y9, Y9, Y9
+	VPOR   Y9, Y8, Y8
+	VPMULLD Y15, Y8, Y8
+	VPSRLD $18, Y8, Y8
+	VPXOR  Y3, Y3, Y3
+	VPXOR  Y4, Y4, Y4
+	VPCMPEQD Y5, Y5, Y5
+	VPCMPEQD Y6, Y6, Y6
+	VPGATHERDD Y5, (R8)(Y7*1), Y3
+	VPGATHERDD Y6, (R8)(Y8*1), Y4
+	VPSLLD $24, Y3, Y3
+	VPSLLD $24, Y4, Y4
+	VPSRAD $8, Y3, Y3
+	VPSRAD $8, Y4, Y4
+	VPADDD Y3, Y0, Y0
+	VPADDD Y4, Y0, Y0
+
+	// What stands before each of the eight.
+	VPSLLDQ $4, Y0, Y3
+	VPADDD  Y3, Y0, Y3
+	VPSLLDQ $8, Y3, Y4
+	VPADDD  Y4, Y3, Y3
+	VPSHUFD $0xff, Y3, Y4
+	VPERM2I128 $0x08, Y4, Y4, Y4 // of the lower four, to the upper
+	VPADDD  Y4, Y3, Y3
+	VPADDD  Y12, Y3, Y3
+	VPSUBD  Y0, Y3, Y4
+	VMOVDQU Y4, (R11)(BX*4)
+	VPSHUFD $0xff, Y3, Y3
+	VPERM2I128 $0x11, Y3, Y3, Y12
+
+	VPBROADCASTD numbers<>+32(SB), Y5
+	VPADDD Y5, Y14, Y14
+	ADDQ   $8, BX
+	CMPQ   BX, CX
+	JLE    next
+
+	VZEROUPPER
+	MOVQ AX, ret+64(FP)
+	RET

@@ -9,3 +9,7 @@ func sumsAVX2(*units, *float32, *units, *uint16, *float32, int, int) float32 { r
 func edgesAVX2(*uint32, uint64, *[4]uint32, *keyTable) uint64 { return 0 }
 
 func speltAVX2(*uint32, uint64, *uint8, int, *[2]uint32) (five, four uint64) { return 0, 0 }
+
+const fastSurvey = false
+
+func surveyAVX2(*uint8, int, int, *int8, *uint8, *uint64, *uint32, *int32) uint64 { return 0 }

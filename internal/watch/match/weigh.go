@@ -102,29 +102,16 @@ type around struct {
 	ready                         bool
 	letters, digits, hyphens      uint64 // a bit for each octet in front of the suffix
 	dots, others                  uint64
-	lures                         uint64 // where a lure word may begin
+	lures                         uint64 // where a lure word may begin, wherever it may have to end
 	labels, lastFrom, lastTo, tld int
-	sym                           [4 + maxAround + 1]uint32 // after four boundaries
-	gram                          [maxAround + 1]int32      // sums to there
-	bits                          [maxAround + 1]int32
-	end                           int32 // of the boundary behind it
+	sym                           [4 + maxAround + 8]uint32 // after four boundaries
+	sum                           [maxAround + 8]int32      // to there: weights of letters<<16 + their surprise
+	end                           int32                     // weights of the boundary behind it
 }
 
-// lureStarts says where a lure word may begin, by two folded letters; the third
-// too for those that have one.
-var lureStarts = func() (t [1 << 15 / 64]uint64) {
-	for w := range lures {
-		c := foldToken(w)
-		for third := range uint8(32) {
-			if len(c) > 2 {
-				third = c[2]
-			}
-			i := code3(c[0], c[1], third)
-			t[i>>6] |= 1 << (i & 63)
-		}
-	}
-	return t
-}()
+// gramsIn and surpriseIn take apart what lies between two places of around.sum.
+func gramsIn(sum int32) int32    { return sum >> 16 }
+func surpriseIn(sum int32) int32 { return int32(uint16(sum)) }
 
 // pairOf and tripleOf number the letters beside a token; label is 1 << 20 in
 // front of the registered label.
@@ -166,40 +153,81 @@ func (m *Matcher) survey(s *scan) {
 		}
 		a.tld = int(h >> 23)
 	}
-	var g1, g2, g3, p1, p2, f1, f2 uint32
-	var grams, surprise int32
-	for i := range n {
-		c := raw[i]
+	if fastSurvey {
+		a.lures = surveyAVX2(&raw[0], n, a.lastFrom, &w.gram[0], &bg.tri[0], &lureHeads[0], &a.sym[0], &a.sum[0])
+	} else {
+		a.surveyPlain(s, w, bg)
+	}
+	a.lures = a.lures & (1<<n - 1) >> 3 // it was noted at the fourth letter
+	// Short ones count in front of what is no letter.
+	for m := ^a.letters & (1<<n - 1); m != 0; m &= m - 1 {
+		a.lures |= a.luresTo(bits.TrailingZeros64(m))
+	}
+	y := a.sym[4+n-3 : 4+n : 4+n]
+	a.end = w.grams(y[0], y[1], y[2], 0, 0)
+}
+
+func (a *around) surveyPlain(s *scan, w *weights, bg *Background) {
+	var g1, g2, g3, p1, p2 uint32
+	var sum int32
+	for i, c := range s.raw[:s.rawN] {
 		sym := uint32(bgCode[c])
-		a.sym[4+i] = sym
-		a.gram[i], a.bits[i] = grams, surprise
+		a.sym[4+i], a.sum[i] = sym, sum
 		label := uint32(0)
 		if i < a.lastFrom {
 			label = 1 << 20
 		}
-		grams += w.grams(g3, g2, g1, sym, label)
+		h := lureHash(g3, g2, g1, sym)
+		a.lures |= lureHeads[h>>6] >> (h & 63) & 1 << i
+		sum += w.grams(g3, g2, g1, sym, label)<<16 + int32(bg.tri[(p2*bgLetters+p1)*bgLetters+sym])
 		g3, g2, g1 = g2, g1, sym
-		surprise += int32(bg.tri[(p2*bgLetters+p1)*bgLetters+sym])
 		p2, p1 = p1, sym
 		if c == '.' {
 			p2 = 0
 		}
-		f := uint32(foldCode[c])
-		a.lures |= lureStarts[(f2<<10|f1<<5|f)>>6] >> ((f2<<10 | f1<<5 | f) & 63) & 1 << i
-		f2, f1 = f1, f
 	}
-	// The last two letters, with nothing behind them.
-	i := f2<<10 | f1<<5
-	a.lures |= lureStarts[i>>6] >> (i & 63) & 1 << n
-	a.lures >>= 2 // it was noted at the third letter
-	a.gram[n], a.bits[n] = grams, surprise
-	a.end = w.grams(g3, g2, g1, 0, 0)
+	a.sum[s.rawN] = sum
+}
+
+// lureHeads holds the first four letters of lure words, by lureHash; lureShort
+// what ends in one of two or three, by three letters.
+var lureHeads, lureShort = func() (heads, short [1 << 15 / 64]uint64) {
+	for w := range lures {
+		var y [4]uint32
+		for i := range min(len(w), 4) {
+			y[i] = uint32(bgCode[w[i]])
+		}
+		switch len(w) {
+		case 2:
+			for first := range uint32(32) {
+				i := first<<10 | y[0]<<5 | y[1]
+				short[i>>6] |= 1 << (i & 63)
+			}
+		case 3:
+			i := y[0]<<10 | y[1]<<5 | y[2]
+			short[i>>6] |= 1 << (i & 63)
+		default:
+			i := lureHash(y[0], y[1], y[2], y[3])
+			heads[i>>6] |= 1 << (i & 63)
+		}
+	}
+	return heads, short
+}()
+
+func lureHash(a, b, c, d uint32) uint32 { return (a<<15 | b<<10 | c<<5 | d) * 2654435761 >> 17 }
+
+// luresTo gives where lure words of two or three letters may begin that end in
+// front of octet to.
+func (a *around) luresTo(to int) uint64 {
+	y := a.sym[4+to-3 : 4+to : 4+to]
+	i := y[0]<<10 | y[1]<<5 | y[2]
+	return (lureShort[i>>6&511] >> (i & 63) & 1) * 3 << to >> 3
 }
 
 // countLures gives how many lure words there are one after the other in the
 // octets from..to, and how many letters they have.
 func (a *around) countLures(s *scan, from, to int) (n, covered int) {
-	for m := a.lures & (1<<to - 1) &^ (1<<from - 1); m != 0; {
+	for m := (a.lures | a.luresTo(to)) & (1<<to - 1) &^ (1<<from - 1); m != 0; {
 		i := bits.TrailingZeros64(m)
 		m &= m - 1
 		if k := lureWord(s.raw[i:to]); k > 0 {
@@ -269,7 +297,7 @@ func (m *Matcher) logitOf(s *scan, f *found) (float64, bool) {
 
 	// What stands beside the token.
 	n := s.rawN
-	g := a.gram[from]
+	g := gramsIn(a.sum[from])
 	y := a.sym[4+from-3 : 4+from : 4+from]
 	g3, g2, g1 := y[0], y[1], y[2]
 	label := func(i int) uint32 {
@@ -280,13 +308,13 @@ func (m *Matcher) logitOf(s *scan, f *found) (float64, bool) {
 	}
 	g += m.weights.grams(g3, g2, g1, 30, label(from))
 	g3, g2, g1 = g2, g1, 30
-	surprise := a.bits[from]
+	surprise := surpriseIn(a.sum[from])
 	if to+3 <= n {
 		y := a.sym[4+to : 4+to+3 : 4+to+3]
 		g += m.weights.grams(g3, g2, 30, y[0], label(to)) +
 			m.weights.grams(g2, 30, y[0], y[1], label(to+1)) +
 			m.weights.grams(30, y[0], y[1], y[2], label(to+2)) +
-			a.gram[n] - a.gram[to+3] + a.end
+			gramsIn(a.sum[n]-a.sum[to+3]) + a.end
 	} else {
 		for i := to; i < n; i++ {
 			sym := a.sym[4+i]
@@ -300,7 +328,7 @@ func (m *Matcher) logitOf(s *scan, f *found) (float64, bool) {
 		surprise += int32(m.ix.bg.tri[y0])
 		if to+1 < n {
 			surprise += int32(m.ix.bg.tri[y0*bgLetters+a.sym[4+to+1]])
-			surprise += a.bits[n] - a.bits[to+2]
+			surprise += surpriseIn(a.sum[n] - a.sum[to+2])
 		}
 	}
 	lureN, covered := a.countLures(s, 0, from)
