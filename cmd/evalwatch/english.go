@@ -19,14 +19,15 @@ import (
 //go:embed english.txt.gz
 var englishGz []byte
 
-func english() ([]string, error) {
-	z, err := gzip.NewReader(bytes.NewReader(englishGz))
+// packed gives the words of a list.
+func packed(gz []byte) ([]string, error) {
+	z, err := gzip.NewReader(bytes.NewReader(gz))
 	if err != nil {
-		return nil, fmt.Errorf("couldn't read the English words: %w", err)
+		return nil, fmt.Errorf("couldn't read a list of words: %w", err)
 	}
 	b, err := io.ReadAll(z)
 	if err != nil {
-		return nil, fmt.Errorf("couldn't read the English words: %w", err)
+		return nil, fmt.Errorf("couldn't read a list of words: %w", err)
 	}
 	return strings.Fields(string(b)), nil
 }
@@ -34,7 +35,7 @@ func english() ([]string, error) {
 // trainWords learns words from new registrations, those before until alone
 // unless it is empty.
 func trainWords(nrd [][]string, until string) ([]byte, error) {
-	list, err := english()
+	list, err := packed(englishGz)
 	if err != nil {
 		return nil, err
 	}

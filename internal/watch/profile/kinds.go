@@ -15,18 +15,20 @@ import (
 )
 
 // What a program puts in a row is known by the language too, before one of its
-// words was seen: English text that was cut to pieces, English words, Latin.
-// [Kinds] tells each from what people register, whatever the top-level domain.
+// words was seen: English text that was cut to pieces, English words, Latin,
+// another language, people's names. [Kinds] tells each from what people register, whatever the top-level domain.
 
 // kinds of rows of words
 const (
 	cutEnglish = iota
 	rowEnglish
 	rowLatin
+	rowOther
+	rowPeople
 	nKinds
 )
 
-var kindNames = [nKinds]string{"English text cut to pieces", "English words in a row", "Latin"}
+var kindNames = [nKinds]string{"English text cut to pieces", "English words in a row", "Latin", "French, German, Italian or Spanish text", "people's names in a row"}
 
 // kinds.bin is made by: evalwatch -train profile. It holds weights of letter
 // sequences, and no name or word.
@@ -202,12 +204,20 @@ func decodeKinds(b []byte) (*Kinds, error) {
 	return k, nil
 }
 
+// Texts is what [TrainKinds] makes rows of.
+type Texts struct {
+	English []string   // words, the commonest first
+	Latin   []string   // as a text runs
+	Other   [][]string // the same, of several languages
+	Names   []string
+}
+
 // TrainKinds learns what tells kinds of rows of words from ordinary labels, and
-// gives what [UseKinds] reads. english holds words, the commonest first, latin
-// those of a text as it runs. The rows are made up here, from no algorithm that
-// is known: of words of many ranges, with and without cutting.
-func TrainKinds(english, latin []string, ordinary iter.Seq[[]byte]) []byte {
+// gives what [UseKinds] reads. The rows are made up here, as no algorithm that is
+// known makes them: of words of many ranges, with and without cutting.
+func TrainKinds(texts Texts, ordinary iter.Seq[[]byte]) []byte {
 	rnd := rand.New(rand.NewPCG(1, 2))
+	english, latin := texts.English, texts.Latin
 	english = slices.DeleteFunc(slices.Clone(english), func(w string) bool { return len(w) < 2 })
 	var picks []func() string
 	for _, slope := range []float64{.5, .8, 1} {
@@ -230,6 +240,17 @@ func TrainKinds(english, latin []string, ordinary iter.Seq[[]byte]) []byte {
 		},
 		rowLatin: func() string {
 			return cutRow(rnd, func() string { return latin[rnd.IntN(len(latin))] }, float64(rnd.IntN(2))*.35)
+		},
+		rowOther: func() string {
+			text := texts.Other[rnd.IntN(len(texts.Other))]
+			return cutRow(rnd, func() string { return text[rnd.IntN(len(text))] }, float64(rnd.IntN(2))*.35)
+		},
+		rowPeople: func() string {
+			row := texts.Names[rnd.IntN(len(texts.Names))]
+			for range 1 + rnd.IntN(8)/7 {
+				row += texts.Names[rnd.IntN(len(texts.Names))]
+			}
+			return row
 		},
 	}
 	b := []byte(kindsMagic)

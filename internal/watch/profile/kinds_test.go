@@ -18,6 +18,7 @@ func TestKindsAreBuiltIn(t *testing.T) {
 		"thelicenseorderandcont.example": cutEnglish, "andthegivwhichtheprovi.example": cutEnglish,
 		"officerthemselvesbecause.example": rowEnglish,
 		"dominusetveritasnonest.example":   rowLatin, "quidemomniumrebussanct.example": rowLatin,
+		"nichtundwiederhabenkeine.example": rowOther, "jeanettemacdonald.example": rowPeople,
 	} {
 		var v seen
 		v.register([]byte(name))
@@ -96,7 +97,10 @@ func TestLanguageOfAListIsKnown(t *testing.T) {
 
 func TestTrainKindsIsTheSameEachTime(t *testing.T) {
 	train := func() []byte {
-		return TrainKinds(strings.Fields("the garden flower of tree in house"), strings.Fields("et non est quod dominus"), func(yield func([]byte) bool) {
+		return TrainKinds(Texts{
+			English: strings.Fields("the garden flower of tree in house"), Latin: strings.Fields("et non est quod dominus"),
+			Other: [][]string{strings.Fields("und die der nicht"), strings.Fields("que los de una")}, Names: strings.Fields("anna peter maria schmidt"),
+		}, func(yield func([]byte) bool) {
 			for i := range 600 {
 				if !yield([]byte([]string{"shop-berlin", "kaufen24", "moda", "zdrowie", "autohaus", "best-seo"}[i%5] + string(rune('a'+i%26)))) {
 					return
