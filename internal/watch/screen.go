@@ -185,11 +185,20 @@ func one(st *Stats, line []byte, cut bool) (impound.Name, bool) {
 // say, with the reasons of each that saw something. Seen and Status are left to
 // [Screen] or the caller; Status is "open".
 func Judge(name impound.Name, opt Options) (impound.Candidate, bool) {
-	c := impound.Candidate{Name: name, Source: opt.Source, Status: "open"}
+	var h match.Hit
+	ok := false
 	if opt.Matcher != nil {
-		if h, ok := opt.Matcher.Match(name.String()); ok {
-			c.Score, c.Brand, c.How, c.Distance, c.Reasons = h.Score, h.Brand, string(h.How), h.Distance, h.Reasons
-		}
+		h, ok = opt.Matcher.Match(name.String())
+	}
+	c := judged(name, h, ok, opt)
+	return c, c.Score > 0
+}
+
+// judged is Judge when it is known what the matcher says.
+func judged(name impound.Name, h match.Hit, ok bool, opt Options) impound.Candidate {
+	c := impound.Candidate{Name: name, Source: opt.Source, Status: "open"}
+	if ok {
+		c.Score, c.Brand, c.How, c.Distance, c.Reasons = h.Score, h.Brand, string(h.How), h.Distance, h.Reasons
 	}
 	for _, p := range opt.Profiles {
 		s, reasons := p.Score(name.String())
@@ -200,7 +209,7 @@ func Judge(name impound.Name, opt Options) (impound.Candidate, bool) {
 		c.Actors = append(c.Actors, p.Actor())
 		c.Reasons = append(c.Reasons, reasons...)
 	}
-	return c, c.Score > 0
+	return c
 }
 
 // field gives the first column of line, without comment.

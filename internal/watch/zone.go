@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,11 +15,10 @@ import (
 )
 
 // zoneBlock is how much of a zone file one core takes at once.
-const zoneBlock = 512 << 10
+const zoneBlock = 256 << 10
 
 type zonePart struct {
-	data  []byte // whole lines
-	prev  []byte // the owner of the line before, when that was an NS record
+	source.ZoneBlock
 	stats Stats
 	found []impound.Candidate
 	done  chan struct{}
@@ -35,119 +33,58 @@ func ScreenZone(ctx context.Context, src io.Reader, origin string, opt Options, 
 	if opt.Matcher == nil && len(opt.Profiles) == 0 {
 		return Stats{}, impound.Errorf(impound.KindInvalid, "nothing to look for: no brands and no actors")
 	}
-	now := opt.Now
-	if now == nil {
-		now = time.Now
-	}
-	least := opt.Threshold
-	if least == 0 {
-		least = DefaultThreshold
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	workers := runtime.GOMAXPROCS(0)
-	work, order := make(chan *zonePart, workers), make(chan *zonePart, 2*workers)
-	pool := sync.Pool{New: func() any { return &zonePart{data: make([]byte, 0, zoneBlock+64<<10)} }}
+	order := make(chan *zonePart, 2*workers)
+	pool := sync.Pool{New: func() any { return &zonePart{ZoneBlock: source.ZoneBlock{Data: make([]byte, 0, zoneBlock)}} }}
+	// A worker unpacks its next block itself, one at a time: so no core waits for
+	// another, and what is read is still in its cache.
+	var reading sync.Mutex
+	blocks := source.NewZoneBlocks(src)
+	var readErr error
+	next := func() *zonePart {
+		reading.Lock()
+		defer reading.Unlock()
+		if readErr != nil || ctx.Err() != nil {
+			return nil
+		}
+		p := pool.Get().(*zonePart)
+		if readErr = blocks.Next(&p.ZoneBlock); readErr != nil {
+			return nil
+		}
+		p.done = make(chan struct{})
+		select {
+		case order <- p:
+			return p
+		case <-ctx.Done():
+			return nil
+		}
+	}
 	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
 	for range workers {
 		wg.Go(func() {
-			var z source.ZoneLines
-			var scorer *match.Scorer
-			if opt.Matcher != nil {
-				scorer = opt.Matcher.Scorer()
+			z := zoneScreen{origin: origin, opt: opt, now: opt.Now, least: opt.Threshold}
+			if z.now == nil {
+				z.now = time.Now
 			}
-			for p := range work {
-				p.stats, p.found = Stats{}, p.found[:0]
-				z.Reset(origin, p.prev)
-				for data := p.data; len(data) > 0; {
-					line := data
-					if i := bytes.IndexByte(data, '\n'); i >= 0 {
-						line, data = data[:i], data[i+1:]
-					} else {
-						data = nil
-					}
-					p.stats.Read++
-					name := z.Name(line)
-					if name == nil {
-						continue
-					}
-					p.stats.Names++
-					score := 0.0
-					if opt.Matcher != nil {
-						score, _ = scorer.AtLeast(name, least)
-					}
-					if score < least && len(opt.Profiles) == 0 {
-						continue
-					}
-					n, err := impound.ParseName(string(name))
-					if err != nil {
-						p.stats.BadCount++
-						continue
-					}
-					if c, ok := Judge(n, opt); ok && c.Score >= least {
-						c.Seen = now().UTC()
-						p.found = append(p.found, c)
-					}
-				}
-				p.stats.BadCount += int64(z.Bad)
+			if z.least == 0 {
+				z.least = DefaultThreshold
+			}
+			if opt.Matcher != nil {
+				z.scorer = opt.Matcher.Scorer()
+			}
+			for p := next(); p != nil; p = next() {
+				z.part(p)
 				close(p.done)
 			}
 		})
 	}
-	var readErr error
-	wg.Go(func() {
-		defer close(work)
-		defer close(order)
-		var rest, prev []byte
-		var z source.ZoneLines
-		for {
-			p := pool.Get().(*zonePart)
-			p.data = append(p.data[:0], rest...)
-			if need := len(rest) + zoneBlock; cap(p.data) < need {
-				p.data = append(make([]byte, 0, need), p.data...)
-			}
-			n, err := fill(src, p.data[len(rest):len(rest)+zoneBlock])
-			p.data = p.data[:len(rest)+n]
-			end := err != nil
-			whole := errors.Is(err, io.EOF)
-			rest = rest[:0]
-			if i := bytes.LastIndexByte(p.data, '\n'); i >= 0 {
-				if !whole { // behind a cut stands half a line
-					rest = append(rest, p.data[i+1:]...)
-					p.data = p.data[:i+1]
-				}
-			} else if !end {
-				if len(p.data) > maxLine { // no record is that long: it counts as one bad line
-					p.data = append(p.data[:0], " ?\n"...)
-				} else {
-					rest = append(rest, p.data...)
-					p.data = p.data[:0]
-				}
-			}
-			p.prev = append(p.prev[:0], prev...)
-			if n := len(p.data); n > 0 {
-				last := bytes.TrimSuffix(p.data, []byte{'\n'})
-				last = last[bytes.LastIndexByte(last, '\n')+1:]
-				z.Reset(origin, nil)
-				z.Name(last)
-				prev = append(prev[:0], z.Owner()...)
-				p.done = make(chan struct{})
-				select {
-				case order <- p:
-				case <-ctx.Done():
-					return
-				}
-				work <- p
-			}
-			if end {
-				if !whole {
-					readErr = fmt.Errorf("couldn't read %s: %w", opt.Source, err)
-				}
-				return
-			}
-		}
-	})
+	go func() {
+		wg.Wait()
+		close(order)
+	}()
+	defer wg.Wait()
+	defer cancel()
 	var st Stats
 	for p := range order {
 		<-p.done
@@ -171,16 +108,48 @@ func ScreenZone(ctx context.Context, src io.Reader, origin string, opt Options, 
 	if err := ctx.Err(); err != nil {
 		return st, err
 	}
-	return st, readErr
+	if !errors.Is(readErr, io.EOF) {
+		return st, fmt.Errorf("couldn't read %s: %w", opt.Source, readErr)
+	}
+	return st, nil
 }
 
-// fill is io.ReadFull, but gives the reader's own error at its end: a gzip file
-// that is cut short is no file that ended.
-func fill(r io.Reader, b []byte) (n int, err error) {
-	for n < len(b) && err == nil {
-		var k int
-		k, err = r.Read(b[n:])
-		n += k
+// zoneScreen is what one worker needs.
+type zoneScreen struct {
+	origin string
+	opt    Options
+	now    func() time.Time
+	least  float64
+	scorer *match.Scorer
+	lines  source.ZoneLines
+}
+
+func (z *zoneScreen) part(p *zonePart) {
+	p.stats, p.found = Stats{}, p.found[:0]
+	z.lines.Reset(z.origin, p.Prev)
+	for name, rest := z.lines.Next(p.Data); name != nil; name, rest = z.lines.Next(rest) {
+		p.stats.Names++
+		score := 0.0
+		if z.scorer != nil {
+			score, _ = z.scorer.AtLeast(name, z.least)
+		}
+		if score < z.least && len(z.opt.Profiles) == 0 {
+			continue
+		}
+		n, err := impound.ParseName(string(name))
+		if err != nil {
+			p.stats.BadCount++
+			continue
+		}
+		var c impound.Candidate
+		if score > 0 && len(n.String()) == len(name) { // nothing was mapped
+			c = judged(n, z.scorer.Hit(), true, z.opt)
+		} else if c, _ = Judge(n, z.opt); c.Score < z.least {
+			continue
+		}
+		c.Seen = z.now().UTC()
+		p.found = append(p.found, c)
 	}
-	return n, err
+	p.stats.Read = int64(z.lines.Lines)
+	p.stats.BadCount += int64(z.lines.Bad)
 }

@@ -239,6 +239,8 @@ type Scorer struct {
 	least, cut float64 // of AtLeast
 	cutOf      *Matcher
 	idn        *Scorer // for what A-labels look like; nil until there is one
+
+	carried carried
 }
 
 // Scorer gives one.
@@ -246,10 +248,11 @@ func (m *Matcher) Scorer() *Scorer { return &Scorer{m: m} }
 
 // Score is [Matcher.Score].
 func (r *Scorer) Score(name []byte) (float64, string) {
-	v, _ := r.look(name, math.Inf(-1))
+	v, in := r.look(name, math.Inf(-1))
 	if !v.ok {
 		return 0, ""
 	}
+	r.carried = carried{v, in}
 	return squash(v.logit), r.m.brandOf(v.found.tok)
 }
 
@@ -266,8 +269,10 @@ func (r *Scorer) AtLeast(name []byte, least float64) (float64, string) {
 			r.cut = min(math.Log(least/(1-least))-boundSlip, r.m.secondFrom)
 		}
 	}
-	if v, _ := r.look(name, r.cut); v.ok {
+	v, in := r.look(name, r.cut)
+	if v.ok {
 		if p := squash(v.logit); p >= least {
+			r.carried = carried{v, in}
 			return p, r.m.brandOf(v.found.tok)
 		}
 	}
