@@ -70,7 +70,7 @@ func (m *Model) layQuick() (q quick) {
 	return q
 }
 
-func (q *quick) logit(sum float32, x []float32) float32 {
+func (q *quick) logit(base float32, x []float32) float32 {
 	var left [quickTrees]uint32
 	for i := range left[:q.trees] {
 		left[i] = 1<<32 - 1
@@ -83,9 +83,18 @@ func (q *quick) logit(sum float32, x []float32) float32 {
 			left[a.tree&(quickTrees-1)] &= a.keep
 		}
 	}
-	// In the order of the trees: a sum of floats depends on it.
-	for i, l := range left[:q.trees] {
-		sum += q.value[i*quickLeaves+bits.TrailingZeros32(l)]
+	// As plain adds them up: a sum of floats depends on it.
+	sums := [4]float32{base}
+	value := func(i int) float32 { return q.value[i*quickLeaves+bits.TrailingZeros32(left[i&(quickTrees-1)])] }
+	i := 0
+	for ; i+4 <= q.trees; i += 4 {
+		sums[0] += value(i)
+		sums[1] += value(i + 1)
+		sums[2] += value(i + 2)
+		sums[3] += value(i + 3)
 	}
-	return sum
+	for ; i < q.trees; i++ {
+		sums[i&3] += value(i)
+	}
+	return sums[0] + sums[1] + sums[2] + sums[3]
 }

@@ -7,8 +7,7 @@ import (
 
 // Garbled words: those that are further from a token than the index finds.
 
-// looseBlock is up to 64 tokens that begin with the same letter, a bit each, for
-// words of one length.
+// looseBlock is up to 64 tokens, a bit each, for words of one length.
 //
 // A letter of a word that is kept is moved by no more than is put in or left out
 // in front of it, and one that is not kept takes an edit. So letter by letter
@@ -16,16 +15,23 @@ import (
 // 64 tokens count down at once, in three words that hold a bit of each count.
 type looseBlock struct {
 	near [][32]uint64 // by place and letter of the word: who has it near there
-	may  uint64       // who is there
 	left [3]uint64    // how many letters of the word they may lack: bits 0, 1 and 2
 	many uint64       // who may lack more than 7
 	tok  []int32
 }
 
-// looseIndex holds them by first letter and length of the word.
+// looseIndex holds them by length of the word. Those with the same first letter
+// stand together, in as few blocks as there can be: what is looked at for every
+// name has to be small.
 type looseIndex struct {
-	at     [32][looseWord + 2]uint16
+	at     [looseWord + 1][33]uint16 // by first letter, in parts
+	parts  []loosePart
 	blocks []looseBlock
+}
+
+type loosePart struct {
+	may   uint64 // of the block
+	block int
 }
 
 const looseWord = 3 * maxToken / 2 // letters of the longest word
@@ -34,55 +40,61 @@ const looseWord = 3 * maxToken / 2 // letters of the longest word
 func looseEdits(n int) int { return 2 * n / 5 }
 
 func newLoose(tokens []token) (ix looseIndex) {
-	for first := range ix.at {
-		for n := range looseWord + 1 {
-			ix.at[first][n] = uint16(len(ix.blocks))
-			var ids []int32
-			for i := range tokens {
-				t := &tokens[i]
-				tn := len(t.codes)
-				if k := looseEdits(tn); n >= 3 && tn >= 4 && !t.merged && int(t.codes[0]) == first && n >= tn-k && n <= tn+k {
-					ids = append(ids, int32(i))
-				}
-			}
-			for ids := range slices.Chunk(ids, 64) {
-				ix.blocks = append(ix.blocks, newLooseBlock(tokens, ids, n))
+	for n := range ix.at {
+		var by [32][]int32
+		for i := range tokens {
+			t := &tokens[i]
+			tn := len(t.codes)
+			if k := looseEdits(tn); n >= 3 && tn >= 4 && !t.merged && n >= tn-k && n <= tn+k {
+				by[t.codes[0]&31] = append(by[t.codes[0]&31], int32(i))
 			}
 		}
-		ix.at[first][looseWord+1] = uint16(len(ix.blocks))
+		at := -1 // the block that is being filled
+		for first, ids := range by {
+			ix.at[n][first] = uint16(len(ix.parts))
+			for ids := range slices.Chunk(ids, 64) {
+				if at < 0 || len(ix.blocks[at].tok)+len(ids) > 64 {
+					at = len(ix.blocks)
+					ix.blocks = append(ix.blocks, looseBlock{near: make([][32]uint64, n)})
+				}
+				b := &ix.blocks[at]
+				from := len(b.tok)
+				for _, id := range ids {
+					b.add(id, tokens[id].codes)
+				}
+				ix.parts = append(ix.parts, loosePart{^uint64(0) << from & (^uint64(0) >> (64 - len(b.tok))), at})
+			}
+		}
+		ix.at[n][32] = uint16(len(ix.parts))
 	}
 	return ix
 }
 
-func newLooseBlock(tokens []token, ids []int32, n int) looseBlock {
-	b := looseBlock{near: make([][32]uint64, n), tok: ids}
-	for j, id := range ids {
-		codes, bit := tokens[id].codes, uint64(1)<<j
-		tn := len(codes)
-		k := looseEdits(tn)
-		// What is left out and what is put in: so many more of the one as the word
-		// is longer or shorter, and k in all.
-		more, less := (k+n-tn)/2, (k-n+tn)/2
-		for at, c := range codes {
-			for p := max(0, at-less); p <= min(at+more, n-1); p++ {
-				b.near[p][c&31] |= bit
-			}
-		}
-		b.may |= bit
-		left := k - max(0, tn-n) // what the token has more of harms no letter of the word
-		if left > 7 {
-			b.many |= bit
-		}
-		for x := range b.left {
-			b.left[x] |= uint64(left>>x&1) << j
+func (b *looseBlock) add(id int32, codes []uint8) {
+	j, n, tn := len(b.tok), len(b.near), len(codes)
+	bit := uint64(1) << j
+	b.tok = append(b.tok, id)
+	// What is left out and what is put in: so many more of the one as the word is
+	// longer or shorter, and k in all.
+	k := looseEdits(tn)
+	more, less := (k+n-tn)/2, (k-n+tn)/2
+	for at, c := range codes {
+		for p := max(0, at-less); p <= min(at+more, n-1); p++ {
+			b.near[p][c&31] |= bit
 		}
 	}
-	return b
+	left := k - max(0, tn-n) // what the token has more of harms no letter of the word
+	if left > 7 {
+		b.many |= bit
+	}
+	for x := range b.left {
+		b.left[x] |= uint64(left>>x&1) << j
+	}
 }
 
-// among gives which of the tokens word may be a garbled form of.
-func (b *looseBlock) among(word []uint8) uint64 {
-	may, a, c, d := b.may, b.left[0], b.left[1], b.left[2]
+// among gives which of some tokens word may be a garbled form of.
+func (b *looseBlock) among(word []uint8, some uint64) uint64 {
+	may, a, c, d := some, b.left[0], b.left[1], b.left[2]
 	near := b.near[:len(word)]
 	for p, x := range word {
 		less := ^near[p][x&31]
@@ -93,7 +105,7 @@ func (b *looseBlock) among(word []uint8) uint64 {
 		less &= c
 		d ^= less
 	}
-	return may | b.many
+	return may | b.many&some
 }
 
 // findLoose gives the nearest garbled word: one that begins with the same
@@ -111,10 +123,12 @@ func (ix *index) findLoose(s *scan) (best found, ok bool) {
 		}
 		if n := j - i; n >= 3 && n <= looseWord {
 			word := s.code[padLeft+i : padLeft+j]
-			at := &ix.loose.at[word[0]&31]
-			for x := at[n]; x < at[n+1]; x++ {
-				b := &ix.loose.blocks[x]
-				may := b.among(word)
+			at := &ix.loose.at[n]
+			first := word[0] & 31
+			for x := at[first]; x < at[first+1]; x++ {
+				part := &ix.loose.parts[x]
+				b := &ix.loose.blocks[part.block]
+				may := b.among(word, part.may)
 				if may == 0 {
 					continue
 				}
