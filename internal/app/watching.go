@@ -301,7 +301,7 @@ func (s *System) Watch(ctx context.Context, opt WatchOptions) error {
 		budget, _ = s.cfg.Watch.budget()
 	}
 	r, err := live.New(live.Config{
-		Store: s.Store, Watch: watch.Options{Matcher: m, Threshold: s.cfg.Watch.Threshold, Budget: budget, Habits: budget}, Save: s.Casework.QueueCandidates, Alarm: s.watchAlarm,
+		Store: s.Store, Watch: watch.Options{Matcher: m, Threshold: s.cfg.Watch.Threshold, Budget: budget, Habits: budget}, Save: s.Casework.QueueCandidates, Alarm: s.watchAlarm, Locks: s.path("watch", "locks"),
 		Poll: span(s.cfg.Watch.Poll), Once: opt.Once, Now: s.now, Log: s.log,
 	})
 	if err != nil {

@@ -122,7 +122,7 @@ func group(use, short, examples string, verbs ...*cobra.Command) *cobra.Command 
 // verb makes a command that works. Examples lead its help.
 func verb(use, short, examples string, args cobra.PositionalArgs, run func(c *cobra.Command, args []string) error) *cobra.Command {
 	return &cobra.Command{
-		Use: use, Short: short, Long: "Examples:\n" + examples,
+		Use: use, Short: short, Long: helpText(short, examples),
 		Args: func(c *cobra.Command, a []string) error {
 			if err := args(c, a); err != nil {
 				return usageError{fmt.Errorf("%w: usage: %s", err, c.UseLine())}
@@ -131,6 +131,20 @@ func verb(use, short, examples string, args cobra.PositionalArgs, run func(c *co
 		},
 		RunE: run,
 	}
+}
+
+// helpText leads with the examples, says what the command does, and then whatever
+// else there is to say.
+func helpText(short, examples string) string {
+	what := strings.ToUpper(short[:1]) + short[1:]
+	if !strings.HasSuffix(what, "?") && !strings.HasSuffix(what, ".") {
+		what += "."
+	}
+	lead, more, ok := strings.Cut(examples, "\n\n")
+	if ok {
+		more = "\n\n" + more
+	}
+	return "Examples:\n" + lead + "\n\n" + what + more
 }
 
 // stateDir says where the state is: flag, environment, default.

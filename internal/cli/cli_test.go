@@ -105,7 +105,12 @@ func TestHelpLeadsWithExamples(t *testing.T) {
 				}
 			}
 		}
+		names := map[string]bool{}
 		for _, s := range c.Commands() {
+			if names[s.Name()] {
+				t.Errorf("%s has %s twice", c.CommandPath(), s.Name())
+			}
+			names[s.Name()] = true
 			walk(s)
 		}
 	}

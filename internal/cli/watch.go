@@ -186,7 +186,10 @@ func (e *env) matchCmd() *cobra.Command {
 	var scores bool
 	c := verb("match", "a filter for pipes: names in, a line of JSON a hit out", `  impound match --brands brands.json < names.txt
   impound match --brands brands.json --budget 0.1% < names.txt   # the highest thousandth, at the end
-  impound match --brands brands.json --scores < names.txt   # name, score, brand for every line`, cobra.NoArgs, func(c *cobra.Command, _ []string) error {
+  impound match --brands brands.json --scores < names.txt   # name, score, brand for every line
+
+brands.json says what each brand's imitators contain, and which domains are its own, which are
+never flagged: {"paypal": {"tokens": ["paypal"], "domains": ["paypal.com"]}}`, cobra.NoArgs, func(c *cobra.Command, _ []string) error {
 		m, err := app.Matcher(e.stateDir(), app.Config{Brands: brands})
 		if err != nil {
 			return err
@@ -439,7 +442,7 @@ func (e *env) actorCmd() *cobra.Command {
 	})
 	imp.Flags().StringArrayVar(&only, "only", nil, "take the actors alone that go by this name; may be given again")
 	imp.Flags().BoolVar(&dry, "dry-run", false, "show what the file holds, keep nothing")
-	return group("actor", "whom the names belong to", "  impound actor add APT35 --alias \"Charming Kitten\"\n  impound actor list\n  impound actor rank APT35 < new-names.txt", add, drop, show, imp, list, e.rankCmd(), drop, show)
+	return group("actor", "whom the names belong to", "  impound actor add APT35 --alias \"Charming Kitten\"\n  impound actor list\n  impound actor rank APT35 < new-names.txt", add, drop, show, imp, list, e.rankCmd())
 }
 
 func (e *env) caseCmd() *cobra.Command {

@@ -144,6 +144,11 @@ type Config struct {
 	// Alarm keeps the proof; it is called before the state says so, and again if
 	// the process died in between.
 	Alarm func(context.Context, Alarm) error
+	// Locks is a folder of this machine where a source that is read is locked, by
+	// the name of a file: a second process, or another run, ends before it reads
+	// anything, and the first goes on. Empty: who comes second is told when
+	// either commits.
+	Locks string
 	// Poll is how long a source that has nothing more is left alone; 0 means 2 s.
 	Poll time.Duration
 	// Once ends Run when every source was read to its end once.
@@ -247,6 +252,11 @@ func (r *Runner) Run(ctx context.Context, sources []Source) error {
 const maxPause = 5 * time.Minute
 
 func (r *Runner) one(ctx context.Context, src Source) error {
+	release, err := lock(r.cfg.Locks, src.ID())
+	if err != nil {
+		return err
+	}
+	defer release()
 	s := &Session{r: r, src: src}
 	if err := s.load(ctx); err != nil {
 		return err
@@ -416,7 +426,7 @@ func (s *Session) Commit(ctx context.Context, cursor any, p Place, f *Findings) 
 func putState(tx store.Tx, rev int64, st State) (int64, error) {
 	n, err := store.Put(tx, kindState, st.ID, rev, st, map[string]string{"kind": st.Kind})
 	if impound.KindOf(err) == impound.KindConflict {
-		return 0, impound.Errorf(impound.KindConflict, "another process reads %s too", st.ID).WithCure("run impound watch run once on a state folder")
+		return 0, errTwice(st.ID)
 	}
 	return n, err
 }

@@ -38,6 +38,7 @@ type bench struct {
 	alarms []live.Alarm
 	fail   func() error // before a commit
 	now    func() time.Time
+	locks  string
 }
 
 func newBench(t *testing.T) *bench {
@@ -60,7 +61,7 @@ var matcher = sync.OnceValue(func() *match.Matcher {
 // run reads the sources to their ends once.
 func (b *bench) run(srcs ...live.Source) error {
 	b.t.Helper()
-	r, err := live.New(live.Config{Store: b.st, Watch: watch.Options{Matcher: matcher()}, Once: true, Now: b.now,
+	r, err := live.New(live.Config{Store: b.st, Watch: watch.Options{Matcher: matcher()}, Once: true, Now: b.now, Locks: b.locks,
 		Save: func(ctx context.Context, cs []impound.Candidate, also func(store.Tx, int) error) error {
 			err := b.st.Update(ctx, func(tx store.Tx) error {
 				if b.fail != nil {
@@ -501,6 +502,48 @@ func TestOneProcessOnly(t *testing.T) {
 	if n := len(registered(b.queued())); n != 20 {
 		t.Errorf("%d names", n)
 	}
+}
+
+// waiting is a source that goes on when it is told to.
+type waiting struct {
+	live.Source
+	began, goOn chan struct{}
+	once        *sync.Once
+}
+
+func (w waiting) Pass(ctx context.Context, s *live.Session) error {
+	w.once.Do(func() { close(w.began) })
+	select {
+	case <-w.goOn:
+	case <-ctx.Done():
+	}
+	return w.Source.Pass(ctx, s)
+}
+
+// Who comes second ends before it reads anything, and the first one goes on.
+func TestTheFirstGoesOn(t *testing.T) {
+	l := ctlogtest.New(t, ctlog.Static)
+	b := newBench(t)
+	b.locks = filepath.Join(t.TempDir(), "locks")
+	add(l, 0, 10)
+	b.ok(ct(t, l, 0))
+	add(l, 10, 20)
+	w := waiting{ct(t, l, 0), make(chan struct{}), make(chan struct{}), new(sync.Once)}
+	first := make(chan error, 1)
+	go func() { first <- b.run(w) }()
+	<-w.began
+	other := &bench{t: t, st: b.st, put: b.put, locks: b.locks}
+	if err := other.run(ct(t, l, 0)); err == nil || !strings.Contains(err.Error(), "another process reads log too") {
+		t.Errorf("the second: %v", err)
+	}
+	close(w.goOn)
+	if err := <-first; err != nil {
+		t.Errorf("the first: %v", err)
+	}
+	if n := len(registered(b.queued())); n != 20 {
+		t.Errorf("%d names", n)
+	}
+	other.ok(ct(t, l, 0)) // the lock is free again
 }
 
 func write(t *testing.T, path string, data []byte) {
