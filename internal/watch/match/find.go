@@ -298,9 +298,9 @@ func (ix *index) findAtEdges(s *scan, fs []found, from, to int) []found {
 		side := keyRow[row] & 3 // as in w
 		key := edgeKeys.key(row, lane, x[side])
 		if side >= 2 {
-			fs = ix.nearTo(s, fs, key, w[side], to-int(side&1))
+			fs = ix.nearTo(s, fs, key, row >= 4 || lane >= 5, w[side], to-int(side&1))
 		} else {
-			fs = ix.nearFrom(s, fs, key, w[side], from+int(side&1))
+			fs = ix.nearFrom(s, fs, key, row >= 4 || lane >= 5, w[side], from+int(side&1))
 		}
 	}
 	return fs
@@ -351,62 +351,73 @@ func (ix *index) speltAt(s *scan, fs []found, key uint32, w uint64, i int) []fou
 	es := ix.with(key)
 	for j := range es {
 		e := &es[j]
-		n := int(e.n)
+		n := e.n()
 		if e.key != key || (e.edge^w)<<(64-8*min(uint(n), 8)) != 0 || i+n > s.n {
 			continue
 		}
-		if n > 8 && string(s.code[padLeft+i+8:padLeft+i+n]) != string(ix.tokens[e.tok].codes[8:]) {
+		if n > 8 && string(s.code[padLeft+i+8:padLeft+i+n]) != string(ix.tokens[e.tok()].codes[8:]) {
 			continue
 		}
-		fs = add(fs, found{tok: e.tok, at: i, end: i + n})
+		fs = add(fs, found{tok: e.tok(), at: i, end: i + n})
 	}
 	return fs
 }
 
-// nearFrom finds tokens that begin at letter i, with or without edits.
-func (ix *index) nearFrom(s *scan, fs []found, key uint32, w uint64, i int) []found {
+// nearFrom finds tokens that begin at letter i, with or without edits; w are the
+// letters there. Those whose first six are w's have six keys in common with it:
+// all says that this is the one by which they are looked at.
+func (ix *index) nearFrom(s *scan, fs []found, key uint32, all bool, w uint64, i int) []found {
 	es := ix.with(key)
 	for j := range es {
 		e := &es[j]
-		if e.key != key {
+		if e.key != key || !all && (e.edge^w)<<16 == 0 {
 			continue
 		}
-		n := int(e.n)
+		n := e.n()
 		switch {
 		case n <= 3:
-			fs = add(fs, found{tok: e.tok, at: i, end: i + n})
+			fs = add(fs, found{tok: e.tok(), at: i, end: i + n})
 		case n <= 8:
 			if d, l, how := head1(s, i, e.edge, uint(n)); d <= 1 && i+l <= s.n {
-				fs = add(fs, found{e.tok, i, i + l, d, how})
+				fs = add(fs, found{e.tok(), i, i + l, d, how})
 			}
-		case !ix.bodies[e.tok].far(s, i, n):
-			if d, l := sideEdits(s, ix.tokens[e.tok].codes, i, +1, 2); d <= 2 {
-				fs = add(fs, found{e.tok, i, i + l, d, manyEdits(d, l-n)})
+		default:
+			b := &ix.bodies[e.tok()]
+			if i+n > s.n+2 || far(s, i+n-8, b.tail, b.notHead) {
+				continue
+			}
+			if d, l := sideEdits(s, ix.tokens[e.tok()].codes, i, +1, 2); d <= 2 {
+				fs = add(fs, found{e.tok(), i, i + l, d, manyEdits(d, l-n)})
 			}
 		}
 	}
 	return fs
 }
 
-// nearTo finds tokens that end in front of letter i, with or without edits.
-func (ix *index) nearTo(s *scan, fs []found, key uint32, w uint64, i int) []found {
+// nearTo finds tokens that end in front of letter i, with or without edits; w
+// are the letters there.
+func (ix *index) nearTo(s *scan, fs []found, key uint32, all bool, w uint64, i int) []found {
 	es := ix.with(key)
 	for j := range es {
 		e := &es[j]
-		if e.key != key {
+		if e.key != key || !all && (e.edge^w)>>16 == 0 {
 			continue
 		}
-		n := int(e.n)
+		n := e.n()
 		switch {
 		case n <= 3:
-			fs = add(fs, found{tok: e.tok, at: i - n, end: i})
+			fs = add(fs, found{tok: e.tok(), at: i - n, end: i})
 		case n <= 8:
 			if d, l, how := tail1(s, i, e.edge, uint(n)); d <= 1 && i-l >= 0 {
-				fs = add(fs, found{e.tok, i - l, i, d, how})
+				fs = add(fs, found{e.tok(), i - l, i, d, how})
 			}
-		case !ix.bodies[e.tok].far(s, i-n, n):
-			if d, l := sideEdits(s, ix.tokens[e.tok].codes, i, -1, 2); d <= 2 {
-				fs = add(fs, found{e.tok, i - l, i, d, manyEdits(d, l-n)})
+		default:
+			b := &ix.bodies[e.tok()]
+			if i-n < -2 || far(s, i-n, b.head, b.notTail) {
+				continue
+			}
+			if d, l := sideEdits(s, ix.tokens[e.tok()].codes, i, -1, 2); d <= 2 {
+				fs = add(fs, found{e.tok(), i - l, i, d, manyEdits(d, l-n)})
 			}
 		}
 	}

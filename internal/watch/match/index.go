@@ -67,16 +67,15 @@ type index struct {
 type entry struct {
 	edge uint64 // its first 8 codes; of a key from the right the last 8, right-aligned
 	key  uint32
-	tok  int32
-	n    uint8 // how many codes
-	_    [7]uint8
+	tokN uint32 // token<<8 | how many codes
 }
 
-// body is what is held against a name of a token with more than 8 letters.
-type body struct {
-	head, tail uint64 // the first 8 codes; the last 8
-	overlap    uint64 // masks those of tail that are not in head
-}
+func (e *entry) tok() int32 { return int32(e.tokN >> 8) }
+func (e *entry) n() int     { return int(e.tokN & 0xff) }
+
+// body is what is held against a name of a token with more than 8 letters: the
+// first 8, and the last 8; and masks of those that are not among the others.
+type body struct{ head, tail, notTail, notHead uint64 }
 
 // A key is five letters at most, five bits each, the first one highest, and
 // what it is a key of.
@@ -152,20 +151,16 @@ const (
 	tops = 0x8080808080808080
 )
 
-// far says that the token has more than 2 letters that stand nowhere near their
-// place in the name, when it is laid to begin at letter at: then it takes more
-// than 2 edits, since a letter that is kept is moved by 2 at most.
-func (e *body) far(s *scan, at, n int) bool {
-	if at < -2 || at+n > s.n+2 {
-		return true
-	}
-	h, t := uint64(tops), e.overlap
-	i, j := at+padLeft, at+n-8+padLeft
+// far says that of 8 letters of a token more than two, those masked by of, stand
+// nowhere near their place in the name, when the first of them is laid at letter
+// i: then it takes more than two edits, since a letter that is kept is moved by
+// two at most.
+func far(s *scan, i int, eight, of uint64) bool {
+	i += padLeft
 	for d := -2; d <= 2; d++ {
-		h &= (load8(&s.code, i+d) ^ e.head) + lows // codes are below 32: nothing carries
-		t &= (load8(&s.code, j+d) ^ e.tail) + lows
+		of &= (load8(&s.code, i+d) ^ eight) + lows // codes are below 32: nothing carries
 	}
-	return bits.OnesCount64(h)+bits.OnesCount64(t) > 2
+	return bits.OnesCount64(of) > 2
 }
 
 func newIndex(tokens []token, bg *Background) *index {
@@ -174,7 +169,8 @@ func newIndex(tokens []token, bg *Background) *index {
 		t := &tokens[i]
 		ix.hot = append(ix.hot, hotOf(t))
 		c := t.codes
-		ix.bodies = append(ix.bodies, body{pack(c), packRight(c), tops << (8 * max(0, 16-len(c)))})
+		short := 8 * max(0, 16-len(c))
+		ix.bodies = append(ix.bodies, body{pack(c), packRight(c), tops >> short, tops << short & tops})
 		if len(c) == 4 {
 			ix.kinds[1] = keySpelt4
 		}
@@ -234,7 +230,7 @@ func keys(tokens []token) (all []entry) {
 			}
 		}
 		for _, k := range of {
-			e := entry{edge: pack(c), key: k, tok: int32(i), n: uint8(n)}
+			e := entry{pack(c), k, uint32(i)<<8 | uint32(n)}
 			if k&keyTo != 0 {
 				e.edge = packRight(c)
 			}
@@ -276,11 +272,7 @@ type scan struct {
 	near    around
 	idn     bool      // A-labels were replaced by what they look like,
 	looks   [256]bool // in these places of raw
-
-	side [maxWork]uint32 // what findLoose has to do
 }
-
-const maxWork = 96
 
 // edit is how an occurrence differs from its token.
 type edit uint8

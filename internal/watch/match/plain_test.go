@@ -22,7 +22,7 @@ func newPlain(ix *index) *plainIndex { return &plainIndex{ix, keys(ix.tokens)} }
 
 func (p *plainIndex) find(s *scan, fs []found) []found {
 	s.digraph = false
-	at := func(kind uint32, c []uint8, i int) {
+	at := func(kind uint32, c []uint8, i int, all bool) {
 		key := keyOf(kind, c)
 		for _, e := range p.keys {
 			if e.key != key {
@@ -34,9 +34,9 @@ func (p *plainIndex) find(s *scan, fs []found) []found {
 			case kind == keySpelt5 || kind == keySpelt4:
 				fs = one.speltAt(s, fs, key, load8(&s.code, padLeft+i), i)
 			case kind&keyTo != 0:
-				fs = one.nearTo(s, fs, key, 0, i)
+				fs = one.nearTo(s, fs, key, all, load8(&s.code, padLeft+i-8), i)
 			default:
-				fs = one.nearFrom(s, fs, key, 0, i)
+				fs = one.nearFrom(s, fs, key, all, load8(&s.code, padLeft+i), i)
 			}
 		}
 	}
@@ -50,8 +50,8 @@ func (p *plainIndex) find(s *scan, fs []found) []found {
 		return out
 	}
 	for i := 0; i+1 < s.n; i++ {
-		at(keySpelt5, run(i, 5, 1), i)
-		at(keySpelt4, run(i, 4, 1), i)
+		at(keySpelt5, run(i, 5, 1), i, true)
+		at(keySpelt4, run(i, 4, 1), i, true)
 		d := string(s.raw[s.pos[i] : s.pos[i]+2])
 		s.digraph = s.digraph || s.pos[i+1] == s.pos[i]+1 && (d == "rn" || d == "vv")
 	}
@@ -67,17 +67,17 @@ func (p *plainIndex) find(s *scan, fs []found) []found {
 		for _, e := range edges {
 			for off := range 2 {
 				for j := range 6 {
-					at(keyNear6|e.side, without(run(e.from+off*e.dir, 6, e.dir), j), e.i+off*e.dir)
+					at(keyNear6|e.side, without(run(e.from+off*e.dir, 6, e.dir), j), e.i+off*e.dir, j == 5)
 				}
 				if off == 0 {
-					at(keyThree|e.side, run(e.from, 3, e.dir), e.i)
-					at(keyTwo|e.side, run(e.from, 2, e.dir), e.i)
+					at(keyThree|e.side, run(e.from, 3, e.dir), e.i, true)
+					at(keyTwo|e.side, run(e.from, 2, e.dir), e.i, true)
 				}
 			}
 		}
 		for _, e := range edges {
 			for j := range 5 {
-				at(keyNear5|e.side, without(run(e.from, 5, e.dir), j), e.i)
+				at(keyNear5|e.side, without(run(e.from, 5, e.dir), j), e.i, true)
 			}
 		}
 		from = to
