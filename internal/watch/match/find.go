@@ -200,18 +200,22 @@ func (s *scan) wordEnd(i int) bool {
 // whether rn or vv stand side by side.
 func (ix *index) find(s *scan, fs []found) []found {
 	s.digraph = s.hasDigraph()
-	fs = ix.findSpelt(s, fs)
-	if s.plain {
-		return ix.findAtEdges(s, fs, 0, s.n)
+	s.nJobs = 0
+	for from := 0; from+4 <= s.n; from += 64 {
+		fs = ix.jobsSpelt(s, fs, from)
 	}
-	from := 0
-	for to := 1; to <= s.n; to++ {
-		if to == s.n || s.wordStart(to) {
-			fs = ix.findAtEdges(s, fs, from, to)
-			from = to
+	if s.plain {
+		fs = ix.jobsAtEdges(s, fs, 0, s.n)
+	} else {
+		from := 0
+		for to := 1; to <= s.n; to++ {
+			if to == s.n || s.wordStart(to) {
+				fs = ix.jobsAtEdges(s, fs, from, to)
+				from = to
+			}
 		}
 	}
-	return fs
+	return ix.work(s, fs)
 }
 
 // hasDigraph says whether rn or vv stand side by side.
@@ -239,24 +243,57 @@ const (
 	letterV = 'v' - 'a' + 1
 )
 
-// findSpelt finds tokens of four letters and more as they are, wherever they
-// stand.
-func (ix *index) findSpelt(s *scan, fs []found) []found {
-	for from := 0; from+4 <= s.n; from += 64 {
-		five, four := ix.spelt(s, from)
-		for m := five | four; m != 0; m &= m - 1 {
-			b := bits.TrailingZeros64(m)
-			i := from + b
-			w := load8(&s.code, padLeft+i)
-			x := uint32(letters8(bits.ReverseBytes64(w)) >> 15)
-			if five>>b&1 != 0 {
-				fs = ix.speltAt(s, fs, x|keySpelt5, w, i)
-			}
-			if four>>b&1 != 0 {
-				fs = ix.speltAt(s, fs, x>>5|keySpelt4, w, i)
-			}
+// jobsSpelt puts down where, in the 64 letters from from on, a token of four
+// letters or more may stand as it is.
+func (ix *index) jobsSpelt(s *scan, fs []found, from int) []found {
+	five, four := ix.spelt(s, from)
+	for ; five != 0; five &= five - 1 {
+		i := from + bits.TrailingZeros64(five)
+		x := uint32(letters8(bits.ReverseBytes64(load8(&s.code, padLeft+i))) >> 15)
+		fs = ix.put(s, fs, x|keySpelt5, i, true)
+	}
+	for ; four != 0; four &= four - 1 {
+		i := from + bits.TrailingZeros64(four)
+		x := uint32(letters8(bits.ReverseBytes64(load8(&s.code, padLeft+i))) >> 20)
+		fs = ix.put(s, fs, x|keySpelt4, i, true)
+	}
+	return fs
+}
+
+// put puts down a job, and does all of them when there is no room.
+//
+// What a key's entries are lies far away in memory. So it is asked for here and
+// needed later, when many have been asked for.
+func (ix *index) put(s *scan, fs []found, key uint32, i int, all bool) []found {
+	if s.nJobs == maxJobs {
+		fs = ix.work(s, fs)
+	}
+	h := key * hashKey >> ix.shiftFrom
+	s.jobs[s.nJobs] = job{key, ix.from[h], ix.from[h+1], int16(i), all}
+	s.nJobs++
+	return fs
+}
+
+// work does the jobs.
+func (ix *index) work(s *scan, fs []found) []found {
+	var touched uint32
+	for i := range s.jobs[:s.nJobs] {
+		touched |= ix.entries[s.jobs[i].from].key
+	}
+	s.touched = touched
+	for i := range s.jobs[:s.nJobs] {
+		j := &s.jobs[i]
+		es := ix.entries[j.from:j.to]
+		switch kind := j.key >> keyBits; {
+		case kind == keySpelt5>>keyBits || kind == keySpelt4>>keyBits:
+			fs = ix.speltAt(s, fs, es, j)
+		case kind&(keyTo>>keyBits) != 0:
+			fs = ix.nearTo(s, fs, es, j)
+		default:
+			fs = ix.nearFrom(s, fs, es, j)
 		}
 	}
+	s.nJobs = 0
 	return fs
 }
 
@@ -283,28 +320,30 @@ func (ix *index) speltPlain(s *scan, from int) (five, four uint64) {
 	return five, four
 }
 
-// findAtEdges finds what begins a word at letter from, and what ends one in front
-// of letter to; misspelt tokens also a letter further inwards.
-func (ix *index) findAtEdges(s *scan, fs []found, from, to int) []found {
-	var w [4]uint64 // letters from there on outwards, the lowest octet first
-	w[0], w[1] = load8(&s.code, padLeft+from), load8(&s.code, padLeft+from+1)
-	w[2], w[3] = load8(&s.code, padLeft+to-8), load8(&s.code, padLeft+to-9)
+// jobsAtEdges puts down what may begin a word at letter from, and what may end one
+// in front of letter to; misspelt tokens also a letter further inwards.
+func (ix *index) jobsAtEdges(s *scan, fs []found, from, to int) []found {
+	// Six letters from there inwards, the first one highest.
 	var x [4]uint32
-	x[0], x[1] = uint32(letters8(bits.ReverseBytes64(w[0]))>>10), uint32(letters8(bits.ReverseBytes64(w[1]))>>10)
-	x[2], x[3] = uint32(letters8(w[2])>>10), uint32(letters8(w[3])>>10)
+	w := letters8(bits.ReverseBytes64(load8(&s.code, padLeft+from)))
+	x[0], x[1] = uint32(w>>10), uint32(w>>5&(1<<30-1))
+	w = letters8(load8(&s.code, padLeft+to-8))
+	x[2], x[3] = uint32(w>>10), uint32(w>>5&(1<<30-1))
 	for m := ix.edges(&x); m != 0; m &= m - 1 {
 		b := bits.TrailingZeros64(m)
 		row, lane := b>>3, b&7
-		side := keyRow[row] & 3 // as in w
-		key := edgeKeys.key(row, lane, x[side])
+		side := keyRow[row] & 3 // as in x
+		i := from
 		if side >= 2 {
-			fs = ix.nearTo(s, fs, key, row >= 4 || lane >= 5, w[side], to-int(side&1))
-		} else {
-			fs = ix.nearFrom(s, fs, key, row >= 4 || lane >= 5, w[side], from+int(side&1))
+			i = to
 		}
+		fs = ix.put(s, fs, edgeKeys.key(row, lane, x[side]), i+edgeOff[side], row >= 4 || lane >= 5)
 	}
 	return fs
 }
+
+// edgeOff says how far from the edge the letters are, as in jobsAtEdges.
+var edgeOff = [4]int{0, 1, 0, -1}
 
 // keyRow says which letters a row of edgeKeys is of.
 var keyRow = [8]uint8{0, 1, 2, 3, 0, 2}
@@ -340,22 +379,17 @@ func bitsOf(key uint32) uint32 {
 	return 1<<(h&31) | 1<<(h>>5&31) | 1<<(h>>10)
 }
 
-// with gives the entries among which those of a key are.
-func (ix *index) with(key uint32) []entry {
-	h := key * hashKey >> ix.shiftFrom
-	return ix.entries[ix.from[h]:ix.from[h+1]]
-}
-
-// speltAt finds tokens that are spelt out at letter i; w are the letters there.
-func (ix *index) speltAt(s *scan, fs []found, key uint32, w uint64, i int) []found {
-	es := ix.with(key)
+// speltAt finds tokens that are spelt out.
+func (ix *index) speltAt(s *scan, fs []found, es []entry, b *job) []found {
+	key, i := b.key, int(b.i)
+	w := load8(&s.code, padLeft+i)
 	for j := range es {
 		e := &es[j]
 		n := e.n()
 		if e.key != key || (e.edge^w)<<(64-8*min(uint(n), 8)) != 0 || i+n > s.n {
 			continue
 		}
-		if n > 8 && string(s.code[padLeft+i+8:padLeft+i+n]) != string(ix.tokens[e.tok()].codes[8:]) {
+		if n > 8 && string(s.code[padLeft+i+8:padLeft+i+n]) != string(ix.codes(e.tok(), n)[8:]) {
 			continue
 		}
 		fs = add(fs, found{tok: e.tok(), at: i, end: i + n})
@@ -363,11 +397,12 @@ func (ix *index) speltAt(s *scan, fs []found, key uint32, w uint64, i int) []fou
 	return fs
 }
 
-// nearFrom finds tokens that begin at letter i, with or without edits; w are the
-// letters there. Those whose first six are w's have six keys in common with it:
-// all says that this is the one by which they are looked at.
-func (ix *index) nearFrom(s *scan, fs []found, key uint32, all bool, w uint64, i int) []found {
-	es := ix.with(key)
+// nearFrom finds tokens that begin at a letter, with or without edits. Those whose
+// first six letters stand there have six keys in common with what stands there:
+// job.all says that this is the one by which they are looked at.
+func (ix *index) nearFrom(s *scan, fs []found, es []entry, b *job) []found {
+	key, all, i := b.key, b.all, int(b.i)
+	w := load8(&s.code, padLeft+i)
 	for j := range es {
 		e := &es[j]
 		if e.key != key || !all && (e.edge^w)<<16 == 0 {
@@ -386,7 +421,7 @@ func (ix *index) nearFrom(s *scan, fs []found, key uint32, all bool, w uint64, i
 			if i+n > s.n+2 || far(s, i+n-8, b.tail, b.notHead) {
 				continue
 			}
-			if d, l := sideEdits(s, ix.tokens[e.tok()].codes, i, +1, 2); d <= 2 {
+			if d, l := sideEdits(s, ix.codes(e.tok(), n), i, +1, 2); d <= 2 {
 				fs = add(fs, found{e.tok(), i, i + l, d, manyEdits(d, l-n)})
 			}
 		}
@@ -394,10 +429,10 @@ func (ix *index) nearFrom(s *scan, fs []found, key uint32, all bool, w uint64, i
 	return fs
 }
 
-// nearTo finds tokens that end in front of letter i, with or without edits; w
-// are the letters there.
-func (ix *index) nearTo(s *scan, fs []found, key uint32, all bool, w uint64, i int) []found {
-	es := ix.with(key)
+// nearTo finds tokens that end in front of a letter, with or without edits.
+func (ix *index) nearTo(s *scan, fs []found, es []entry, b *job) []found {
+	key, all, i := b.key, b.all, int(b.i)
+	w := load8(&s.code, padLeft+i-8)
 	for j := range es {
 		e := &es[j]
 		if e.key != key || !all && (e.edge^w)>>16 == 0 {
@@ -416,7 +451,7 @@ func (ix *index) nearTo(s *scan, fs []found, key uint32, all bool, w uint64, i i
 			if i-n < -2 || far(s, i-n, b.head, b.notTail) {
 				continue
 			}
-			if d, l := sideEdits(s, ix.tokens[e.tok()].codes, i, -1, 2); d <= 2 {
+			if d, l := sideEdits(s, ix.codes(e.tok(), n), i, -1, 2); d <= 2 {
 				fs = add(fs, found{e.tok(), i - l, i, d, manyEdits(d, l-n)})
 			}
 		}

@@ -56,7 +56,8 @@ type index struct {
 	any     []uint32 // by hash: the bits of what keys there are
 	shift   uint8    // makes a hash of a product
 	from    []uint32 // into entries, by a shorter hash
-	entries []entry
+	entries []entry  // and one more, of no key
+	letters []uint8  // of all tokens
 	loose   looseIndex
 
 	shiftFrom uint8
@@ -74,8 +75,17 @@ func (e *entry) tok() int32 { return int32(e.tokN >> 8) }
 func (e *entry) n() int     { return int(e.tokN & 0xff) }
 
 // body is what is held against a name of a token with more than 8 letters: the
-// first 8, and the last 8; and masks of those that are not among the others.
-type body struct{ head, tail, notTail, notHead uint64 }
+// first 8, and the last 8; masks of those that are not among the others; and where
+// all of them are in index.letters.
+type body struct {
+	head, tail, notTail, notHead uint64
+	at                           uint32
+}
+
+func (ix *index) codes(tok int32, n int) []uint8 {
+	at := ix.bodies[tok].at
+	return ix.letters[at : int(at)+n]
+}
 
 // A key is five letters at most, five bits each, the first one highest, and
 // what it is a key of.
@@ -170,7 +180,8 @@ func newIndex(tokens []token, bg *Background) *index {
 		ix.hot = append(ix.hot, hotOf(t))
 		c := t.codes
 		short := 8 * max(0, 16-len(c))
-		ix.bodies = append(ix.bodies, body{pack(c), packRight(c), tops >> short, tops << short & tops})
+		ix.bodies = append(ix.bodies, body{pack(c), packRight(c), tops >> short, tops << short & tops, uint32(len(ix.letters))})
+		ix.letters = append(ix.letters, c...)
 		if len(c) == 4 {
 			ix.kinds[1] = keySpelt4
 		}
@@ -191,6 +202,7 @@ func newIndex(tokens []token, bg *Background) *index {
 	for i := range len(ix.from) - 1 {
 		ix.from[i+1] += ix.from[i]
 	}
+	ix.entries = append(ix.entries, entry{})
 	return ix
 }
 
@@ -272,7 +284,22 @@ type scan struct {
 	near    around
 	idn     bool      // A-labels were replaced by what they look like,
 	looks   [256]bool // in these places of raw
+
+	jobs    [maxJobs]job
+	nJobs   int
+	touched uint32
 }
+
+// job is a key that the index may hold: the entries among which those with it are,
+// and the letter that it is held against.
+type job struct {
+	key      uint32
+	from, to uint32
+	i        int16
+	all      bool // see index.nearFrom
+}
+
+const maxJobs = 64
 
 // edit is how an occurrence differs from its token.
 type edit uint8

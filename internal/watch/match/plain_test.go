@@ -28,15 +28,14 @@ func (p *plainIndex) find(s *scan, fs []found) []found {
 			if e.key != key {
 				continue
 			}
-			one := *p.ix
-			one.entries, one.from, one.shiftFrom = []entry{e}, []uint32{0, 1}, 32
+			es, j := []entry{e}, &job{key: key, i: int16(i), all: all}
 			switch {
 			case kind == keySpelt5 || kind == keySpelt4:
-				fs = one.speltAt(s, fs, key, load8(&s.code, padLeft+i), i)
+				fs = p.ix.speltAt(s, fs, es, j)
 			case kind&keyTo != 0:
-				fs = one.nearTo(s, fs, key, all, load8(&s.code, padLeft+i-8), i)
+				fs = p.ix.nearTo(s, fs, es, j)
 			default:
-				fs = one.nearFrom(s, fs, key, all, load8(&s.code, padLeft+i), i)
+				fs = p.ix.nearFrom(s, fs, es, j)
 			}
 		}
 	}
@@ -50,10 +49,15 @@ func (p *plainIndex) find(s *scan, fs []found) []found {
 		return out
 	}
 	for i := 0; i+1 < s.n; i++ {
-		at(keySpelt5, run(i, 5, 1), i, true)
-		at(keySpelt4, run(i, 4, 1), i, true)
 		d := string(s.raw[s.pos[i] : s.pos[i]+2])
 		s.digraph = s.digraph || s.pos[i+1] == s.pos[i]+1 && (d == "rn" || d == "vv")
+	}
+	for part := 0; part < s.n; part += 64 {
+		for _, n := range []int{5, 4} {
+			for i := part; i < min(part+64, s.n); i++ {
+				at(map[int]uint32{5: keySpelt5, 4: keySpelt4}[n], run(i, n, 1), i, true)
+			}
+		}
 	}
 	from := 0
 	for to := 1; to <= s.n; to++ {
