@@ -417,8 +417,11 @@ func (ix *index) nearFrom(s *scan, fs []found, es []entry, b *job) []found {
 				fs = add(fs, found{e.tok(), i, i + l, d, how})
 			}
 		default:
-			b := &ix.bodies[e.tok()]
-			if i+n > s.n+2 || far(s, i+n-8, b.tail, b.notHead) {
+			k := lacking(s, i, e.edge, tops)
+			if k > 2 || i+n > s.n+2 {
+				continue
+			}
+			if b := &ix.bodies[e.tok()]; k+lacking(s, i+n-8, b.tail, b.notHead) > 2 {
 				continue
 			}
 			if d, l := sideEdits(s, ix.codes(e.tok(), n), i, +1, 2); d <= 2 {
@@ -447,8 +450,11 @@ func (ix *index) nearTo(s *scan, fs []found, es []entry, b *job) []found {
 				fs = add(fs, found{e.tok(), i - l, i, d, how})
 			}
 		default:
-			b := &ix.bodies[e.tok()]
-			if i-n < -2 || far(s, i-n, b.head, b.notTail) {
+			k := lacking(s, i-8, e.edge, tops)
+			if k > 2 || i-n < -2 {
+				continue
+			}
+			if b := &ix.bodies[e.tok()]; k+lacking(s, i-n, b.head, b.notTail) > 2 {
 				continue
 			}
 			if d, l := sideEdits(s, ix.codes(e.tok(), n), i, -1, 2); d <= 2 {

@@ -161,16 +161,16 @@ const (
 	tops = 0x8080808080808080
 )
 
-// far says that of 8 letters of a token more than two, those masked by of, stand
-// nowhere near their place in the name, when the first of them is laid at letter
-// i: then it takes more than two edits, since a letter that is kept is moved by
-// two at most.
-func far(s *scan, i int, eight, of uint64) bool {
+// lacking gives how many of 8 letters of a token, those masked by of, stand nowhere
+// near their place in the name, when the first of them is laid at letter i. A
+// letter that is kept is moved by two at most where there are two edits: each that
+// is lacking takes an edit.
+func lacking(s *scan, i int, eight, of uint64) int {
 	i += padLeft
 	for d := -2; d <= 2; d++ {
 		of &= (load8(&s.code, i+d) ^ eight) + lows // codes are below 32: nothing carries
 	}
-	return bits.OnesCount64(of) > 2
+	return bits.OnesCount64(of)
 }
 
 func newIndex(tokens []token, bg *Background) *index {
