@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/watch/match"
 )
 
 // scoreBins is how finely Budget counts scores: finer than they mean anything.
@@ -39,22 +40,26 @@ func Budget(ctx context.Context, src io.Reader, share float64, opt Options, emit
 	var bins [scoreBins + 1]int64
 	bin := func(score float64) int { return int(min(max(score, 0), 1) * scoreBins) }
 	var rec []byte
-	st, err = eachName(ctx, src, opt, func(_ *Stats, name impound.Name) error {
+	type scored struct {
+		score float64
+		name  string
+	}
+	st, err = eachName(ctx, src, opt, func(scorer *match.Scorer, text []byte, name impound.Name) (scored, bool) {
 		score := 0.0
-		if opt.Matcher != nil {
-			score, _ = opt.Matcher.Score([]byte(name.String()))
-		}
-		if len(opt.Profiles) > 0 || score == 0 {
-			c, _ := Judge(name, opt)
+		if len(opt.Profiles) > 0 {
+			c, _ := Judge(own(name), opt)
 			score = c.Score
+		} else if scorer != nil {
+			score = scorer.Any(text)
 		}
 		if score <= 0 {
-			return nil
+			return scored{}, false
 		}
-		bins[bin(score)]++
-		rec = binary.LittleEndian.AppendUint64(rec[:0], math.Float64bits(score))
-		rec = append(rec, byte(len(name.String())))
-		rec = append(rec, name.String()...)
+		return scored{score, string(text)}, true
+	}, func(_ *Stats, x scored) error {
+		bins[bin(x.score)]++
+		rec = binary.LittleEndian.AppendUint64(rec[:0], math.Float64bits(x.score))
+		rec = append(append(rec, byte(len(x.name))), x.name...)
 		if _, err := w.Write(rec); err != nil {
 			return impound.Errorf(impound.KindUnavailable, "couldn't write a temporary file: %w", err).WithCure("make room, or set TMPDIR to another folder")
 		}

@@ -9,15 +9,18 @@
 package watch
 
 import (
-	"bufio"
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"runtime"
+	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/watch/match"
+	"github.com/impound/impound/internal/watch/stream"
 )
 
 // Profile scores a name against the habits of one actor: 0 for nothing seen,
@@ -98,62 +101,125 @@ func Screen(ctx context.Context, src io.Reader, opt Options, emit func(impound.C
 	if least == 0 {
 		least = DefaultThreshold
 	}
-	return eachName(ctx, src, opt, func(st *Stats, name impound.Name) error {
-		c, ok := Judge(name, opt)
+	return eachName(ctx, src, opt, func(scorer *match.Scorer, text []byte, name impound.Name) (c impound.Candidate, ok bool) {
+		var h match.Hit
+		if len(opt.Profiles) > 0 {
+			c, ok = Judge(own(name), opt)
+		} else if h, ok = scorer.Find(text, least); ok {
+			c = judged(own(name), h, true, opt)
+		}
 		if !ok || c.Score < least {
-			return nil
+			return impound.Candidate{}, false
 		}
 		c.Seen = now().UTC()
+		return c, true
+	}, func(st *Stats, c impound.Candidate) error {
 		st.Hits++
 		if err := emit(c); err != nil {
-			return fmt.Errorf("couldn't hand over candidate %s: %w", name.Defanged(), err)
+			return fmt.Errorf("couldn't hand over candidate %s: %w", c.Name.Defanged(), err)
 		}
 		return nil
 	})
 }
 
-// eachName calls f with every name of src, a line each.
-func eachName(ctx context.Context, src io.Reader, opt Options, f func(*Stats, impound.Name) error) (Stats, error) {
-	var st Stats
-	br := bufio.NewReaderSize(src, maxLine)
-	for {
-		if err := ctx.Err(); err != nil {
-			return st, err
-		}
-		line, err := br.ReadSlice('\n')
-		cut := false
-		if errors.Is(err, bufio.ErrBufferFull) {
-			cut = true
-			line = append([]byte(nil), line[:256]...)
-			for errors.Is(err, bufio.ErrBufferFull) {
-				_, err = br.ReadSlice('\n')
-			}
-		}
-		if len(line) > 0 {
-			st.Read++
-			if name, ok := one(&st, line, cut); ok {
-				st.Names++
-				if e := f(&st, name); e != nil {
-					return st, e
-				}
-			}
-			if opt.Progress != nil && st.Read%10_000 == 0 {
-				opt.Progress(st)
-			}
-		}
-		if err != nil {
-			if opt.Progress != nil {
-				opt.Progress(st)
-			}
-			if errors.Is(err, io.EOF) {
-				return st, nil
-			}
-			return st, fmt.Errorf("couldn't read %s: %w", opt.Source, err)
-		}
+// own gives a name that may be kept: eachName's lives as long as its text.
+func own(n impound.Name) impound.Name {
+	if c, err := impound.ParseName(strings.Clone(n.String())); err == nil {
+		return c
 	}
+	return impound.Name{} // a Name is one that parses
 }
 
-// one reads the name of a line; false when it holds none, which st tells.
+// octets gives those of a name, which are not to be changed.
+func octets(n impound.Name) []byte {
+	return unsafe.Slice(unsafe.StringData(n.String()), len(n.String()))
+}
+
+// judging says what is to be kept of a name. text is the name's, as octets; neither
+// may be kept as they are ([own]). scorer is nil without a matcher.
+type judging[T any] func(scorer *match.Scorer, text []byte, name impound.Name) (T, bool)
+
+// block is what came of some lines. Counts and lines are those of the block.
+type block[T any] struct {
+	st    Stats
+	found []T
+	at    []Stats // the counts at each of found, without Bad
+}
+
+// eachName calls judge with every name of src, a line each, on every core, and take
+// with what it gives, in order.
+func eachName[T any](ctx context.Context, src io.Reader, opt Options, judge judging[T], take func(*Stats, T) error) (Stats, error) {
+	var st Stats
+	scorers := make([]*match.Scorer, runtime.GOMAXPROCS(0))
+	for i := range scorers {
+		if opt.Matcher != nil {
+			scorers[i] = opt.Matcher.Scorer()
+		}
+	}
+	work := func(worker int, lines []byte, b *block[T]) {
+		b.st, b.found, b.at = Stats{Bad: b.st.Bad[:0]}, b.found[:0], b.at[:0]
+		for len(lines) > 0 {
+			line := lines
+			if i := bytes.IndexByte(lines, '\n'); i >= 0 {
+				line, lines = lines[:i], lines[i+1:]
+			} else {
+				lines = nil
+			}
+			b.st.Read++
+			name, ok := one(&b.st, line, len(line) >= maxLine)
+			if !ok {
+				continue
+			}
+			b.st.Names++
+			if x, ok := judge(scorers[worker], octets(name), name); ok {
+				at := b.st
+				at.Bad = nil
+				b.found, b.at = append(b.found, x), append(b.at, at)
+			}
+		}
+	}
+	var told int64
+	var taken error
+	err := stream.Blocks(ctx, src, len(scorers), maxLine, work, func(b *block[T]) error {
+		was := st
+		add := func(x Stats) {
+			st.Read, st.Blank = was.Read+x.Read, was.Blank+x.Blank
+			st.Names, st.BadCount = was.Names+x.Names, was.BadCount+x.BadCount
+		}
+		bad := func() { // those up to where st is
+			for _, l := range b.st.Bad {
+				if l.Line += was.Read; l.Line <= st.Read && len(st.Bad) < MaxBad {
+					st.Bad = append(st.Bad, l)
+				}
+			}
+		}
+		for i, x := range b.found {
+			add(b.at[i])
+			if taken = take(&st, x); taken != nil {
+				bad()
+				return taken
+			}
+		}
+		add(b.st)
+		bad()
+		clear(b.found) // what they hold goes to whom they were given to
+		if opt.Progress != nil && st.Read >= told+10_000 {
+			told = st.Read
+			opt.Progress(st)
+		}
+		return nil
+	})
+	if opt.Progress != nil && ctx.Err() == nil && taken == nil {
+		opt.Progress(st)
+	}
+	if err == nil || taken != nil || ctx.Err() != nil {
+		return st, err
+	}
+	return st, fmt.Errorf("couldn't read %s: %w", opt.Source, err)
+}
+
+// one reads the name of a line; false when it holds none, which st tells. The name
+// may be part of line, and lives as long.
 func one(st *Stats, line []byte, cut bool) (impound.Name, bool) {
 	text := field(line)
 	if len(text) == 0 {
@@ -174,8 +240,9 @@ func one(st *Stats, line []byte, cut bool) (impound.Name, bool) {
 	if cut {
 		return bad(impound.Errorf(impound.KindInvalid, "line of more than %d octets", maxLine))
 	}
-	name, err := impound.ParseName(string(text))
+	name, err := impound.ParseName(unsafe.String(&text[0], len(text)))
 	if err != nil {
+		_, err = impound.ParseName(string(text)) // nobody knows what an error keeps
 		return bad(err)
 	}
 	return name, true

@@ -262,13 +262,7 @@ func (r *Scorer) AtLeast(name []byte, least float64) (float64, string) {
 	if least <= 0 {
 		return r.Score(name)
 	}
-	if r.least != least || r.cutOf != r.m {
-		r.least, r.cutOf, r.cut = least, r.m, math.Inf(1)
-		if least < 1 {
-			// What is looked at again may score more by it.
-			r.cut = min(math.Log(least/(1-least))-boundSlip, r.m.secondFrom)
-		}
-	}
+	r.aim(least)
 	v, in := r.look(name, r.cut)
 	if v.ok {
 		if p := squash(v.logit); p >= least {

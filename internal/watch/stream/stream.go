@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"sync"
 )
 
@@ -27,120 +28,161 @@ const (
 // must not keep line.
 type Func func(dst, line []byte, worker int) []byte
 
-type block struct {
-	in, out []byte
-	done    chan struct{}
-}
-
-// Map calls f on each line of r and writes the outputs to w in order. workers
-// below 1 means one for each core. A line that is longer than 1 MiB is handed
-// over cut to that length. It returns the first error of reading or writing,
+// Map calls f on each line of r and writes the outputs to w in order, as soon as
+// they are there. workers below 1 means one for each core. A line that is longer
+// than 1 MiB is handed over cut to that length. It returns the first error of reading or writing,
 // or the context's; what was written before an error is whole lines only.
 func Map(ctx context.Context, r io.Reader, w io.Writer, workers int, f Func) error {
+	work := func(worker int, in []byte, out *[]byte) {
+		dst := (*out)[:0]
+		for len(in) > 0 {
+			line := in
+			if i := bytes.IndexByte(in, '\n'); i >= 0 {
+				line, in = in[:i], in[i+1:]
+			} else {
+				in = nil
+			}
+			if len(line) > 0 && line[len(line)-1] == '\r' {
+				line = line[:len(line)-1]
+			}
+			dst = f(dst, line, worker)
+		}
+		*out = dst
+	}
+	writing := false
+	err := Blocks(ctx, r, workers, maxLine, work, func(out *[]byte) error {
+		_, err := w.Write(*out)
+		writing = err != nil
+		return err
+	})
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return err
+	case writing:
+		return fmt.Errorf("couldn't write scores: %w", err)
+	}
+	return fmt.Errorf("couldn't read names: %w", err)
+}
+
+type block[T any] struct {
+	in   []byte
+	out  T
+	done chan struct{}
+}
+
+// Blocks hands blocks of whole lines of r, each with its line feed (the last line
+// of all may have none), to work, which runs on several goroutines and knows its
+// own by a number, and what came of them to take, in order, in the caller's goroutine. What work is to fill
+// may be what take was done with. What r gives is handed on at once: a slow source
+// is not waited for until a block is full. A line that is longer than maxLine is
+// cut to that length, or, where a bit more was read at once, is not.
+//
+// The error is take's, the context's, or that of r, before which all that was read
+// was taken. After the first two, a call of r's Read may still be under way.
+func Blocks[T any](ctx context.Context, r io.Reader, workers, maxLine int, work func(worker int, lines []byte, out *T), take func(*T) error) error {
 	if workers < 1 {
 		workers = runtime.GOMAXPROCS(0)
 	}
+	outer := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	work := make(chan *block, workers)
-	order := make(chan *block, 2*workers)
-	pool := sync.Pool{New: func() any { return new(block) }}
-
+	order := make(chan *block[T], 2*workers)
+	pool := sync.Pool{New: func() any { return new(block[T]) }}
+	// Each worker reads its next block itself, one at a time: no core waits for
+	// another, and what is read is still in its cache.
+	var reading sync.Mutex
+	var readErr error
+	var rest []byte
+	skipping := false // inside a line that was cut
+	next := func() *block[T] {
+		reading.Lock()
+		defer reading.Unlock()
+		if readErr != nil || ctx.Err() != nil {
+			return nil
+		}
+		b := pool.Get().(*block[T])
+		b.in, rest = append(b.in[:0], rest...), rest[:0]
+		for idle := 0; ; {
+			n := len(b.in)
+			b.in = slices.Grow(b.in, blockSize)
+			k, err := r.Read(b.in[n : n+blockSize])
+			b.in = b.in[:n+k]
+			if readErr = err; k == 0 && err == nil {
+				if idle++; idle == 100 {
+					readErr = io.ErrNoProgress
+				}
+			}
+			if skipping {
+				if i := bytes.IndexByte(b.in[n:], '\n'); i >= 0 {
+					b.in = append(b.in[:n], b.in[n+i:]...)
+					skipping = false
+				} else {
+					b.in = b.in[:n]
+				}
+			}
+			if readErr != nil {
+				break
+			}
+			if i := bytes.LastIndexByte(b.in[n:], '\n'); i >= 0 {
+				rest = append(rest, b.in[n+i+1:]...)
+				b.in = b.in[:n+i+1]
+				break
+			}
+			if len(b.in) > maxLine {
+				b.in = b.in[:maxLine]
+				skipping = true
+			}
+		}
+		if len(b.in) > maxLine && bytes.IndexByte(b.in, '\n') < 0 {
+			b.in = b.in[:maxLine]
+		}
+		if len(b.in) == 0 {
+			return nil
+		}
+		b.done = make(chan struct{})
+		select {
+		case order <- b:
+			return b
+		case <-ctx.Done():
+			return nil
+		}
+	}
 	var wg sync.WaitGroup
 	for n := range workers {
 		wg.Go(func() {
-			for b := range work {
-				out := b.out[:0]
-				for in := b.in; len(in) > 0; {
-					line := in
-					if i := bytes.IndexByte(in, '\n'); i >= 0 {
-						line, in = in[:i], in[i+1:]
-					} else {
-						in = nil
-					}
-					if len(line) > 0 && line[len(line)-1] == '\r' {
-						line = line[:len(line)-1]
-					}
-					out = f(out, line, n)
-				}
-				b.out = out
+			for b := next(); b != nil; b = next() {
+				work(n, b.in, &b.out)
 				close(b.done)
 			}
 		})
 	}
-
-	var readErr error
-	wg.Go(func() {
-		defer close(work)
-		defer close(order)
-		var rest []byte
-		skipping := false // inside a line that is longer than maxLine
-		for {
-			b := pool.Get().(*block)
-			b.in = append(b.in[:0], rest...)
-			b.done = make(chan struct{})
-			rest = rest[:0]
-			need := len(b.in) + blockSize
-			if cap(b.in) < need {
-				b.in = append(make([]byte, 0, need), b.in...)
-			}
-			n, err := io.ReadFull(r, b.in[len(b.in):need])
-			b.in = b.in[:len(b.in)+n]
-			end := err != nil
-			if skipping {
-				if i := bytes.IndexByte(b.in, '\n'); i >= 0 {
-					b.in = b.in[:copy(b.in, b.in[i+1:])]
-					skipping = false
-				} else {
-					b.in = b.in[:0]
-				}
-			}
-			if !end {
-				if i := bytes.LastIndexByte(b.in, '\n'); i >= 0 {
-					rest = append(rest, b.in[i+1:]...)
-					b.in = b.in[:i+1]
-				} else if len(b.in) < maxLine {
-					rest = append(rest, b.in...)
-					b.in = b.in[:0]
-				} else if !skipping {
-					b.in = b.in[:maxLine]
-					skipping = true
-				}
-			}
-			if len(b.in) > 0 {
-				select {
-				case order <- b:
-				case <-ctx.Done():
-					return
-				}
-				work <- b // never blocks for long: the workers don't wait for the writer
-			}
-			if end {
-				if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-					readErr = fmt.Errorf("couldn't read names: %w", err)
-				}
-				return
-			}
+	go func() {
+		wg.Wait()
+		close(order)
+	}()
+	for {
+		var b *block[T]
+		select {
+		case b = <-order:
+		case <-ctx.Done():
 		}
-	})
-
-	var writeErr error
-	for b := range order {
+		if b == nil {
+			break
+		}
 		<-b.done
-		if writeErr == nil && ctx.Err() == nil {
-			if _, err := w.Write(b.out); err != nil {
-				writeErr = fmt.Errorf("couldn't write scores: %w", err)
-				cancel()
-			}
+		if outer.Err() != nil {
+			break
+		}
+		if err := take(&b.out); err != nil {
+			return err
 		}
 		pool.Put(b)
 	}
-	wg.Wait()
-	if writeErr != nil {
-		return writeErr
-	}
-	if err := ctx.Err(); err != nil {
+	if err := outer.Err(); err != nil {
 		return err
+	}
+	if errors.Is(readErr, io.EOF) {
+		return nil
 	}
 	return readErr
 }

@@ -78,3 +78,54 @@ func TestMapErrors(t *testing.T) {
 		t.Errorf("cancelled: got %v", err)
 	}
 }
+
+// What a slow source gives is written before it gives more.
+func TestMapAtOnce(t *testing.T) {
+	pr, pw := io.Pipe()
+	outR, outW := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		err := Map(t.Context(), pr, outW, 2, upper)
+		outW.Close()
+		ended <- err
+	}()
+	for i := range 50 {
+		if _, err := fmt.Fprintf(pw, "line %d\nline", i); err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprintf("LINE %d\n", i)
+		if i > 0 {
+			want = fmt.Sprintf("LINELINE %d\n", i)
+		}
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(outR, got); err != nil || string(got) != want {
+			t.Fatalf("%q, %v, want %q", got, err, want)
+		}
+	}
+	pw.Close()
+	if rest, err := io.ReadAll(outR); err != nil || string(rest) != "LINE\n" {
+		t.Fatalf("%q, %v", rest, err)
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A source that says nothing does not hold up an end.
+func TestBlocksEnd(t *testing.T) {
+	pr, pw := io.Pipe()
+	defer pw.Close()
+	go func() { _, _ = pw.Write([]byte("a\n")) }()
+	boom := errors.New("boom")
+	work := func(_ int, in []byte, out *[]byte) { *out = append((*out)[:0], in...) }
+	if err := Blocks(t.Context(), pr, 2, maxLine, work, func(*[]byte) error { return boom }); !errors.Is(err, boom) {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	pr, pw = io.Pipe()
+	defer pw.Close()
+	go func() { _, _ = pw.Write([]byte("a\n")) }()
+	if err := Blocks(ctx, pr, 2, maxLine, work, func(*[]byte) error { cancel(); return nil }); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+}
