@@ -149,8 +149,11 @@ func (d desk) Supplement(ctx context.Context, ask web.SupplementAsk) (web.Supple
 			x.Blocked = append(x.Blocked, b.Gate+": "+b.Reason)
 		}
 		for _, g := range n.Verdicts {
-			if g.Outcome == impound.GateUnknown {
-				x.Unknown++
+			switch g.Outcome {
+			case impound.GateUnknown:
+				x.Unknown = append(x.Unknown, g.Gate)
+			case impound.GateWarn:
+				x.Warned = append(x.Warned, g.Gate)
 			}
 		}
 		v.Names = append(v.Names, x)

@@ -197,9 +197,9 @@ func (s *server) linksPage(ctx context.Context, r *http.Request) (*page, error) 
 		if n.Case != "" {
 			tone = "alarm"
 		}
-		score := cell{Value: "", Kind: "num"}
+		score := cell{Value: "", Text: "–", Kind: "num"} // names of cases have none
 		if n.Score > 0 {
-			score.Value = fmt.Sprintf("%.2f", n.Score)
+			score = cell{Value: fmt.Sprintf("%.2f", n.Score), Kind: "num"}
 		}
 		status := cell{Value: n.Status, Kind: "badge", Tone: map[string]string{"open": "info"}[n.Status]}
 		d.Names.Rows = append(d.Names.Rows, row{Key: n.ID, Tone: tone, Cells: []cell{nodeCell(n), w, caseCell(n.Case), text(n.Actor), status, score, s.timeCell(n.Seen), number(n.Steps)}})

@@ -75,7 +75,7 @@ func (f *fixture) Supplement(_ context.Context, ask SupplementAsk) (SupplementVi
 		return SupplementView{}, impound.Errorf(impound.KindInvalid, "which clause of O-1 allows supplements?").WithCure("give its number: --clause 7")
 	}
 	return SupplementView{SupplementAsk: ask, Appendix: "B", Recipient: "Practice Registry", NewZones: []string{"top"}, Missing: []string{"cost: who pays"}, Document: []byte("id: O-1-S1\n"),
-		Names: []SupplementName{{Name: impound.MustName("outlook-a.example"), Exhibit: "5", Evidence: 4, Unknown: 2}, {Name: impound.MustName("outlook-b.example"), Exhibit: "6", Blocked: []string{"G9-age: it is older than the first malicious sighting"}}},
+		Names: []SupplementName{{Name: impound.MustName("outlook-a.example"), Exhibit: "5", Evidence: 4, Unknown: []string{"G3-capacity", "G4-co-tenancy"}, Warned: []string{"G10-owner-notice"}}, {Name: impound.MustName("outlook-b.example"), Exhibit: "6", Blocked: []string{"G9-age: it is older than the first malicious sighting"}}},
 		Left:  []SupplementName{{Name: impound.MustName("login.outlook-c.example"), Why: "a registry can't act on it"}}}, nil
 }
 
@@ -213,6 +213,9 @@ func TestPromoteDraftsTheSupplement(t *testing.T) {
 	}
 	if w := getAs(t, h, cookie, "/watch?format=yaml"); w.Code != http.StatusNotFound {
 		t.Errorf("a page without a document: %d", w.Code)
+	}
+	if strings.Contains(b, "all pass") || !strings.Contains(b, "none keeps it out") || !strings.Contains(b, "can&#39;t say: G3-capacity, G4-co-tenancy; warn: G10-owner-notice") {
+		t.Errorf("what gates can't say passes: %s", b)
 	}
 	// Who was told to take the names alone, drafts nothing.
 	form.Del("supplement")

@@ -47,7 +47,8 @@ type SupplementName struct {
 	Exhibit  string
 	Evidence int      // artefacts
 	Blocked  []string // "gate: why"
-	Unknown  int      // gates that can't say
+	Warned   []string // gates that warn
+	Unknown  []string // gates that can't say
 	Why      string
 }
 
@@ -105,9 +106,19 @@ func (s *server) supplementPage(ctx context.Context, r *http.Request) (*page, er
 	d := supplementData{SupplementView: v, File: v.ID + ".yaml", Done: q.Get("done") == "1", Filters: v.filters()}
 	t := &table{ID: "names", Title: "Appendix " + v.Appendix, Total: len(v.Names), Empty: "No name.", Base: r.URL.RequestURI(),
 		CLI:  cliLine("order", "supplement", v.Order, "--clause", v.Clause, "--id", v.ID),
-		Cols: []col{txt("name", "name"), txt("exhibit", "exhibit"), num("evidence", "evidence"), {Key: "gates", Head: "gates", Wrap: true}, num("unknown", "gates that can't say")}}
+		Cols: []col{txt("name", "name"), txt("exhibit", "exhibit"), num("evidence", "evidence"), {Key: "gates", Head: "gates", Wrap: true}, {Key: "open", Head: "open questions", Wrap: true}}}
 	for _, n := range v.Names {
-		gates := cell{Value: "none keeps it out", Kind: "badge", Tone: "good"}
+		gates := cell{Value: "all pass", Kind: "badge", Tone: "good"}
+		var open []string
+		if len(n.Unknown) > 0 {
+			open = append(open, "can't say: "+strings.Join(n.Unknown, ", "))
+		}
+		if len(n.Warned) > 0 {
+			open = append(open, "warn: "+strings.Join(n.Warned, ", "))
+		}
+		if len(open) > 0 { // which keeps nothing out, and is no pass either
+			gates = cell{Value: "none keeps it out", Kind: "badge", Tone: "warn"}
+		}
 		if len(n.Blocked) > 0 {
 			gates = cell{Value: "out of effect", Kind: "badge", Tone: "bad", Sub: defangHosts(strings.Join(n.Blocked, "; "))}
 			d.Blocked++
@@ -115,7 +126,7 @@ func (s *server) supplementPage(ctx context.Context, r *http.Request) (*page, er
 		if n.Evidence == 0 {
 			d.Bare++
 		}
-		t.Rows = append(t.Rows, row{Key: n.Name.String(), Cells: []cell{mono(n.Name.Defanged()), text(n.Exhibit), number(n.Evidence), gates, number(n.Unknown)}})
+		t.Rows = append(t.Rows, row{Key: n.Name.String(), Cells: []cell{mono(n.Name.Defanged()), text(n.Exhibit), number(n.Evidence), gates, text(strings.Join(open, "; "))}})
 	}
 	d.Table = t
 	tables := []*table{t}

@@ -477,7 +477,11 @@ func (f Facts) Traits(n impound.Name) []trait.Trait {
 		if !r.Created.IsZero() {
 			if !r.Expires.IsZero() {
 				if y := int(r.Expires.Sub(r.Created).Hours()/24/365 + 0.5); y > 0 && y < 20 && r.Created.After(r.At.AddDate(-1, 0, 0)) {
-					add(trait.Term, fmt.Sprint(y), fmt.Sprintf("%d years", y), "")
+					show := fmt.Sprintf("%d years", y)
+					if y == 1 {
+						show = "1 year"
+					}
+					add(trait.Term, fmt.Sprint(y), show, "")
 				}
 			}
 			// A registry that gives the day alone says nothing of the hour.
@@ -548,7 +552,7 @@ func (f Facts) Traits(n impound.Name) []trait.Trait {
 			hub, _ := trait.Zone(zoneOf(w.Leads))
 			add(trait.Leads, w.Leads, defang(w.Leads), hub)
 		}
-		add(trait.Server, w.Server, defang(w.Server), "")
+		add(trait.Server, w.Server, impound.DefangText(w.Server), "") // a version is no name
 		if w.Gating != capture.GateUnknown {
 			add(trait.Gate, w.Gating, w.Gating, "")
 		}
