@@ -1,5 +1,7 @@
 package match
 
+import "math/bits"
+
 // Most occurrences are chance and score low. What an occurrence can score at
 // most is cheaper to say than what it scores: few need to be weighed in full.
 
@@ -7,8 +9,11 @@ package match
 // same for all names of letters with one dot, and what goes with a count.
 const (
 	rowPlain  = nWeights        // no digits, hyphens, further labels
-	rowWay    = rowPlain + 1    // way, length of the token, whole label or not: 12*8*2
-	rowRest   = rowWay + 12*8*2 // letters beside the token that are in no lure word, 0 to 20
+	rowWay    = rowPlain + 1    // way, length of the token, sub-domain or not, whole label or not: 12*8*4
+	rowDigits = rowWay + 12*8*4 // 0 to 8
+	rowHyphen = rowDigits + 9   // 0 to 5
+	rowLabels = rowHyphen + 6   // 1 to 6
+	rowRest   = rowLabels + 6   // letters beside the token that are in no lure word, 0 to 20
 	rowLures  = rowRest + 21    // as gLures
 	rowLength = rowLures + 10   // 0 to maxAround
 	rowRarity = rowLength + 49  // letters on no side, one, or both; misspelt or not
@@ -36,14 +41,20 @@ func (w *weights) fillRows() {
 	one(rowPlain, gCross, gHyphens, gDigits, gLabels, gTail)
 	for way := range 12 {
 		for tl := range 8 {
-			for whole := range 2 {
-				row := rowWay + (way*8+tl)*2 + whole
-				one(row, gHow+way, gHowLen+way*8+tl, gWhere+whole*12+way)
-				if way == wGlyph {
-					one(row, gGlyphs)
-				}
+			for where := range 4 {
+				one(rowWay+(way*8+tl)*4+where, gHow+way, gHowLen+way*8+tl, gWhere+where*12+way)
 			}
 		}
+	}
+	for i := range 9 {
+		add(rowDigits+i, fDigits, float32(i)/2)
+		one(rowDigits+i, gDigits+min(i, 7))
+	}
+	for i := range 6 {
+		add(rowHyphen+i, fHyphens, float32(i))
+		one(rowHyphen+i, gHyphens+i)
+		add(rowLabels+i, fLabels, float32(i))
+		one(rowLabels+i, gLabels+i)
 	}
 	for i := range 21 {
 		add(rowRest+i, fRest, float32(i)/5)
@@ -83,7 +94,7 @@ func (w *weights) fillRows() {
 // form is.
 func (m *Matcher) atMost(s *scan, f *found) (float64, bool) {
 	w := m.weights
-	if !s.plain || s.idn || s.rawN > maxAround || w == nil || w.of != m.model {
+	if s.merged || s.idn || s.rawN > maxAround || w == nil || w.of != m.model {
 		return 0, false
 	}
 	a := &s.near
@@ -92,6 +103,16 @@ func (m *Matcher) atMost(s *scan, f *found) (float64, bool) {
 	}
 	t := &m.ix.hot[f.tok]
 	n, from, to := s.rawN, f.at, f.end // each letter stands where it is in the name
+	var left, right, labelled int      // labelled: in front of the registered label
+	if s.plain {
+		left, right = 3*int(uint(-from)>>63), 3*int(uint(to-n)>>63)
+	} else {
+		from, to = int(s.pos[f.at]), int(s.pos[f.end-1])+1
+		if (a.hyphens|a.others|a.dots)>>from<<(64-(to-from)) != 0 || from >= a.lastTo {
+			return 0, false
+		}
+		left, right, labelled = a.edge(s, from-1), a.edge(s, to), a.lastFrom
+	}
 	way := wExact
 	switch {
 	case f.edit == editMany && f.dist > int(t.edits):
@@ -102,24 +123,24 @@ func (m *Matcher) atMost(s *scan, f *found) (float64, bool) {
 		way = wGlyph
 	}
 	fuzzy := int(uint(wSub-1-way) >> 63)
-	left, right := int(uint(-from)>>63), int(uint(to-n)>>63)
-	whole := (left | right) ^ 1
-	place := (left*4 + right) * 3
+	whole := int(uint((left|right)-1) >> 63)
+	place := left*4 + right
 	kind := runKind[place&15] & 3
 
+	label := func(i int) uint32 { return uint32(uint(i-labelled)>>63) << 20 }
 	g := gramsIn(a.sum[from])
 	y := a.sym[4+from-3 : 4+from : 4+from]
-	g += w.grams(y[0], y[1], y[2], 30, 0)
+	g += w.grams(y[0], y[1], y[2], 30, label(from))
 	g3, g2 := y[1], y[2]
 	if to+3 <= n {
 		y := a.sym[4+to : 4+to+3 : 4+to+3]
-		g += w.grams(g3, g2, 30, y[0], 0) + w.grams(g2, 30, y[0], y[1], 0) + w.grams(30, y[0], y[1], y[2], 0) +
+		g += w.grams(g3, g2, 30, y[0], label(to)) + w.grams(g2, 30, y[0], y[1], label(to+1)) + w.grams(30, y[0], y[1], y[2], label(to+2)) +
 			gramsIn(a.sum[n]-a.sum[to+3]) + a.end
 	} else {
 		g1 := uint32(30)
 		for i := to; i < n; i++ {
 			sym := a.sym[4+i]
-			g += w.grams(g3, g2, g1, sym, 0)
+			g += w.grams(g3, g2, g1, sym, label(i))
 			g3, g2, g1 = g2, g1, sym
 		}
 		g += w.grams(g3, g2, g1, 0, 0)
@@ -135,15 +156,13 @@ func (m *Matcher) atMost(s *scan, f *found) (float64, bool) {
 	}
 	var val [16]float32
 	var at [32]uint16
-	val[0], at[0] = t.rarity/32, uint16(rowRarity+(left+right)*2+fuzzy)
+	val[0], at[0] = t.rarity/32, uint16(rowRarity+(left/3+right/3)*2+fuzzy)
 	val[1], at[1] = t.common[runAny]/bgFloor, uint16(rowCommon+fuzzy)
 	val[2], at[2] = t.common[kind]/bgFloor, fCommonHere
-	lab := float32(max(1, n))
-	val[3], at[3] = float32(min(to-from, n))/lab, fCover
 	k := 4
-	rest := n - (to - from)
-	if rest > 0 {
-		val[k], at[k] = (float32(surprise)/8/float32(rest)-3)/2, fRestBits
+	beside := n - (to - from)
+	if beside > 0 {
+		val[k], at[k] = (float32(surprise)/8/float32(beside)-3)/2, fRestBits
 		k++
 	}
 	if fuzzy != 0 {
@@ -158,6 +177,15 @@ func (m *Matcher) atMost(s *scan, f *found) (float64, bool) {
 			k++
 		}
 	}
+	rest, lab0, lab1, sub := beside, 0, n, 0
+	in := uint64(1)<<to - 1<<from
+	if !s.plain {
+		rest = bits.OnesCount64(a.letters &^ in)
+		if lab0, lab1 = a.lastFrom, a.lastTo; to <= a.lastFrom {
+			sub, lab0, lab1 = 1, 0, a.lastFrom-1
+		}
+	}
+	val[3], at[3] = float32(min(to-from, lab1-lab0))/float32(max(1, lab1-lab0)), fCover
 	lureN, covered, all := 0, 0, 0
 	if a.lures|a.luresTo(from)|a.luresTo(n) != 0 {
 		lureN, covered = a.countLures(s, 0, from)
@@ -166,22 +194,35 @@ func (m *Matcher) atMost(s *scan, f *found) (float64, bool) {
 		if covered > 0 {
 			val[k], at[k] = float32(covered)/float32(rest), fLureShare
 			k++
-			if covered*4 >= rest*3 {
-				all = 1
-			}
 		}
 	}
-	ones := at[k : k+8 : k+8]
-	ones[0] = rowPlain
-	ones[1] = uint16(rowWay + (way*8+min(int(t.text), 9)-2)*2 + whole)
-	ones[2] = uint16(wCross + gPlace + place*4 + int(lengthClass[min(t.text, 9)&15]))
-	ones[3] = uint16(wCross + gCommon + min(int(t.common[kind]/2), 9))
-	ones[4] = uint16(rowRest + min(rest-covered, 20))
-	ones[5] = uint16(rowLures + min(lureN, 4)*2 + all)
-	ones[6] = uint16(rowLength + n)
-	ones[7] = uint16(wTok) + t.hash
+	if rest > 0 && covered*4 >= rest*3 {
+		all = 1
+	}
+	i := k
+	one := func(row int) { at[i&31] = uint16(row); i++ }
+	one(rowWay + (way*8+min(int(t.text), 9)-2)*4 + sub*2 + whole)
+	one(wCross + gPlace + place*4 + int(lengthClass[min(t.text, 9)&15]))
+	one(wCross + gCommon + min(int(t.common[kind]/2), 9))
+	one(rowRest + min(rest-covered, 20))
+	one(rowLures + min(lureN, 4)*2 + all)
+	one(rowLength + n)
+	one(wTok + int(t.hash))
+	if way == wGlyph {
+		one(wCross + gGlyphs + min(bits.OnesCount64(a.digits&in), 3))
+	}
+	if s.plain {
+		one(rowPlain)
+	} else {
+		one(fBias)
+		one(wCross + gCross)
+		one(rowDigits + min(bits.OnesCount64(a.digits&^in), 8))
+		one(rowHyphen + min(bits.OnesCount64(a.hyphens&^in), 5))
+		one(rowLabels + min(a.labels, 6) - 1)
+		one(wCross + gTail + a.tail(to))
+	}
 	h := w.hBias
-	sum := w.sums(&h, at[:k+8], val[:k]) + w.tok[t.hash] + float32(g)*w.scale
+	sum := w.sums(&h, at[:i], val[:k]) + w.tok[t.hash] + float32(g)*w.scale
 	if a.tld >= 0 {
 		sum += w.tld[a.tld]
 	}
@@ -197,4 +238,14 @@ func (m *Matcher) atMost(s *scan, f *found) (float64, bool) {
 		}
 	}
 	return float64(sum+up) + boundSlip, true
+}
+
+// tail is how many digits the registered label ends in, behind octet to; 5 at
+// most.
+func (a *around) tail(to int) int {
+	from := max(a.lastFrom, to)
+	if from >= a.lastTo {
+		return 0
+	}
+	return min(bits.LeadingZeros64(^(a.digits << (64 - a.lastTo))), a.lastTo-from, 5)
 }

@@ -409,13 +409,7 @@ func (m *Matcher) logitOf(s *scan, f *found) (float64, bool) {
 	set(gHyphens + min(hy, 5))
 	set(gDigits + min(digits, 7))
 	set(gLabels + min(a.labels, 6) - 1)
-	// Digits at the end of the label, behind the token.
-	tailFrom := max(a.lastFrom, to)
-	tail := 0
-	if tailFrom < a.lastTo {
-		tail = min(bits.LeadingZeros64(^(a.digits << (64 - a.lastTo))), a.lastTo-tailFrom)
-	}
-	set(gTail + min(tail, 5))
+	set(gTail + a.tail(to)) // digits at the end of the label, behind the token
 	at[k&63] = uint16(wTok) + t.hash
 	k++
 
