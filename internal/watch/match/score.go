@@ -1,6 +1,7 @@
 package match
 
 import (
+	"bytes"
 	_ "embed"
 	"encoding/binary"
 	"fmt"
@@ -568,10 +569,10 @@ func edgeOf(s *scan, i int) uint8 {
 // lureOnly is the answer for a name without a brand: two strong lure words are
 // a reason to look.
 func (m *Matcher) lureOnly(s *scan) (Hit, bool) {
-	if s.allN == 0 || m.isOwn(s) {
+	if s.allN == 0 {
 		return Hit{}, false
 	}
-	last := strings.LastIndexByte(string(s.raw[:s.rawN]), '.') + 1
+	last := bytes.LastIndexByte(s.raw[:s.rawN], '.') + 1
 	label := s.raw[last:s.rawN]
 	var words []string
 	rest := 0
@@ -584,11 +585,13 @@ func (m *Matcher) lureOnly(s *scan) (Hit, bool) {
 			}
 		}
 		if class[label[i]] == clsLetter {
-			rest++
+			if rest++; rest > 3 { // most names end here
+				return Hit{}, false
+			}
 		}
 		i++
 	}
-	if len(words) < 2 || rest > 3 {
+	if len(words) < 2 || m.isOwn(s) {
 		return Hit{}, false
 	}
 	base, each := -3.0, 0.8*float64(min(len(words), 4))
@@ -613,7 +616,7 @@ func (m *Matcher) explain(s *scan, v verdict) Hit {
 	var x features
 	m.ix.features(s, f, &x, m.opt.NoTLD)
 	how := howOf(s, t, f, &x)
-	h := Hit{Brand: m.brandOf(f.tok), How: how, Token: t.text, Distance: f.dist, Score: squash(v.logit)}
+	h := Hit{Brand: m.brandOf(f.tok), How: how, Token: t.text, Distance: f.dist, Score: squash(v.logit), Reasons: make([]impound.Reason, 0, 10)}
 	from, to := int(s.pos[f.at]), s.rawEnd(f.end)
 	span := string(s.raw[from:to])
 	w := m.model

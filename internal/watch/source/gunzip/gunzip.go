@@ -601,14 +601,17 @@ loop:
 			break
 		}
 		from := op - far
-		if far >= 16 {
-			for n := 0; n < length; n += 16 {
-				a := binary.LittleEndian.Uint64(out[from+n:])
-				b := binary.LittleEndian.Uint64(out[from+n+8:])
-				binary.LittleEndian.PutUint64(out[op+n:], a)
-				binary.LittleEndian.PutUint64(out[op+n+8:], b)
+		switch {
+		case far >= 32: // by the piece; most need no more than one
+			*(*[32]byte)(out[op:]) = *(*[32]byte)(out[from:])
+			for n := 32; n < length; n += 32 {
+				*(*[32]byte)(out[op+n:]) = *(*[32]byte)(out[from+n:])
 			}
-		} else {
+		case far >= 8:
+			for n := 0; n < length; n += 8 {
+				*(*[8]byte)(out[op+n:]) = *(*[8]byte)(out[from+n:])
+			}
+		default:
 			for n := range length {
 				out[op+n] = out[from+n]
 			}
