@@ -346,7 +346,7 @@ func (ix *index) jobsAtEdges(s *scan, fs []found, from, to int) []found {
 var edgeOff = [4]int{0, 1, 0, -1}
 
 // keyRow says which letters a row of edgeKeys is of.
-var keyRow = [8]uint8{0, 1, 2, 3, 0, 2}
+var keyRow = [8]uint8{0, 1, 2, 3, 0}
 
 // edges gives which keys of edgeKeys there may be, a bit each.
 func (ix *index) edges(x *[4]uint32) uint64 {
@@ -357,7 +357,7 @@ func (ix *index) edges(x *[4]uint32) uint64 {
 }
 
 func (ix *index) edgesPlain(x *[4]uint32) (mask uint64) {
-	for row := range 6 {
+	for row := range 5 {
 		for lane := range 8 {
 			mask |= ix.has(edgeKeys.key(row, lane, x[keyRow[row]])) << (row*8 + lane)
 		}

@@ -96,7 +96,7 @@ const (
 	keyThree  = 3 << keyBits
 	keyTwo    = 4 << keyBits
 	keyNear6  = 5 << keyBits // five of the first six
-	keyNear5  = 6 << keyBits // four of five
+	keyNear5  = 6 << keyBits // four of five, from the left alone
 	keyNone   = 7 << keyBits
 	keyFrom   = 0            // from the left,
 	keyTo     = 8 << keyBits // or from the right, backwards
@@ -107,18 +107,18 @@ const (
 
 // keyTable says how the keys at an edge are made of its first six letters: those
 // behind the one that is left out are masked by low, the others come from what is
-// shifted by back. The last rows are of five letters.
+// shifted by back. The last row is of five letters.
 type keyTable struct {
-	low, back [8]uint32
-	kind      [4][8]uint32
-	low5      [8]uint32
-	kind5     [2][8]uint32
+	low, back   [8]uint32
+	kind        [4][8]uint32
+	low5, kind5 [8]uint32
 }
 
 var edgeKeys = func() (t keyTable) {
 	t.low = [8]uint32{1<<25 - 1, 1<<20 - 1, 1<<15 - 1, 1<<10 - 1, 1<<5 - 1}
 	t.back = [8]uint32{5, 5, 5, 5, 5, 5, 15, 20}
 	t.low5 = [8]uint32{1<<20 - 1, 1<<15 - 1, 1<<10 - 1, 1<<5 - 1}
+	t.kind5 = [8]uint32{keyNear5, keyNear5, keyNear5, keyNear5, keyNear5, keyNone, keyNone, keyNone}
 	for row := range 4 {
 		side := uint32(keyFrom)
 		if row >= 2 {
@@ -126,10 +126,6 @@ var edgeKeys = func() (t keyTable) {
 		}
 		for lane := range 8 {
 			t.kind[row][lane] = keyNear6 | side
-			t.kind5[row/2][lane] = keyNone
-			if lane < 5 {
-				t.kind5[row/2][lane] = keyNear5 | side
-			}
 		}
 		t.kind[row][6], t.kind[row][7] = keyThree|side, keyTwo|side
 		if row&1 != 0 { // a letter away from the edge
@@ -144,7 +140,7 @@ func (t *keyTable) key(row, lane int, x uint32) uint32 {
 		return x>>t.back[lane]&^t.low[lane] | x&t.low[lane] | t.kind[row][lane]
 	}
 	x >>= 5
-	return x>>t.back[lane]&^t.low5[lane] | x&t.low5[lane] | t.kind5[row-4][lane]
+	return x>>t.back[lane]&^t.low5[lane] | x&t.low5[lane] | t.kind5[lane]
 }
 
 // letters8 packs eight codes, five bits each: the one in the highest octet of x
@@ -232,13 +228,13 @@ func keys(tokens []token) (all []entry) {
 			put(keySpelt5, c[:5]...)
 		}
 		if t.edits > 0 {
-			kind, w := uint32(keyNear6), 6
-			if n == 5 {
-				kind, w = keyNear5, 5
-			}
-			for j := range w {
-				put(kind|keyFrom, without(c[:w], j)...)
-				put(kind|keyTo, without(back[:w], j)...)
+			for j := range min(n, 6) {
+				if n == 5 {
+					put(keyNear5, without(c, j)...)
+					continue
+				}
+				put(keyNear6|keyFrom, without(c[:6], j)...)
+				put(keyNear6|keyTo, without(back[:6], j)...)
 			}
 		}
 		for _, k := range of {

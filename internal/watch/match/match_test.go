@@ -143,6 +143,9 @@ func TestNoEditIsMissed(t *testing.T) {
 		want = append(want, token+"z")
 		for _, w := range want {
 			for _, form := range []string{"%s.com", "xx%s.com", "%sxx.com", "my-%s-id.com"} {
+				if len(token) == 5 && form[0] == 'x' && w != token {
+					continue // five letters are looked for at the beginning of a word alone
+				}
 				name := fmt.Sprintf(form, w)
 				if h, ok := m.Match(name); !ok {
 					t.Errorf("%s: %s not found", token, name)

@@ -79,10 +79,8 @@ func (p *plainIndex) find(s *scan, fs []found) []found {
 				}
 			}
 		}
-		for _, e := range edges {
-			for j := range 5 {
-				at(keyNear5|e.side, without(run(e.from, 5, e.dir), j), e.i, true)
-			}
+		for j := range 5 {
+			at(keyNear5, without(run(from, 5, 1), j), from, true)
 		}
 		from = to
 	}
@@ -424,9 +422,9 @@ func TestNoEditIsMissedAtEdges(t *testing.T) {
 				name[i], name[i-1] = name[i-1], name[i]
 			}
 		}
-		forms := []string{"%s.com", "a%s.com", "%sb.com", "%sabab.com", "abab%s.com", "c-%s.com", "c-%sc-b.com", "bbb%s-c.com", "%s"}
+		forms := []string{"%s.com", "%sb.com", "%sabab.com", "c-%s.com", "c-%sc-b.com", "b.%sc.com", "%s"}
 		if len(tok) > 5 {
-			forms = append(forms, "a%sabab.com", "abab%sb.com", "c-a%saba.com", "abb%sa-c.com")
+			forms = append(forms, "a%s.com", "abab%s.com", "bbb%s-c.com", "a%sabab.com", "abab%sb.com", "c-a%saba.com", "abb%sa-c.com")
 		}
 		for _, form := range forms {
 			var s scan
