@@ -268,8 +268,8 @@ func (ix *index) put(s *scan, fs []found, key uint32, i int, all bool) []found {
 	if s.nJobs == maxJobs {
 		fs = ix.work(s, fs)
 	}
-	h := key * hashKey >> ix.shiftFrom
-	s.jobs[s.nJobs] = job{key, ix.from[h], ix.from[h+1], int16(i), all}
+	h := key * hashKey >> ix.shift
+	s.jobs[s.nJobs] = job{key, ix.slots[h].from, ix.slots[h+1].from, int16(i), all}
 	s.nJobs++
 	return fs
 }
@@ -301,7 +301,7 @@ func (ix *index) work(s *scan, fs []found) []found {
 // letters and more, or of four, may be spelt out: up to 64, a bit each.
 func (ix *index) spelt(s *scan, from int) (five, four uint64) {
 	if fastKeys {
-		return speltAVX2(&ix.any[0], uint64(ix.shift), &s.code[padLeft+from], min(s.n-3-from, 64), &ix.kinds)
+		return speltAVX2(&ix.slots[0], uint64(ix.shift), &s.code[padLeft+from], min(s.n-3-from, 64), &ix.kinds)
 	}
 	return ix.speltPlain(s, from)
 }
@@ -351,7 +351,7 @@ var keyRow = [8]uint8{0, 1, 2, 3, 0}
 // edges gives which keys of edgeKeys there may be, a bit each.
 func (ix *index) edges(x *[4]uint32) uint64 {
 	if fastKeys {
-		return edgesAVX2(&ix.any[0], uint64(ix.shift), x, &edgeKeys)
+		return edgesAVX2(&ix.slots[0], uint64(ix.shift), x, &edgeKeys)
 	}
 	return ix.edgesPlain(x)
 }
@@ -367,7 +367,7 @@ func (ix *index) edgesPlain(x *[4]uint32) (mask uint64) {
 
 // has is 1 when there may be a token with this key, 0 when there is none.
 func (ix *index) has(key uint32) (yes uint64) {
-	if b := bitsOf(key); ix.any[key*hashKey>>ix.shift]&b == b {
+	if b := bitsOf(key); ix.slots[key*hashKey>>ix.shift].bits&b == b {
 		yes = 1
 	}
 	return yes

@@ -53,16 +53,18 @@ type index struct {
 	names   []string // of the brand, by token
 	hot     []hot    // by token
 	bodies  []body   // by token
-	any     []uint32 // by hash: the bits of what keys there are
+	slots   []slot   // by hash, and one more
 	shift   uint8    // makes a hash of a product
-	from    []uint32 // into entries, by a shorter hash
 	entries []entry  // and one more, of no key
 	letters []uint8  // of all tokens
 	loose   looseIndex
 
-	shiftFrom uint8
-	kinds     [2]uint32 // keySpelt5; keySpelt4 if there are tokens of four letters
+	kinds [2]uint32 // keySpelt5; keySpelt4 if there are tokens of four letters
 }
+
+// slot is what there is of a hash: the bits of its keys, and where their entries
+// begin, which end where the next slot's begin.
+type slot struct{ bits, from uint32 }
 
 // entry is a token by one of its keys.
 type entry struct {
@@ -185,18 +187,17 @@ func newIndex(tokens []token, bg *Background) *index {
 	ix.loose = newLoose(tokens)
 	ix.entries = keys(tokens)
 	// 16 to 32 bits an entry: most look-ups end there, in the nearest cache.
-	size := max(10, bits.Len(uint(len(ix.entries)*16-1)))
-	ix.shift, ix.shiftFrom = uint8(32-size+5), uint8(32-size+4)
-	ix.any = make([]uint32, 1<<size/32)
-	ix.from = make([]uint32, 1<<(size-4)+1)
-	bucket := func(e entry) uint32 { return e.key * hashKey >> ix.shiftFrom }
-	slices.SortStableFunc(ix.entries, func(a, b entry) int { return cmp.Compare(bucket(a), bucket(b)) })
+	size := max(5, bits.Len(uint(len(ix.entries)*16-1)>>5))
+	ix.shift = uint8(32 - size)
+	ix.slots = make([]slot, 1<<size+1)
+	slices.SortStableFunc(ix.entries, func(a, b entry) int { return cmp.Compare(a.key*hashKey>>ix.shift, b.key*hashKey>>ix.shift) })
 	for _, e := range ix.entries {
-		ix.any[e.key*hashKey>>ix.shift] |= bitsOf(e.key)
-		ix.from[bucket(e)+1]++
+		h := e.key * hashKey >> ix.shift
+		ix.slots[h].bits |= bitsOf(e.key)
+		ix.slots[h+1].from++
 	}
-	for i := range len(ix.from) - 1 {
-		ix.from[i+1] += ix.from[i]
+	for i := range len(ix.slots) - 1 {
+		ix.slots[i+1].from += ix.slots[i].from
 	}
 	ix.entries = append(ix.entries, entry{})
 	return ix

@@ -14,14 +14,14 @@ func sumsAVX2(h *units, sum *float32, hidden *units, at *uint16, val *float32, n
 // edgesAVX2 is index.edgesPlain.
 //
 //go:noescape
-func edgesAVX2(any *uint32, shift uint64, x *[4]uint32, keys *keyTable) uint64
+func edgesAVX2(slots *slot, shift uint64, x *[4]uint32, keys *keyTable) uint64
 
 // speltAVX2 is index.speltPlain for the n letters from code on, 64 at most; some
 // octets behind them are read too. Where kinds[1] is 0 no four letters are looked
 // for.
 //
 //go:noescape
-func speltAVX2(any *uint32, shift uint64, code *uint8, n int, kinds *[2]uint32) (five, four uint64)
+func speltAVX2(slots *slot, shift uint64, code *uint8, n int, kinds *[2]uint32) (five, four uint64)
 
 // fastSurvey says that survey is done in vectors.
 var fastSurvey = cpu.X86.HasAVX2

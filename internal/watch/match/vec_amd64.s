@@ -51,14 +51,14 @@ ones:
 	VPOR Y1, Y0, Y0      \
 	VPOR kind, Y0, Y0
 
-// For keys in Y0: which of them there may be, in R10. SI are the bits, X15 is
+// For keys in Y0: which of them there may be, in R10. SI are the slots, X15 is
 // the shift, Y14 and Y13 what to multiply by, Y12 31, Y11 1, Y10 0.
 #define HAVE \
 	VPMULLD Y14, Y0, Y1      \
 	VPMULLD Y13, Y0, Y2      \
 	VPSRLD X15, Y1, Y1       \
 	VPCMPEQD Y3, Y3, Y3      \
-	VPGATHERDD Y3, (SI)(Y1*4), Y4 \
+	VPGATHERDD Y3, (SI)(Y1*8), Y4 \
 	VPSRLD $17, Y2, Y2       \
 	VPAND  Y12, Y2, Y3       \
 	VPSLLVD Y3, Y11, Y3      \
@@ -86,9 +86,9 @@ DATA hashes<>+8(SB)/4, $31
 DATA hashes<>+12(SB)/4, $1
 GLOBL hashes<>(SB), RODATA|NOPTR, $16
 
-// func edgesAVX2(any *uint32, shift uint64, x *[4]uint32, keys *keyTable) uint64
+// func edgesAVX2(slots *slot, shift uint64, x *[4]uint32, keys *keyTable) uint64
 TEXT ·edgesAVX2(SB), NOSPLIT, $0-40
-	MOVQ any+0(FP), SI
+	MOVQ slots+0(FP), SI
 	MOVQ x+16(FP), R8
 	MOVQ keys+24(FP), DI
 	VMOVD shift+8(FP), X15
@@ -129,9 +129,9 @@ TEXT ·edgesAVX2(SB), NOSPLIT, $0-40
 	MOVQ AX, ret+32(FP)
 	RET
 
-// func speltAVX2(any *uint32, shift uint64, code *uint8, n int, kinds *[2]uint32) (five, four uint64)
+// func speltAVX2(slots *slot, shift uint64, code *uint8, n int, kinds *[2]uint32) (five, four uint64)
 TEXT ·speltAVX2(SB), NOSPLIT, $0-56
-	MOVQ any+0(FP), SI
+	MOVQ slots+0(FP), SI
 	MOVQ code+16(FP), R8
 	MOVQ n+24(FP), R9
 	MOVQ kinds+32(FP), DI

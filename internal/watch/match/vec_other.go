@@ -6,9 +6,9 @@ const fastKeys, fastSums = false, false
 
 func sumsAVX2(*units, *float32, *units, *uint16, *float32, int, int) float32 { return 0 }
 
-func edgesAVX2(*uint32, uint64, *[4]uint32, *keyTable) uint64 { return 0 }
+func edgesAVX2(*slot, uint64, *[4]uint32, *keyTable) uint64 { return 0 }
 
-func speltAVX2(*uint32, uint64, *uint8, int, *[2]uint32) (five, four uint64) { return 0, 0 }
+func speltAVX2(*slot, uint64, *uint8, int, *[2]uint32) (five, four uint64) { return 0, 0 }
 
 const fastSurvey = false
 
