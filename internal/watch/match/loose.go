@@ -18,6 +18,11 @@ type looseBlock struct {
 	left [3]uint64    // how many letters of the word they may lack: bits 0, 1 and 2
 	many uint64       // who may lack more than 7
 	tok  []int32
+	n    []uint8 // letters of each
+	// Their letters, each at a multiple of stride: to ask a token for them is to
+	// wait twice for the memory.
+	codes  []uint8
+	stride int
 }
 
 // looseIndex holds them by length of the word. Those with the same first letter
@@ -39,6 +44,17 @@ const looseWord = 3 * maxToken / 2 // letters of the longest word
 // looseEdits is how many edits garble a token of n letters.
 func looseEdits(n int) int { return 2 * n / 5 }
 
+// looseTo is how many letters the longest token has of which a word of n letters
+// may be a garbled form.
+func looseTo(n int) (to int) {
+	for tn := range maxToken + 1 {
+		if n >= tn-looseEdits(tn) {
+			to = tn
+		}
+	}
+	return to
+}
+
 func newLoose(tokens []token) (ix looseIndex) {
 	for n := range ix.at {
 		var by [32][]int32
@@ -55,7 +71,7 @@ func newLoose(tokens []token) (ix looseIndex) {
 			for ids := range slices.Chunk(ids, 64) {
 				if at < 0 || len(ix.blocks[at].tok)+len(ids) > 64 {
 					at = len(ix.blocks)
-					ix.blocks = append(ix.blocks, looseBlock{near: make([][32]uint64, n)})
+					ix.blocks = append(ix.blocks, looseBlock{near: make([][32]uint64, n), stride: looseTo(n)})
 				}
 				b := &ix.blocks[at]
 				from := len(b.tok)
@@ -73,7 +89,8 @@ func newLoose(tokens []token) (ix looseIndex) {
 func (b *looseBlock) add(id int32, codes []uint8) {
 	j, n, tn := len(b.tok), len(b.near), len(codes)
 	bit := uint64(1) << j
-	b.tok = append(b.tok, id)
+	b.tok, b.n = append(b.tok, id), append(b.n, uint8(tn))
+	b.codes = append(append(b.codes, codes...), make([]uint8, b.stride-tn)...)
 	// What is left out and what is put in: so many more of the one as the word is
 	// longer or shorter, and k in all.
 	k := looseEdits(tn)
@@ -138,10 +155,8 @@ func (ix *index) findLoose(s *scan) (best found, ok bool) {
 				}
 				for ; may != 0; may &= may - 1 {
 					y := bits.TrailingZeros64(may)
-					tok := b.tok[y]
-					codes := ix.tokens[tok].codes
-					tn := len(codes)
-					d := wordEdits(&peq, n, codes)
+					tok, tn := b.tok[y], int(b.n[y])
+					d := wordEdits(&peq, n, b.codes[y*b.stride:y*b.stride+tn])
 					if d > looseEdits(tn) {
 						continue
 					}
