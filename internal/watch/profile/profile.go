@@ -426,6 +426,7 @@ func (v *seen) base(bg *match.Background, i int) float64 {
 type odds struct {
 	letters, tld, prior, words float64
 	shape                      float64 // weighted
+	shapes                     [nShapes]float64
 }
 
 func (o odds) sum() float64 {
@@ -460,7 +461,8 @@ func (p *part) odds(v *seen, base *[260]float64, bg *match.Background) odds {
 	o.tld = math.Log2(t / (p.n + tldPrior) / bt)
 	for k, s := range v.shapes() {
 		b := shapeShare(k, s)
-		o.shape += WeightShapes[k] * math.Log2((p.shape[k][s]+shapePrior*b)/(p.n+shapePrior)/b)
+		o.shapes[k] = math.Log2((p.shape[k][s] + shapePrior*b) / (p.n + shapePrior) / b)
+		o.shape += WeightShapes[k] * o.shapes[k]
 	}
 	return o
 }

@@ -24,6 +24,7 @@ type rowOfWords struct {
 	count   [nCounts]float64
 	tlds    map[string]float64
 	kind    kindHabit // by language
+	rareTLD float64   // what is taken off each count for those that were not seen
 	newTLD  float64   // chance of one that was not seen
 }
 
@@ -31,8 +32,11 @@ type rowOfWords struct {
 // docs/watch.md tells of, all of them in sight.
 var (
 	rowClass, rowLong, rowCount, rowSeen, rowTLD = .5, .5, 1.0, .8, 2.0
-	rowPieces                                    = .7  // of what letters and pieces weigh with an actor
+	rowLetters, rowWords                         = .15, .25
+	rowPieces                                    = .5  // of letters and pieces
 	rowStrange                                   = 1.8 // and more by this, where all letters belong to no word
+	rowShapes                                    = [nShapes]float64{2, .5, .6, .38, .8}
+	rowActor                                     = .03
 	rowPrior                                     = 8.0 // words of ordinary names that are mixed into the habit
 	rowRareTLD                                   = 5e-5
 	rowAnyTLD                                    = .0014 // share of each, when all are as likely
@@ -112,7 +116,19 @@ func learnRow(examples []Example) *rowOfWords {
 	for i, c := range r.count {
 		r.count[i] = math.Log2((c + rowPrior*words.count[i]) / (r.names + rowPrior) / words.count[i])
 	}
-	r.newTLD = (tldNew + tldNew*float64(len(r.tlds))) / (r.names + tldNew)
+	// What is taken off each count is what is met once rather than twice (Kneser
+	// and Ney): an algorithm has one top-level domain, or as many as there are.
+	one, two := 0.0, 0.0
+	for _, n := range r.tlds {
+		switch n {
+		case 1:
+			one++
+		case 2:
+			two++
+		}
+	}
+	r.rareTLD = min(.95, (one+tldNew)/(one+2*two+1))
+	r.newTLD = r.rareTLD * (1 + float64(len(r.tlds))) / (r.names + r.rareTLD)
 	return r
 }
 
@@ -230,7 +246,7 @@ func (r *rowOfWords) odds(v *seen, bg *match.Background) (o rowOdds) {
 	b := max(common.TLDs[string(v.tld)], rowRareTLD)
 	p := r.newTLD * (b + rowAnyTLD) / 2
 	if c := r.tlds[string(v.tld)]; c > 0 {
-		p += (c - tldNew) / (r.names + tldNew)
+		p += (c - r.rareTLD) / (r.names + r.rareTLD)
 	}
 	o.tld = math.Log2(p / b)
 	return o
@@ -239,5 +255,9 @@ func (r *rowOfWords) odds(v *seen, bg *match.Background) (o rowOdds) {
 // bits is how much likelier a name is by the row of words: with the letters,
 // pieces and shape that all names gave, without the kind.
 func (r *rowOfWords) bits(v *seen, all odds, bg *match.Background) float64 {
-	return (rowPieces+rowStrange*r.strange)*(WeightLetters*all.letters+WeightWords*all.words) + all.shape + WeightPrior*all.prior + r.odds(v, bg).sum()
+	sum := (rowPieces+rowStrange*r.strange)*(rowLetters*all.letters+rowWords*all.words) + rowActor*all.prior + r.odds(v, bg).sum()
+	for k, w := range rowShapes {
+		sum += w * all.shapes[k]
+	}
+	return sum
 }
