@@ -106,11 +106,10 @@ type kindHabit struct {
 	share    [nKinds + 1]float64 // how much each kind is believed; the last is none
 }
 
-var (
-	kindSD     = 2.0 // of how many bits, as kindPrior names have it
-	kindPrior  = 4.0
-	kindTrust  = .3 // the examples are not independent of each other
-	kindWeight = 1.0
+const (
+	kindSD    = 2.0 // of how many bits, as kindPrior names have it
+	kindPrior = 4.0
+	kindTrust = .3 // the examples are not independent of each other
 )
 
 func (h *kindHabit) learn(vs []seen) {
@@ -156,7 +155,7 @@ func (h *kindHabit) bits(v *seen) float64 {
 	for k, s := range h.share[:nKinds] {
 		p += s * math.Exp2(h.odds(k, v.kinds[k]))
 	}
-	return kindWeight * math.Log2(p)
+	return math.Log2(p)
 }
 
 // kind says what the examples are most like; -1 is none of all.

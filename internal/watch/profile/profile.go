@@ -422,6 +422,14 @@ func (v *seen) base(bg *match.Background, i int) float64 {
 	return p
 }
 
+// bases gives it for each.
+func (v *seen) bases(bg *match.Background) (base [260]float64) {
+	for i := 1; i < len(v.sym); i++ {
+		base[i] = v.base(bg, i)
+	}
+	return base
+}
+
 // parts of a score, in bits: how much likelier the actor is to choose this.
 type odds struct {
 	letters, tld, prior, words float64
@@ -489,10 +497,7 @@ type weighed struct {
 func (p *Profile) bits(v *seen) weighed {
 	bg := match.BuiltinBackground()
 	w := weighed{plain: math.Inf(-1)}
-	var base [260]float64
-	for i := 1; i < len(v.sym); i++ {
-		base[i] = v.base(bg, i)
-	}
+	base := v.bases(bg)
 	var all odds
 	for i := range p.parts {
 		o := p.parts[i].odds(v, &base, bg)
@@ -505,8 +510,13 @@ func (p *Profile) bits(v *seen) weighed {
 	}
 	w.total = w.plain
 	if p.row != nil {
-		w.kind = p.row.trust * p.row.kind.bits(v)
-		w.total += p.row.trust*(p.row.bits(v, all, bg)-w.plain) + w.kind
+		row := 0.0
+		parts := p.row.parts(v, &all, bg)
+		for i, x := range parts {
+			row += rowWeights[i] * x
+		}
+		w.kind = p.row.trust * rowWeights[partKind] * parts[partKind]
+		w.total += p.row.trust * (row - w.plain)
 	}
 	return w
 }

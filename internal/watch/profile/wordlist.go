@@ -2,6 +2,7 @@ package profile
 
 import (
 	"math"
+	"slices"
 
 	"github.com/impound/impound/internal/watch/match"
 )
@@ -28,18 +29,37 @@ type rowOfWords struct {
 	newTLD  float64   // chance of one that was not seen
 }
 
-// Weights of a row of words. They were chosen on the families of algorithms that
-// docs/watch.md tells of, all of them in sight.
-var (
-	rowClass, rowLong, rowCount, rowSeen, rowTLD = .5, .5, 1.0, .8, 2.0
-	rowLetters, rowWords                         = .15, .25
-	rowPieces                                    = .5  // of letters and pieces
-	rowStrange                                   = 1.8 // and more by this, where all letters belong to no word
-	rowShapes                                    = [nShapes]float64{2, .5, .6, .38, .8}
-	rowActor                                     = .03
-	rowPrior                                     = 8.0 // words of ordinary names that are mixed into the habit
-	rowRareTLD                                   = 5e-5
-	rowAnyTLD                                    = .0014 // share of each, when all are as likely
+// What a row of words says of a name is the sum of these parts, each in bits,
+// weighed.
+const (
+	partLetters        = iota
+	partPieces         // of words
+	partStrangeLetters // the same once more, by how many letters belong to no word
+	partStrangePieces
+	partShapes
+	partActor = iota + nShapes - 1 // chosen by some actor
+	partClass                      // how common the words are, in English and among names
+	partLong                       // how long
+	partCount                      // how many
+	partSeen                       // words that were seen
+	partTLD
+	partKind // language
+	nRowParts
+)
+
+// rowWeights were chosen on the families of algorithms that docs/watch.md tells
+// of, all of them in sight, and on made-up ones. What it costs to choose them
+// without a family: evalwatch -only words.
+var rowWeights = [nRowParts]float64{
+	partLetters: .075, partPieces: .125, partStrangeLetters: .27, partStrangePieces: .45,
+	partShapes: 2, .5, .6, .38, .8,
+	partActor: .03, partClass: .5, partLong: .5, partCount: 1, partSeen: .8, partTLD: 2, partKind: 1,
+}
+
+const (
+	rowPrior   = 8.0 // words of ordinary names that are mixed into the habit
+	rowRareTLD = 5e-5
+	rowAnyTLD  = .0014 // share of each, when all are as likely
 )
 
 const (
@@ -135,7 +155,7 @@ func learnRow(examples []Example) *rowOfWords {
 // rowTrust: of so many names so many are exceptions. An algorithm makes none;
 // a slip of who gathered the names is allowed.
 func rowTrust(odd, n int) float64 {
-	return min(1, max(0, (.04-float64(odd)/float64(n))/.02))
+	return min(1, max(0, (.04-max(0, float64(odd)-.6)/float64(n))/.02))
 }
 
 // learn finds the runs of letters that come back in names: they are words to
@@ -213,25 +233,25 @@ func (o *own) learn(vs []seen) {
 	}
 }
 
-// rowOdds is what a row of words says of a name, in bits, unweighted.
-type rowOdds struct{ class, long, count, seen, tld float64 }
-
-func (o rowOdds) sum() float64 {
-	return rowClass*o.class + rowLong*o.long + rowCount*o.count + rowSeen*o.seen + rowTLD*o.tld
-}
-
-func (r *rowOfWords) odds(v *seen, bg *match.Background) (o rowOdds) {
+// parts says how much likelier a name is by each, in bits. all is what all names
+// gave.
+func (r *rowOfWords) parts(v *seen, all *odds, bg *match.Background) (o [nRowParts]float64) {
+	o[partLetters], o[partPieces] = all.letters, all.words
+	o[partStrangeLetters], o[partStrangePieces] = r.strange*all.letters, r.strange*all.words
+	copy(o[partShapes:], all.shapes[:])
+	o[partActor] = all.prior
+	o[partKind] = r.kind.bits(v)
 	var buf [40]token
 	ts := words.split(v.reg, &r.own, buf[:0])
 	for _, t := range ts {
-		o.class += r.class[t.class]
-		o.long += r.long[t.long]
+		o[partClass] += r.class[t.class]
+		o[partLong] += r.long[t.long]
 		var c *float64
 		if t.hash != 0 {
 			c = r.own.at(t.hash)
 		}
 		if c == nil || *c == 0 {
-			o.seen += math.Log2(r.fresh)
+			o[partSeen] += math.Log2(r.fresh)
 			continue
 		}
 		bits := float64(t.bits)
@@ -240,24 +260,31 @@ func (r *rowOfWords) odds(v *seen, bg *match.Background) (o rowOdds) {
 		}
 		// As one of the list, or new by chance.
 		p := (1 - r.fresh) * *c / r.words * math.Exp2(bits)
-		o.seen += max(0, math.Log2(p+r.fresh*math.Exp2(r.class[t.class]))-r.class[t.class])
+		o[partSeen] += max(0, math.Log2(p+r.fresh*math.Exp2(r.class[t.class]))-r.class[t.class])
 	}
-	o.count = r.count[countOf(ts, v.length)]
+	o[partCount] = r.count[countOf(ts, v.length)]
 	b := max(common.TLDs[string(v.tld)], rowRareTLD)
 	p := r.newTLD * (b + rowAnyTLD) / 2
 	if c := r.tlds[string(v.tld)]; c > 0 {
 		p += (c - r.rareTLD) / (r.names + r.rareTLD)
 	}
-	o.tld = math.Log2(p / b)
+	o[partTLD] = math.Log2(p / b)
 	return o
 }
 
-// bits is how much likelier a name is by the row of words: with the letters,
-// pieces and shape that all names gave, without the kind.
-func (r *rowOfWords) bits(v *seen, all odds, bg *match.Background) float64 {
-	sum := (rowPieces+rowStrange*r.strange)*(rowLetters*all.letters+rowWords*all.words) + rowActor*all.prior + r.odds(v, bg).sum()
-	for k, w := range rowShapes {
-		sum += w * all.shapes[k]
+// RowWeights are the weights of what [Profile.RowParts] gives.
+func RowWeights() []float64 { return slices.Clone(rowWeights[:]) }
+
+// RowParts is what a row of words says of a name, part by part, in bits and not
+// weighed; nil where the examples are no row of words. It serves the choice of
+// weights.
+func (p *Profile) RowParts(s Seen) []float64 {
+	if p.row == nil {
+		return nil
 	}
-	return sum
+	bg := match.BuiltinBackground()
+	base := s.v.bases(bg)
+	all := p.parts[0].odds(s.v, &base, bg)
+	o := p.row.parts(s.v, &all, bg)
+	return o[:]
 }
