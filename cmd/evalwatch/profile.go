@@ -200,9 +200,11 @@ func evalProfile(d folder) error {
 		}
 		return l
 	}
-	fewShot("of families never met", fams, seenAll(ordinary(nrd, n)), k)
+	neg = seenAll(ordinary(nrd, n))
+	fewShot("of families never met", fams, neg, k)
+	err = leaveOneOut(fams, neg, k)
 	profile.Made = dga.Logit
-	return nil
+	return err
 }
 
 // wordLists are the families that put words in a row.
