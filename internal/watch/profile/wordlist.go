@@ -49,7 +49,7 @@ const (
 
 // rowWeights were chosen on the families of algorithms that docs/watch.md tells
 // of, all of them in sight, and on made-up ones. What it costs to choose them
-// without a family: evalwatch -only words.
+// without a family: evalwatch -only profile.
 var rowWeights = [nRowParts]float64{
 	partLetters: .075, partPieces: .125, partStrangeLetters: .27, partStrangePieces: .45,
 	partShapes: 2, .5, .6, .38, .8,

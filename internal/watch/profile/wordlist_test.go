@@ -3,6 +3,7 @@ package profile
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 )
@@ -143,6 +144,49 @@ func TestPeopleAreNoWordList(t *testing.T) {
 	}
 	if p, err = Learn("TEST", examples("a-docs.top", "b-docs.top")); err != nil || p.row != nil {
 		t.Error("two names are taken for a word list")
+	}
+}
+
+// One name that got among twenty by mistake doesn't undo what the others say.
+func TestOneSlipInAWordList(t *testing.T) {
+	list := strings.Fields("mountain therefore journey winter opinion children settle doctor butter fifteen")
+	var ex []Example
+	for i := range 20 {
+		ex = append(ex, Example{Name: list[i%10] + list[(i*3+1)%10] + ".net"})
+	}
+	ex[7].Name = "www.update-12.example.com"
+	p, err := Learn("TEST", ex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.row == nil || p.row.trust != 1 {
+		t.Fatal("one slip undoes nineteen names")
+	}
+	ex[8].Name, ex[9].Name = "mail.example.com", "a1b2.example"
+	if p, err = Learn("TEST", ex); err != nil || p.row != nil {
+		t.Error("three exceptions among twenty are no slip")
+	}
+}
+
+func TestRowPartsComeToTheScore(t *testing.T) {
+	var ex []Example
+	for i := range 20 {
+		ex = append(ex, Example{Name: "garden" + strings.Repeat("flower", 1+i%2) + string(rune('a'+i)) + ".net"})
+	}
+	p, err := Learn("TEST", ex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Look("gardenwindow.net")
+	sum := 0.0
+	for i, x := range p.RowParts(s) {
+		sum += x * RowWeights()[i]
+	}
+	if b := s.Bits(p); math.Abs(sum-b) > 1e-9 {
+		t.Errorf("the parts come to %g, the score is %g", sum, b)
+	}
+	if p, _ = Learn("TEST", examples("a-docs.top", "b-docs.top")); p.RowParts(s) != nil {
+		t.Error("no row of words has parts")
 	}
 }
 
