@@ -260,8 +260,33 @@ func (m *Model) Score(name []byte) float64 {
 	return 1 / (1 + math.Exp(-min(max(m.logit(&r), -30), 30)))
 }
 
-// Logits is [Model.Logit] of several models at once, into out.
-func Logits(name []byte, out []float64, ms []*Model) {
+// Group is several models that look at a name together. It never changes and is
+// safe for concurrent use.
+type Group struct {
+	gram  [nGrams][maxGroup]int8
+	shape [nShape][maxGroup]int8
+	scale []float32
+}
+
+const maxGroup = 8
+
+// NewGroup makes one of at most eight models; of more the rest is left out.
+func NewGroup(ms ...*Model) *Group {
+	g := &Group{}
+	for k, m := range ms[:min(len(ms), maxGroup)] {
+		g.scale = append(g.scale, m.scale)
+		for i, w := range m.gram {
+			g.gram[i][k] = w
+		}
+		for i, w := range m.shape {
+			g.shape[i][k] = w
+		}
+	}
+	return g
+}
+
+// Logits is [Model.Logit] of each model, into out.
+func (g *Group) Logits(name []byte, out []float64) {
 	clear(out)
 	var buf [256]byte
 	c, ok := canonical(buf[:0], name)
@@ -272,8 +297,19 @@ func Logits(name []byte, out []float64, ms []*Model) {
 	if !r.measure(c) {
 		return
 	}
-	for i, m := range ms {
-		out[i] = m.logit(&r)
+	var gram, shape [maxGroup]int32
+	for _, i := range r.gram[:r.nG] {
+		for k, w := range &g.gram[i] {
+			gram[k] += int32(w)
+		}
+	}
+	for _, i := range r.shape[:r.nS] {
+		for k, w := range &g.shape[i] {
+			shape[k] += int32(w)
+		}
+	}
+	for k := range min(len(out), len(g.scale)) {
+		out[k] = float64(float32(gram[k])*g.scale[k]*r.weight + float32(shape[k])*g.scale[k])
 	}
 }
 

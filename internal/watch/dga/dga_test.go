@@ -48,6 +48,31 @@ func TestTrain(t *testing.T) {
 	}
 }
 
+func TestGroupIsItsModels(t *testing.T) {
+	ex := []Example{{"qzxk.com", true, 1}, {"zzqx.com", true, 1}, {"rose.com", false, 1}, {"tree.com", false, 1}}
+	var ms []*Model
+	for seed := range uint64(3) {
+		m, err := NewModel(Train(ex[seed:], 10, seed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ms = append(ms, m)
+	}
+	g := NewGroup(ms...)
+	for _, n := range []string{"zqxz.com", "rosetree.net", "", ".", "a b"} {
+		got := [4]float64{9, 9, 9, 9}
+		g.Logits([]byte(n), got[:])
+		for i, m := range ms {
+			if want := m.Logit([]byte(n)); got[i] != want {
+				t.Errorf("%q, model %d: %g, alone %g", n, i, got[i], want)
+			}
+		}
+		if got[3] != 0 {
+			t.Errorf("%q: %g of a model that is not there", n, got[3])
+		}
+	}
+}
+
 func FuzzModelScore(f *testing.F) {
 	for _, s := range []string{"", ".", "a.b", "]x^.bazar", strings.Repeat("a", 300), "\x00", "xn--a.com", strings.Repeat("b", 64) + ".com"} {
 		f.Add([]byte(s))

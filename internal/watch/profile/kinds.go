@@ -39,7 +39,7 @@ var kindsBin []byte
 // Kinds tells kinds of rows of words from ordinary names. It never changes and is
 // safe for concurrent use.
 type Kinds struct {
-	models [nKinds]*dga.Model
+	models *dga.Group
 	// lines holds the logarithm of the odds that a share of 2^(-i/2) of ordinary
 	// names exceeds.
 	lines [nKinds][nLines]float64
@@ -76,12 +76,12 @@ func kindName(dst, label []byte) []byte {
 // lookKinds says how rare it is among ordinary names to be so much of each
 // kind, in bits: 3 is one in eight. An exception that no program makes is 0.
 func (v *seen) lookKinds() {
-	v.kinds = [nKinds]float64{}
+	v.kinds, v.kinded = [nKinds]float64{}, true
 	if kinds == nil || v.depth > 1 || v.digits > 0 || len(v.reg) == 0 {
 		return
 	}
 	var buf [70]byte
-	dga.Logits(kindName(buf[:0], v.reg), v.kinds[:], kinds.models[:])
+	kinds.models.Logits(kindName(buf[:0], v.reg), v.kinds[:])
 	for k, z := range v.kinds {
 		v.kinds[k] = rarity(&kinds.lines[k], z)
 	}
@@ -183,6 +183,7 @@ func decodeKinds(b []byte) (*Kinds, error) {
 		return bad()
 	}
 	k := &Kinds{}
+	var models []*dga.Model
 	each := len(rest) / nKinds
 	for i := range nKinds {
 		one := rest[i*each : (i+1)*each]
@@ -195,11 +196,13 @@ func decodeKinds(b []byte) (*Kinds, error) {
 				return bad()
 			}
 		}
-		var err error
-		if k.models[i], err = dga.NewModel(one[4*nLines:]); err != nil {
+		m, err := dga.NewModel(one[4*nLines:])
+		if err != nil {
 			return bad()
 		}
+		models = append(models, m)
 	}
+	k.models = dga.NewGroup(models...)
 	return k, nil
 }
 

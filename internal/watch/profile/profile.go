@@ -245,6 +245,7 @@ type seen struct {
 	length int             // of the registered label
 	bits   float64         // how surprising a letter of it is among ordinary names
 	kinds  [nKinds]float64 // how rarely ordinary names are so much of each kind, see [Kinds]
+	kinded bool            // they were looked at
 }
 
 func look(name []byte) *seen {
@@ -286,7 +287,7 @@ func (v *seen) register(name []byte) {
 	v.sym = append(v.sym, 0)
 	// What can be registered, and what stands in front of it.
 	registered := front
-	v.depth, v.server = 1, false
+	v.depth, v.server, v.kinded = 1, false, false
 	if v.labels > 1 {
 		suffix := icannSuffix(name)
 		front := bytes.TrimSuffix(name[:len(name)-len(suffix)], []byte{'.'})
@@ -323,7 +324,6 @@ func (v *seen) measure() {
 	v.bits /= float64(len(registered) + 1)
 	v.made = Made(string(v.name))
 	v.prior = Prior.Logit(v.name)
-	v.lookKinds()
 }
 
 // Made says how much a name looks made by an algorithm. It is a variable for
@@ -510,6 +510,9 @@ func (p *Profile) bits(v *seen) weighed {
 	}
 	w.total = w.plain
 	if p.row != nil {
+		if !v.kinded {
+			v.lookKinds()
+		}
 		row := 0.0
 		parts := p.row.parts(v, &all, bg)
 		for i, x := range parts {
@@ -527,7 +530,11 @@ type Seen struct{ v *seen }
 
 // Look makes one. The name is as streams have it: lower case A-labels without a
 // last dot.
-func Look(name string) Seen { return Seen{look([]byte(name))} }
+func Look(name string) Seen {
+	v := look([]byte(name))
+	v.lookKinds() // before it is shared
+	return Seen{v}
+}
 
 // Bits is [Profile.Bits] of it.
 func (s Seen) Bits(p *Profile) float64 { return p.bits(s.v).total }
