@@ -40,7 +40,10 @@ func (e *Error) Error() string {
 	}
 	b.WriteString(e.Msg)
 	if e.Err != nil {
-		b.WriteString(": " + e.Err.Error())
+		if e.Msg != "" { // it only says where
+			b.WriteString(": ")
+		}
+		b.WriteString(e.Err.Error())
 	}
 	if e.Cure != "" {
 		b.WriteString(" (" + e.Cure + ")")

@@ -40,6 +40,8 @@ func Main(ctx context.Context, args []string, stdio Stdio) int {
 	defer stop()
 	go func() { <-ctx.Done(); stop() }()
 
+	out := &written{Writer: stdio.Out}
+	stdio.Out = out
 	e := &env{Stdio: stdio}
 	root := e.root()
 	root.SetArgs(args)
@@ -47,6 +49,9 @@ func Main(ctx context.Context, args []string, stdio Stdio) int {
 	root.SetOut(stdio.Out)
 	root.SetErr(stdio.Err)
 	err := root.ExecuteContext(ctx)
+	if fault := out.fault(); err == nil && fault != nil {
+		err = fmt.Errorf("the output is not whole: %w", fault)
+	}
 	if err == nil {
 		return ExitOK
 	}

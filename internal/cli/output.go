@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
+	"syscall"
 	"text/tabwriter"
 
 	"golang.org/x/term"
@@ -200,4 +202,35 @@ func (s Stdio) jsonEach(list func(put func(any) error) error) error {
 		err = ferr
 	}
 	return err
+}
+
+// written is where output goes: it remembers the first write that failed, so that
+// a table on a full disk is no success.
+type written struct {
+	io.Writer
+	mu    sync.Mutex
+	first error
+}
+
+func (w *written) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	if err != nil {
+		w.mu.Lock()
+		if w.first == nil {
+			w.first = err
+		}
+		w.mu.Unlock()
+	}
+	return n, err
+}
+
+// fault gives what kept output from being whole. That a reader wanted no more is
+// none.
+func (w *written) fault() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if errors.Is(w.first, syscall.EPIPE) {
+		return nil
+	}
+	return w.first
 }
