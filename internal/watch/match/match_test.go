@@ -123,8 +123,8 @@ func TestShortTokensAtEdgesOnly(t *testing.T) {
 	}
 }
 
-// Every name within one edit of a token must be found, wherever the edit is:
-// the anchors promise it.
+// Every name within one edit of a token must be found, wherever the edit is, when
+// it begins or ends a word: the keys promise it.
 func TestNoEditIsMissed(t *testing.T) {
 	for _, token := range []string{"yahoo", "paypal", "netflix", "facebook", "instagram", "myetherwallet"} {
 		m, err := New([]Brand{{ID: "b", Tokens: []string{token}}}, Options{NoLoose: true})
@@ -153,6 +153,23 @@ func TestNoEditIsMissed(t *testing.T) {
 					t.Errorf("%s: %s found at distance %d", token, name, h.Distance)
 				}
 			}
+		}
+	}
+}
+
+// What an analyst expects, and what is left out on purpose.
+func TestMisspeltPlaces(t *testing.T) {
+	m, err := New([]Brand{{ID: "paypal", Tokens: []string{"paypal"}}, {ID: "amazon", Tokens: []string{"amazon"}}, {ID: "yahoo", Tokens: []string{"yahoo"}}}, Options{NoLoose: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"secure-amazn-login.com": "amazon", "arnazon.com": "amazon", "wwwpaypol.com": "paypal", "paypolonline.com": "paypal", "amazno24shop.top": "amazon",
+		"static-lamaloneto.top": "amazon", "amazno1.top": "amazon", "yahooologin.com": "yahoo", "my-yaho.top": "yahoo", "mypaypalonline.com": "paypal",
+		"mypaypolonline.com": "", "zzyaho.com": "",
+	} {
+		if h, _ := m.Match(name); h.Brand != want {
+			t.Errorf("%s: got %q, want %q", name, h.Brand, want)
 		}
 	}
 }

@@ -333,6 +333,15 @@ func TestIndexIsPlain(t *testing.T) {
 				t.Errorf("%s: spelt at %b, %b, want %b, %b", name, five, four, x, y)
 			}
 		}
+		for i := range a.n {
+			var x [4]uint32
+			for j := range x {
+				x[j] = uint32(letters8(load8(&a.code, padLeft-8+i+4*j)) >> 10)
+			}
+			if got, want := ix.edges(&x), ix.edgesPlain(&x); got != want {
+				t.Errorf("%s: keys at an edge %b, want %b", name, got, want)
+			}
+		}
 		got, want := ix.find(&a, make([]found, 0, maxFound)), p.find(&b, make([]found, 0, maxFound))
 		if d := cmp.Diff(want, got, cmp.AllowUnexported(found{})); d != "" || a.digraph != b.digraph {
 			t.Errorf("%s: digraph %v, want %v; found %s", name, a.digraph, b.digraph, d)
