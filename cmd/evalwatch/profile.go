@@ -68,7 +68,14 @@ func evalProfile(d folder) error {
 	if profile.Prior, err = dga.NewModel(dga.Train(priorExamples(actors, nrdRows, false), 4, 1)); err != nil {
 		return err
 	}
-	b, err := profile.Ordinary(func(yield func([]byte) bool) {
+	b, err := trainWords(nrdRows, nrdSplit)
+	if err != nil {
+		return err
+	}
+	if err := profile.UseWords(b); err != nil {
+		return err
+	}
+	b, err = profile.Ordinary(func(yield func([]byte) bool) {
 		for i, r := range nrdRows {
 			if i%4 == 0 && r[0] < nrdSplit && !yield([]byte(r[1])) {
 				return
@@ -81,10 +88,14 @@ func evalProfile(d folder) error {
 	if err := profile.UseOrdinary(b); err != nil {
 		return err
 	}
-	if b, err = trainWords(nrdRows, nrdSplit); err != nil {
+	together, hosts, err := trainTogether(actors, nrdRows, false)
+	if err != nil {
 		return err
 	}
-	if err := profile.UseWords(b); err != nil {
+	if err := profile.UseTogether(together); err != nil {
+		return err
+	}
+	if profile.HostPrior, err = dga.NewModel(hosts); err != nil {
 		return err
 	}
 	if b, err = trainKinds(nrdRows, nrdSplit); err != nil {
@@ -324,7 +335,20 @@ func trainProfile(d folder, out string) error {
 	if err != nil {
 		return err
 	}
-	b, err := profile.Ordinary(func(yield func([]byte) bool) {
+	actors := walk(rows)
+	words, err := trainWords(nrd, "")
+	if err != nil {
+		return err
+	}
+	// What comes later is learnt with what came before in use.
+	if err := profile.UseWords(words); err != nil {
+		return err
+	}
+	prior := dga.Train(priorExamples(actors, nrd, true), 4, 1)
+	if profile.Prior, err = dga.NewModel(prior); err != nil {
+		return err
+	}
+	usual, err := profile.Ordinary(func(yield func([]byte) bool) {
 		for _, r := range nrd {
 			if !yield([]byte(r[1])) {
 				return
@@ -334,20 +358,21 @@ func trainProfile(d folder, out string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(out, "ordinary.json"), append(b, '\n'), 0o644); err != nil {
+	if err := profile.UseOrdinary(usual); err != nil {
 		return err
 	}
-	if b, err = trainWords(nrd, ""); err != nil {
+	together, hosts, err := trainTogether(actors, nrd, true)
+	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(out, "lexicon.bin"), b, 0o644); err != nil {
+	for name, b := range map[string][]byte{"ordinary.json": append(usual, '\n'), "lexicon.bin": words, "prior.bin": prior, "hostprior.bin": hosts, "together.bin": together} {
+		if err := os.WriteFile(filepath.Join(out, name), b, 0o644); err != nil {
+			return err
+		}
+	}
+	kinds, err := trainKinds(nrd, "")
+	if err != nil {
 		return err
 	}
-	if b, err = trainKinds(nrd, ""); err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(out, "kinds.bin"), b, 0o644); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(out, "prior.bin"), dga.Train(priorExamples(walk(rows), nrd, true), 4, 1), 0o644)
+	return os.WriteFile(filepath.Join(out, "kinds.bin"), kinds, 0o644)
 }

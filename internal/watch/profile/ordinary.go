@@ -10,6 +10,8 @@ import (
 type ordinary struct {
 	TLDs   map[string]float64          `json:"tlds"`
 	Shapes [nShapes]map[uint32]float64 `json:"shapes"`
+	// Manners are shares too, see [manner].
+	Manners [nDims][]float64 `json:"manners"`
 }
 
 //go:embed ordinary.json
@@ -26,6 +28,9 @@ func Ordinary(names func(yield func([]byte) bool)) ([]byte, error) {
 	for k := range o.Shapes {
 		o.Shapes[k] = map[uint32]float64{}
 	}
+	for d, n := range dimSizes {
+		o.Manners[d] = make([]float64, n)
+	}
 	n := 0.0
 	var v seen
 	for name := range names {
@@ -34,6 +39,9 @@ func Ordinary(names func(yield func([]byte) bool)) ([]byte, error) {
 		o.TLDs[string(v.tld)]++
 		for k, s := range v.shapes() {
 			o.Shapes[k][s]++
+		}
+		for d, x := range v.extra.manner.dims {
+			o.Manners[d][x]++
 		}
 	}
 	for t, c := range o.TLDs {
@@ -44,6 +52,11 @@ func Ordinary(names func(yield func([]byte) bool)) ([]byte, error) {
 	for k := range o.Shapes {
 		for s, c := range o.Shapes[k] {
 			o.Shapes[k][s] = float64(float32(c / n))
+		}
+	}
+	for d := range o.Manners {
+		for i, c := range o.Manners[d] {
+			o.Manners[d][i] = float64(float32((c + 1) / (n + float64(dimSizes[d]))))
 		}
 	}
 	return json.Marshal(o)
@@ -69,3 +82,10 @@ const (
 func tldShare(tld []byte) float64 { return max(common.TLDs[string(tld)], rareTLD) }
 
 func shapeShare(kind int, s uint32) float64 { return max(common.Shapes[kind][s], rareShape) }
+
+func mannerShare(dim int, x int8) float64 {
+	if s := common.Manners[dim]; int(x) < len(s) {
+		return max(s[x], rareShape)
+	}
+	return 1 / float64(dimSizes[dim])
+}

@@ -37,6 +37,8 @@ type Profile struct {
 	parts []part
 	known map[string]bool
 	row   *rowOfWords // nil: the names are no words in a row
+	whole *whole
+	apply float64 // how much the whole counts: not where a program puts words in a row
 }
 
 // part is what was learnt from one stretch of the actor's history: all of it,
@@ -104,6 +106,10 @@ func Learn(actor string, examples []Example) (*Profile, error) {
 		}
 	}
 	p.row = learnRow(examples)
+	p.whole, p.apply = learnWhole(examples), 1
+	if p.row != nil {
+		p.apply = 1 - p.row.trust
+	}
 	return p, nil
 }
 
@@ -246,6 +252,9 @@ type seen struct {
 	bits   float64         // how surprising a letter of it is among ordinary names
 	kinds  [nKinds]float64 // how rarely ordinary names are so much of each kind, see [Kinds]
 	kinded bool            // they were looked at
+	regAt  int             // where what was registered begins
+	extra  extra
+	added  bool // whether extra is filled in
 }
 
 func look(name []byte) *seen {
@@ -257,6 +266,7 @@ func look(name []byte) *seen {
 func (v *seen) look(name []byte) {
 	v.register(name)
 	v.measure()
+	v.add()
 }
 
 // register takes a name apart.
@@ -264,7 +274,7 @@ func (v *seen) register(name []byte) {
 	if len(name) > 253 {
 		name = name[:253]
 	}
-	v.name = name
+	v.name, v.added = name, false
 	last := bytes.LastIndexByte(name, '.')
 	v.tld = name[last+1:]
 	front := name[:max(last, 0)]
@@ -288,11 +298,13 @@ func (v *seen) register(name []byte) {
 	// What can be registered, and what stands in front of it.
 	registered := front
 	v.depth, v.server, v.kinded = 1, false, false
+	v.regAt = 0
 	if v.labels > 1 {
 		suffix := icannSuffix(name)
 		front := bytes.TrimSuffix(name[:len(name)-len(suffix)], []byte{'.'})
 		i := bytes.LastIndexByte(front, '.')
 		registered = front[i+1:]
+		v.regAt = i + 1
 		if i >= 0 {
 			hosts := front[:i]
 			v.depth = 2 + bytes.Count(hosts, []byte{'.'})
@@ -482,45 +494,60 @@ func (p *Profile) Actor() string { return p.actor }
 // bits. Of the parts of the history, the best counts.
 func (p *Profile) Bits(name []byte) float64 {
 	var v seen
-	v.look(name)
+	v.register(name)
+	v.measure()
 	return p.bits(&v).total
 }
 
 // weighed is a score and where it comes from.
 type weighed struct {
-	total, plain float64 // with and without what a row of words says
-	kind         float64 // of the total, what it says by the language
+	total, plain float64 // with and without what a row of words and the whole say
+	row, whole   float64 // which is this
+	kind         float64 // of row, what it says by the language
 	odds         odds
 	part         int
 }
 
 func (p *Profile) bits(v *seen) weighed {
-	bg := match.BuiltinBackground()
+	var os [len(recent) + 1]odds
+	w := p.apart(v, &os, match.BuiltinBackground())
+	if together.Features() > 0 && p.apply > 0 && w.total >= worthLooking {
+		if !v.added {
+			v.add() // of a name in a stream, which nobody else looks at
+		}
+		var x [nFeatures]float32
+		p.features(v, os[:len(p.parts)], w.plain, w.total, &x)
+		w.whole = p.apply * float64(together.Logit(x[:])) / perBit
+		w.total += w.whole
+	}
+	return w
+}
+
+// apart gives what each habit says by itself, and fills os with what each part
+// of the history says.
+func (p *Profile) apart(v *seen, os *[len(recent) + 1]odds, bg *match.Background) weighed {
 	w := weighed{plain: math.Inf(-1)}
 	base := v.bases(bg)
-	var all odds
 	for i := range p.parts {
 		o := p.parts[i].odds(v, &base, bg)
-		if i == 0 {
-			all = o
-		}
+		os[i] = o
 		if s := o.sum(); s > w.plain {
 			w.plain, w.odds, w.part = s, o, i
 		}
 	}
-	w.total = w.plain
 	if p.row != nil {
 		if !v.kinded {
 			v.lookKinds()
 		}
 		row := 0.0
-		parts := p.row.parts(v, &all, bg)
+		parts := p.row.parts(v, &os[0], bg)
 		for i, x := range parts {
 			row += rowWeights[i] * x
 		}
 		w.kind = p.row.trust * rowWeights[partKind] * parts[partKind]
-		w.total += p.row.trust * (row - w.plain)
+		w.row = p.row.trust * (row - w.plain)
 	}
+	w.total = w.plain + w.row
 	return w
 }
 
@@ -566,10 +593,15 @@ func (p *Profile) Score(name string) (float64, []impound.Reason) {
 		rs = append(rs, impound.Reason{Code: "actor-prior", Text: "more or less like the names that actors choose in general", Weight: round(WeightPrior * best.prior)})
 	}
 	if p.row != nil {
-		rs = append(rs, impound.Reason{Code: "actor-word-list", Text: p.actor + ": the names look put together of a list of words by a program; how this one fits", Weight: round(w.total - w.plain - w.kind)})
+		rs = append(rs, impound.Reason{Code: "actor-word-list", Text: p.actor + ": the names look put together of a list of words by a program; how this one fits", Weight: round(w.row - w.kind)})
 		if k := p.row.kind.kind(); k >= 0 {
 			rs = append(rs, impound.Reason{Code: "actor-word-kind", Text: p.actor + ": reads like " + kindNames[k] + ", as its names do", Weight: round(w.kind)})
 		}
+	}
+	if w.whole != 0 {
+		var x [nFeatures]float32
+		p.measure(&v, &x)
+		rs = append(rs, impound.Reason{Code: "actor-together", Text: p.actor + ": how all this goes together, as many actors went on" + turnsOn(&x), Weight: round(w.whole)})
 	}
 	slices.SortStableFunc(rs, func(a, b impound.Reason) int { return cmp.Compare(b.Weight, a.Weight) })
 	if p.known[n.String()] {
@@ -578,7 +610,7 @@ func (p *Profile) Score(name string) (float64, []impound.Reason) {
 	return score, rs
 }
 
-func squash(bits float64) float64 { return 1 / (1 + math.Exp2(min(max(prior-bits, -40), 40)/3)) }
+func squash(bits float64) float64 { return 1 / (1 + math.Exp2(min(max(prior-bits, -80), 80)/3)) }
 
 // table is a hash table of counts that only grows while learning.
 type table struct {
