@@ -427,7 +427,7 @@ func (m *Matcher) lookAgain(s *scan, f found, fs []found) float64 {
 	x.tok = -1
 	var v [nSecond]float32
 	m.second(s, f, &x, fs, m.model.parts(&x), &v)
-	return above(m.again.trees.Logit(v[:]), m.secondFrom)
+	return m.atLeastObvious(s, &f, above(m.again.trees.Logit(v[:]), m.secondFrom))
 }
 
 // above brings the second look's logit above from, in the same order.

@@ -1,0 +1,77 @@
+package match
+
+// Some names anybody would look at first: a brand's own name, or one letter off,
+// and nothing beside it but words such as "login". Most that are like this were
+// not seen in a campaign and belong to somebody by chance, so what was learnt
+// ranks many of them low; but nobody would understand that "rnicrosoft.com" is not a hit.
+const (
+	obviousLetters = 6     // of the token, at least
+	obviousFrom    = -2.19 // the logit of a score just above 0.1
+)
+
+// atLeastObvious lifts l, which is above m.secondFrom, to what is a hit by default
+// if occurrence f is of that kind, and leaves the order among such names.
+func (m *Matcher) atLeastObvious(s *scan, f *found, l float64) float64 {
+	if lifted := obviousFrom + (l-m.secondFrom)/1000; l < lifted && m.obvious(s, f) {
+		return lifted
+	}
+	return l
+}
+
+func (m *Matcher) obvious(s *scan, f *found) bool {
+	t := &m.ix.tokens[f.tok]
+	if len(t.text) < obviousLetters {
+		return false
+	}
+	from, to := int(s.pos[f.at]), s.rawEnd(f.end)
+	lo, hi := s.registered()
+	if from < lo || to > hi {
+		return false
+	}
+	if f.dist <= 1 && luresAlone(s.raw[lo:from]) && luresAlone(s.raw[to:hi]) {
+		return true
+	}
+	// A doubled letter may be found as another misspelling with a letter to spare.
+	a, b := f.at, f.end
+	for a > 0 && int(s.pos[a-1]) >= lo {
+		a--
+	}
+	for b < s.n && int(s.pos[b]) < hi {
+		b++
+	}
+	return oneApart(s.code[padLeft+a:padLeft+b], t.codes)
+}
+
+// oneApart says whether a and b differ by no more than one letter that is
+// changed, added or left out.
+func oneApart(a, b []uint8) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	if len(b)-len(a) > 1 {
+		return false
+	}
+	i := 0
+	for i < len(a) && a[i] == b[i] {
+		i++
+	}
+	j := len(a)
+	for k := len(b); j > i && a[j-1] == b[k-1]; k-- {
+		j--
+	}
+	return j-i+len(b)-len(a) <= 1
+}
+
+// luresAlone says whether b holds nothing but lure words, hyphens and digits.
+func luresAlone(b []byte) bool {
+	for len(b) > 0 {
+		n := 1
+		if class[b[0]] == clsLetter {
+			if n = lureWord(b); n == 0 {
+				return false
+			}
+		}
+		b = b[n:]
+	}
+	return true
+}

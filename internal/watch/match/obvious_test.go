@@ -1,0 +1,47 @@
+package match
+
+import "testing"
+
+// What an analyst tries first is a hit, and what holds the token by chance isn't
+// lifted.
+func TestObvious(t *testing.T) {
+	m, err := New([]Brand{
+		{ID: "microsoft", Tokens: []string{"microsoft", "outlook"}, Domains: []string{"microsoft.com"}},
+		{ID: "paypal", Tokens: []string{"paypal"}, Domains: []string{"paypal.com"}},
+		{ID: "facebook", Tokens: []string{"facebook", "instagram"}, Domains: []string{"facebook.com"}},
+		{ID: "chase", Tokens: []string{"chase"}, Domains: []string{"chase.com"}},
+	}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []string{"rnicrosoft.com", "mircosoft.com", "microsoft.net", "micros0ft-support.net", "mypaypolonline.com", "microsofft.com", "instagrarn.com", "microsof.com", "paypa1.co.uk"} {
+		if p, _ := m.Score([]byte(n)); p < 0.1 {
+			t.Errorf("%s: %v", n, p)
+		}
+	}
+	for n, want := range map[string]bool{
+		"rnicrosoft.com": true, "microsofft.net": true, "my-microsoft-login2.com": true, "microsoftgarden.com": false, "microsoft.garden.com": false,
+		"paypal.com": false, "chase.net": false, "outlooks.com": true, "outlookk.com": true, "outloooks.com": false,
+	} {
+		var s scan
+		if !s.fill([]byte(n)) {
+			t.Fatal(n)
+		}
+		v, in := m.Scorer().look([]byte(n), -100)
+		got := v.ok && m.obvious(in, &v.found)
+		if got != want {
+			t.Errorf("%s: obvious is %v", n, got)
+		}
+	}
+	if l := m.secondFrom + .5; m.atLeastObvious(nil, nil, 3) != 3 || obviousFrom < l {
+		t.Error("what is high already is not looked at")
+	}
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{{"abc", "abc", true}, {"abc", "abbc", true}, {"abc", "ab", true}, {"abc", "axc", true}, {"abc", "acb", false}, {"abcd", "ab", false}, {"", "a", true}, {"aab", "ab", true}} {
+		if oneApart([]uint8(c.a), []uint8(c.b)) != c.want || oneApart([]uint8(c.b), []uint8(c.a)) != c.want {
+			t.Errorf("%q, %q", c.a, c.b)
+		}
+	}
+}
