@@ -24,12 +24,13 @@ type past struct {
 
 type tokPast struct {
 	recent, all float32 // phishing names; what is old counts less
+	hot, warm   float32
 }
 
 type tldPast struct{ bad, plain float32 }
 
 // nPast is how many numbers of the second look are the past's.
-const nPast = 6
+const nPast = 10
 
 // In how many years what was seen counts half.
 const (
@@ -42,11 +43,17 @@ const (
 // suffix (-1: not looked at).
 func (p *past) put(out []float32, hash uint16, mates []uint16, tld int) {
 	h := p.tok[hash]
-	var recent, all float32
+	var recent, all, hot, warm float32
 	for _, u := range mates {
 		recent += p.tok[u].recent
 		all += p.tok[u].all
+		hot += p.tok[u].hot
+		warm += p.tok[u].warm
 	}
+	out[6] = ln1(hot)
+	out[7] = ln1(warm)
+	out[8] = ln((recent + 1) / (hot + 1))
+	out[9] = ln1(h.hot)
 	out[0] = ln1(h.recent)
 	out[1] = ln1(h.all)
 	out[2] = ln1(recent)
@@ -82,7 +89,7 @@ func (p *past) encode() []byte {
 	for i, t := range p.tok {
 		if t != (tokPast{}) {
 			b = binary.LittleEndian.AppendUint16(b, uint16(i))
-			put(t.recent, t.all)
+			put(t.recent, t.all, t.hot, t.warm)
 		}
 	}
 	put(p.sum.bad, p.sum.plain)
@@ -101,7 +108,7 @@ func decodePast(b []byte) (*past, []byte, error) {
 		return bad()
 	}
 	n := int(binary.LittleEndian.Uint16(b))
-	if len(b) < 2+10*n+8+8*nSuffix {
+	if len(b) < 2+18*n+8+8*nSuffix {
 		return bad()
 	}
 	b = b[2:]
@@ -114,7 +121,7 @@ func decodePast(b []byte) (*past, []byte, error) {
 	for range n {
 		i := binary.LittleEndian.Uint16(b)
 		b = b[2:]
-		t := tokPast{get(), get()}
+		t := tokPast{get(), get(), get(), get()}
 		if i >= nTokens || t.recent+t.all != t.recent+t.all {
 			fine = false
 			continue
@@ -140,8 +147,15 @@ type pastTrainer struct {
 	seen []pastSeen // the oldest first
 	base past       // top-level domains of ordinary names
 	memo map[int]*past
+	hots []pastHot
 	ages []float64 // of phishing rows, with the sum of their weights so far
 	sums []float64
+}
+
+type pastHot struct {
+	hash uint16
+	fold int
+	hot  bool
 }
 
 type pastSeen struct {
@@ -155,12 +169,24 @@ type pastSeen struct {
 const pastGap = 1.0
 
 // at gives what had been seen age years before the end, by whole months.
-func (t *pastTrainer) at(age float64) *past {
+func (t *pastTrainer) at(age float64, fold int) *past {
 	k := int(math.Ceil(age * 12))
-	if p := t.memo[k]; p != nil {
+	if p := t.memo[k*8+fold]; p != nil {
 		return p
 	}
 	p := t.base
+	for _, h := range t.hots {
+		w := float32(1)
+		if fold < secondFolds {
+			w = float32(secondFolds) / (secondFolds - 1)
+		}
+		if h.fold != fold {
+			p.tok[h.hash].warm += w
+			if h.hot {
+				p.tok[h.hash].hot += w
+			}
+		}
+	}
 	for _, e := range t.seen {
 		a := e.age - float64(k)/12
 		if a < 0 || k > 0 && a == 0 {
@@ -174,7 +200,7 @@ func (t *pastTrainer) at(age float64) *past {
 			p.sum.bad += w
 		}
 	}
-	t.memo[k] = &p
+	t.memo[k*8+fold] = &p
 	return &p
 }
 
@@ -185,6 +211,7 @@ type secondRow struct {
 	mates []uint16
 	tld   int
 	age   float64
+	fold  int
 }
 
 // fill puts into rows what had been seen before them.
@@ -212,6 +239,6 @@ func (t *pastTrainer) fill(rows []secondRow) {
 			j, _ := slices.BinarySearch(t.sums, t.rnd.Float64()*sum)
 			age = t.ages[min(j, len(t.ages)-1)]
 		}
-		t.at(age+0.04+t.rnd.Float64()*pastGap).put(r.X[nSecond-nPast:], r.hash, r.mates, r.tld)
+		t.at(age+0.04+t.rnd.Float64()*pastGap, r.fold).put(r.X[nSecond-nPast:], r.hash, r.mates, r.tld)
 	}
 }

@@ -83,11 +83,11 @@ func TestPastTrainer(t *testing.T) {
 	tr.base.tld[4].plain, tr.base.sum.plain = 10, 100
 	rows := []secondRow{{Row: boost.Row{X: make([]float32, nSecond), Y: 1, W: 1}, hash: 1, mates: []uint16{1}, tld: 4, age: 0.2}}
 	tr.fill(rows)
-	if end, before := tr.at(0), tr.at(1); end.tok[1].all <= before.tok[1].all || before.tok[1].all <= 0 || end.tok[1].recent < 0.5 || before.tld[4].bad != 0 || end.tld[4].bad == 0 {
+	if end, before := tr.at(0, 3), tr.at(1, 3); end.tok[1].all <= before.tok[1].all || before.tok[1].all <= 0 || end.tok[1].recent < 0.5 || before.tld[4].bad != 0 || end.tld[4].bad == 0 {
 		t.Errorf("in the end %+v, a year before %+v", end.tok[1], before.tok[1])
 	}
 	x := rows[0].X[nSecond-nPast:]
-	if want := ln1(tr.at(0).tok[1].all); x[1] <= 0 || x[1] >= want {
+	if want := ln1(tr.at(0, 3).tok[1].all); x[1] <= 0 || x[1] >= want {
 		t.Errorf("the name itself was counted: %v of %v", x[1], want)
 	}
 }

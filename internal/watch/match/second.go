@@ -507,6 +507,9 @@ func (m *Matcher) secondRows(examples []Example, firsts [secondFolds][]byte, see
 			if c.model.logit(&r.x) <= secondFrom {
 				return
 			}
+			if r.y == 0 && e.Seen > 0 {
+				t.hots = append(t.hots, pastHot{hash, fold, c.model.logit(&r.x) > 0})
+			}
 			// Garbled names, and hosts that are ordinary, are not what it is made for.
 			if e.Seen == 0 {
 				if r.y > 0 {
@@ -519,7 +522,7 @@ func (m *Matcher) secondRows(examples []Example, firsts [secondFolds][]byte, see
 			x.tok = -1
 			var v [nSecond]float32
 			c.second(s, f, &x, fs, c.model.parts(&x), &v)
-			rows = append(rows, secondRow{boost.Row{X: slices.Clone(v[:]), Y: r.y, W: r.w}, hash, m.looker.mates[m.ix.tokens[f.tok].brands[0]], x.tld, e.Age})
+			rows = append(rows, secondRow{boost.Row{X: slices.Clone(v[:]), Y: r.y, W: r.w}, hash, m.looker.mates[m.ix.tokens[f.tok].brands[0]], x.tld, e.Age, fold})
 		})
 	}
 	t.fill(rows)
@@ -527,7 +530,7 @@ func (m *Matcher) secondRows(examples []Example, firsts [secondFolds][]byte, see
 	for i := range rows {
 		out[i] = rows[i].Row
 	}
-	return out, t.at(0), nil
+	return out, t.at(0, secondFolds), nil
 }
 
 // WithSecond gives m with a second look: what [Matcher.TrainSecond] gave.
