@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"math"
 	"os"
@@ -112,6 +113,55 @@ func loadMatch(d folder) (*matchData, error) {
 		m.popular = append(m.popular, r[1])
 	}
 	return &m, nil
+}
+
+// without gives the data as if nobody had imitated the brands that held names.
+func (m *matchData) without(held func(brand string) bool) *matchData {
+	c := *m
+	c.brands = slices.DeleteFunc(slices.Clone(m.brands), func(b match.Brand) bool { return held(b.ID) })
+	is := func(p phish) bool { return held(p.brand) }
+	c.reg, c.hosts = slices.DeleteFunc(slices.Clone(m.reg), is), slices.DeleteFunc(slices.Clone(m.hosts), is)
+	return &c
+}
+
+// heldBrand names the third of the brands that is never met before it is measured.
+func heldBrand(id string) bool {
+	h := fnv.New32a()
+	h.Write([]byte(id))
+	return h.Sum32()%3 == 0
+}
+
+// evalNeverMet measures how well brands are found that taught nothing: neither
+// their phishing names nor what they are by chance in ordinary ones.
+func evalNeverMet(md *matchData, before *match.Background, nrd []phish, later func(in []phish, tiers ...string) []phish) error {
+	known := md.without(heldBrand)
+	ex := known.examples(false)
+	few, err := match.New(known.brands, match.Options{Background: before})
+	if err != nil {
+		return err
+	}
+	first := few.Train(ex, epochs, 1)
+	second, err := few.TrainSecond(ex, epochs, 1)
+	if err != nil {
+		return err
+	}
+	m, err := match.New(md.brands, match.Options{Background: before})
+	if err != nil {
+		return err
+	}
+	if m, err = m.With(first); err != nil {
+		return err
+	}
+	if m, err = m.WithSecond(second); err != nil {
+		return err
+	}
+	fmt.Printf("\nmatch, brands never met: %d of %d taught nothing\n", len(md.brands)-len(known.brands), len(md.brands))
+	sn := scoreAll(m, nrd, func(p phish) string { return p.name })
+	met := func(p phish) bool { return !heldBrand(p.brand) }
+	f := report("registrable exact+fuzzy | new registrations", m, slices.DeleteFunc(later(md.reg, "exact", "fuzzy"), met), sn)
+	tell("names of brands never met", false, f)
+	report("hosts exact+fuzzy       | new registrations", m, slices.DeleteFunc(later(md.hosts, "exact", "fuzzy"), met), sn)
+	return nil
 }
 
 // examples gives what may be learnt from: all, or what lies before the splits.
@@ -356,7 +406,7 @@ func evalMatch(d folder) error {
 			}
 		}
 	}
-	return nil
+	return evalNeverMet(md, before, nrd, later)
 }
 
 // figures are shares found at [rates]: of all names, and the means of the
@@ -424,6 +474,7 @@ func tell(what string, noTLD bool, f figures) {
 		return
 	case what == "garbled names":
 		bars = [3]float64{.35, 0, 0}
+	case strings.HasPrefix(what, "names of brands never met"): // no bar
 	case strings.HasPrefix(what, "phishing hosts"):
 		bars = [3]float64{.97, .88, .60}
 	case noTLD:
