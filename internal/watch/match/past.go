@@ -11,7 +11,7 @@ import (
 )
 
 // past is what was seen until a day: of each token, how many phishing names bore
-// it lately and in all; of each top-level domain, how many phishing and how many
+// it lately and in all, and how many registrations were like such names; of each top-level domain, how many phishing and how many
 // ordinary names. The second look asks it instead
 // of knowing tokens by weights of their own: a brand that nobody imitated yet
 // counts as such brands did before they were. It knows tokens and suffixes by
@@ -24,7 +24,7 @@ type past struct {
 
 type tokPast struct {
 	recent, all float32 // phishing names; what is old counts less
-	hot, warm   float32
+	hot, warm   float32 // registrations, unlabelled, that the first look held for likely, for possible
 }
 
 type tldPast struct{ bad, plain float32 }
@@ -147,11 +147,13 @@ type pastTrainer struct {
 	seen []pastSeen // the oldest first
 	base past       // top-level domains of ordinary names
 	memo map[int]*past
-	hots []pastHot
+	hots []pastHot // registrations that the first look held for possible
 	ages []float64 // of phishing rows, with the sum of their weights so far
 	sums []float64
 }
 
+// pastHot is a registration. A row is told those of the other folds, so that none
+// is told of itself.
 type pastHot struct {
 	hash uint16
 	fold int

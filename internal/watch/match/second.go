@@ -36,17 +36,38 @@ func secondFromOf(brands int) float64 {
 // nSecond is how many numbers the second look has.
 const nSecond = 80 + nPast
 
-// second.bin holds two such sums, with and without top-level domains, each with
-// its length in front and what was seen behind it, made by: evalwatch -train
-// match -data FOLDER.
+// second.bin holds the second look twice, with and without top-level domains: three
+// sums, each with its length in front, and what was seen behind them; made by:
+// evalwatch -train match -data FOLDER.
 //
 //go:embed second.bin
 var secondBin []byte
 
-// secondLook is a sum of trees and the past that it asks.
+// secondLook is sums of trees and the past that they ask. What the first of them
+// holds for likely, a name in two thousand, the others are asked of too: they differ
+// in what they learnt most from, and err less together.
 type secondLook struct {
 	trees *boost.Model
+	more  [moreLooks]*boost.Model
 	past  *past
+}
+
+const (
+	moreLooks = 2
+	moreFrom  = 0 // the first sum's logit above which the others are asked
+)
+
+// logit gives what the sums say together; in the order of the first where it says
+// no more than moreFrom.
+func (l *secondLook) logit(v []float32) float32 {
+	z := l.trees.Logit(v)
+	if z <= moreFrom {
+		return z
+	}
+	for _, m := range l.more {
+		z += m.Logit(v)
+	}
+	return float32(above(z/(1+moreLooks), moreFrom))
 }
 
 var secondWith, secondWithout = func() (*secondLook, *secondLook) {
@@ -62,25 +83,32 @@ var secondWith, secondWithout = func() (*secondLook, *secondLook) {
 }()
 
 func readSecond(b []byte) (*secondLook, []byte, error) {
-	if len(b) < 4 || uint64(len(b)-4) < uint64(binary.LittleEndian.Uint32(b)) {
-		return nil, nil, impound.Errorf(impound.KindInvalid, "the second look's weights are cut short")
+	l := &secondLook{}
+	for _, to := range [...]**boost.Model{&l.trees, &l.more[0], &l.more[1]} {
+		if len(b) < 4 || uint64(len(b)-4) < uint64(binary.LittleEndian.Uint32(b)) {
+			return nil, nil, impound.Errorf(impound.KindInvalid, "the second look's weights are cut short")
+		}
+		n := binary.LittleEndian.Uint32(b)
+		m, err := boost.Decode(b[4:4+n], nSecond)
+		if err != nil {
+			return nil, nil, err
+		}
+		*to, b = m, b[4+n:]
 	}
-	n := binary.LittleEndian.Uint32(b)
-	m, err := boost.Decode(b[4:4+n], nSecond)
+	p, rest, err := decodePast(b)
 	if err != nil {
 		return nil, nil, err
 	}
-	p, rest, err := decodePast(b[4+n:])
-	if err != nil {
-		return nil, nil, err
-	}
-	return &secondLook{m, p}, rest, nil
+	l.past = p
+	return l, rest, nil
 }
 
-func (l *secondLook) encode() []byte {
-	b := l.trees.Encode()
-	b = append(binary.LittleEndian.AppendUint32(nil, uint32(len(b))), b...)
-	return append(b, l.past.encode()...)
+func (l *secondLook) encode() (out []byte) {
+	for _, m := range [...]*boost.Model{l.trees, l.more[0], l.more[1]} {
+		b := m.Encode()
+		out = append(binary.LittleEndian.AppendUint32(out, uint32(len(b))), b...)
+	}
+	return append(out, l.past.encode()...)
 }
 
 // looker is what the second look needs of a matcher's brands.
@@ -427,7 +455,7 @@ func (m *Matcher) lookAgain(s *scan, f found, fs []found) float64 {
 	x.tok = -1
 	var v [nSecond]float32
 	m.second(s, f, &x, fs, m.model.parts(&x), &v)
-	return m.atLeastObvious(s, &f, above(m.again.trees.Logit(v[:]), m.secondFrom))
+	return m.atLeastObvious(s, &f, above(m.again.logit(v[:]), m.secondFrom))
 }
 
 // above brings the second look's logit above from, in the same order.
@@ -465,11 +493,24 @@ func (m *Matcher) TrainSecond(examples []Example, epochs int, seed uint64) ([]by
 	if err != nil {
 		return nil, err
 	}
-	return (&secondLook{fitSecond(rows, seed), end}).encode(), nil
+	l := fitSecond(rows, seed)
+	l.past = end
+	return l.encode(), nil
 }
 
-func fitSecond(rows []boost.Row, seed uint64) *boost.Model {
-	return boost.Train(rows, boost.Options{Trees: 400, Leaves: 24, Rate: 0.05, L2: 4, MinHess: 3, Rows: 0.6, Features: 0.3, Seed: seed})
+// fitSecond learns the sums: the second from ordinary names above all, the third
+// more slowly.
+func fitSecond(rows []boost.Row, seed uint64) *secondLook {
+	fit := func(rows []boost.Row, trees int, rate, features float64) *boost.Model {
+		return boost.Train(rows, boost.Options{Trees: trees, Leaves: 24, Rate: rate, L2: 4, MinHess: 3, Rows: 0.6, Features: features, Seed: seed})
+	}
+	heavy := slices.Clone(rows)
+	for i := range heavy {
+		if heavy[i].Y == 0 {
+			heavy[i].W *= 10
+		}
+	}
+	return &secondLook{trees: fit(rows, 400, .05, .3), more: [moreLooks]*boost.Model{fit(heavy, 400, .05, .3), fit(rows, 500, .05, .4)}}
 }
 
 // secondRows gives what the second look learns from, and what has been seen in
