@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"maps"
@@ -131,37 +132,37 @@ func heldBrand(id string) bool {
 	return h.Sum32()%3 == 0
 }
 
-// evalNeverMet measures how well brands are found that taught nothing: neither
-// their phishing names nor what they are by chance in ordinary ones.
-func evalNeverMet(md *matchData, before *match.Background, nrd []phish, later func(in []phish, tiers ...string) []phish) error {
-	known := md.without(heldBrand)
-	ex := known.examples(false)
-	few, err := match.New(known.brands, match.Options{Background: before})
+// learn gives a matcher for brands with weights learnt from examples for known ones.
+func learn(known, brands []match.Brand, ex []match.Example, opt match.Options) (*match.Matcher, error) {
+	m, err := match.New(known, opt)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	first := few.Train(ex, epochs, 1)
-	second, err := few.TrainSecond(ex, epochs, 1)
-	if err != nil {
-		return err
+	var first, second []byte
+	var wg sync.WaitGroup
+	wg.Go(func() { first = m.Train(ex, epochs, 1) })
+	wg.Go(func() { second, err = m.TrainSecond(ex, epochs, 1) })
+	if wg.Wait(); err != nil {
+		return nil, err
 	}
-	m, err := match.New(md.brands, match.Options{Background: before})
-	if err != nil {
-		return err
+	if m, err = match.New(brands, opt); err != nil {
+		return nil, err
 	}
 	if m, err = m.With(first); err != nil {
-		return err
+		return nil, err
 	}
-	if m, err = m.WithSecond(second); err != nil {
-		return err
-	}
-	fmt.Printf("\nmatch, brands never met: %d of %d taught nothing\n", len(md.brands)-len(known.brands), len(md.brands))
+	return m.WithSecond(second)
+}
+
+// evalNeverMet measures how well m, which was learnt without them, finds the
+// brands of [heldBrand].
+func evalNeverMet(m *match.Matcher, md *matchData, nrd []phish, later func(in []phish, tiers ...string) []phish) {
+	fmt.Printf("\nmatch, brands never met: %d of %d taught nothing\n", len(md.brands)-len(md.without(heldBrand).brands), len(md.brands))
 	sn := scoreAll(m, nrd, func(p phish) string { return p.name })
 	met := func(p phish) bool { return !heldBrand(p.brand) }
 	f := report("registrable exact+fuzzy | new registrations", m, slices.DeleteFunc(later(md.reg, "exact", "fuzzy"), met), sn)
 	tell("names of brands never met", false, f)
 	report("hosts exact+fuzzy       | new registrations", m, slices.DeleteFunc(later(md.hosts, "exact", "fuzzy"), met), sn)
-	return nil
 }
 
 // examples gives what may be learnt from: all, or what lies before the splits.
@@ -222,23 +223,25 @@ func trainMatch(d folder, out string) error {
 		return err
 	}
 	ex := md.examples(true)
-	var all, second []byte
-	for _, noTLD := range []bool{false, true} {
+	var first, second [2][]byte
+	var errs [2]error
+	var wg sync.WaitGroup
+	for i, noTLD := range []bool{false, true} {
 		m, err := match.New(md.brands, match.Options{NoTLD: noTLD})
 		if err != nil {
 			return err
 		}
-		all = append(all, m.Train(ex, epochs, 1)...)
-		b, err := m.TrainSecond(ex, epochs, 1)
-		if err != nil {
-			return err
-		}
-		second = append(second, b...)
+		wg.Go(func() { first[i] = m.Train(ex, epochs, 1) })
+		wg.Go(func() { second[i], errs[i] = m.TrainSecond(ex, epochs, 1) })
 	}
-	if err := os.WriteFile(filepath.Join(out, "second.bin"), second, 0o644); err != nil {
+	wg.Wait()
+	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(out, "weights.bin"), all, 0o644)
+	if err := os.WriteFile(filepath.Join(out, "second.bin"), slices.Concat(second[:]...), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(out, "weights.bin"), slices.Concat(first[:]...), 0o644)
 }
 
 const epochs = 12
@@ -341,24 +344,26 @@ func evalMatch(d folder) error {
 	if err != nil {
 		return err
 	}
-	for _, noTLD := range []bool{false, true} {
+	// What has no bearing on each other is learnt at once.
+	var matchers [2]*match.Matcher
+	var never *match.Matcher
+	var errs [3]error
+	var wg sync.WaitGroup
+	for i, noTLD := range []bool{false, true} {
+		wg.Go(func() { matchers[i], errs[i] = learn(md.brands, md.brands, ex, match.Options{NoTLD: noTLD, Background: before}) })
+	}
+	wg.Go(func() {
+		known := md.without(heldBrand)
+		never, errs[2] = learn(known.brands, md.brands, known.examples(false), match.Options{Background: before})
+	})
+	wg.Wait()
+	if err := errors.Join(errs[:]...); err != nil {
+		return err
+	}
+	for i, noTLD := range []bool{false, true} {
+		learnt := matchers[i]
 		base, err := match.New(md.brands, match.Options{NoTLD: noTLD})
 		if err != nil {
-			return err
-		}
-		past, err := match.New(md.brands, match.Options{NoTLD: noTLD, Background: before})
-		if err != nil {
-			return err
-		}
-		learnt, err := past.With(past.Train(ex, epochs, 1))
-		if err != nil {
-			return err
-		}
-		second, err := past.TrainSecond(ex, epochs, 1)
-		if err != nil {
-			return err
-		}
-		if learnt, err = learnt.WithSecond(second); err != nil {
 			return err
 		}
 		for _, v := range []struct {
@@ -406,7 +411,8 @@ func evalMatch(d folder) error {
 			}
 		}
 	}
-	return evalNeverMet(md, before, nrd, later)
+	evalNeverMet(never, md, nrd, later)
+	return nil
 }
 
 // figures are shares found at [rates]: of all names, and the means of the

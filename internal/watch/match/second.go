@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/watch/boost"
@@ -480,15 +481,19 @@ const secondFolds = 3
 // [Matcher.Train] does it.
 func (m *Matcher) TrainSecond(examples []Example, epochs int, seed uint64) ([]byte, error) {
 	var firsts [secondFolds][]byte
+	var wg sync.WaitGroup
 	for fold := range firsts {
-		var in []Example
-		for _, e := range examples {
-			if e.Part%secondFolds != fold {
-				in = append(in, e)
+		wg.Go(func() {
+			var in []Example
+			for _, e := range examples {
+				if e.Part%secondFolds != fold {
+					in = append(in, e)
+				}
 			}
-		}
-		firsts[fold] = m.Train(in, epochs, seed)
+			firsts[fold] = m.Train(in, epochs, seed)
+		})
 	}
+	wg.Wait()
 	rows, end, err := m.secondRows(examples, firsts, seed)
 	if err != nil {
 		return nil, err
