@@ -350,7 +350,9 @@ func evalMatch(d folder) error {
 	var errs [3]error
 	var wg sync.WaitGroup
 	for i, noTLD := range []bool{false, true} {
-		wg.Go(func() { matchers[i], errs[i] = learn(md.brands, md.brands, ex, match.Options{NoTLD: noTLD, Background: before}) })
+		wg.Go(func() {
+			matchers[i], errs[i] = learn(md.brands, md.brands, ex, match.Options{NoTLD: noTLD, Background: before})
+		})
 	}
 	wg.Go(func() {
 		known := md.without(heldBrand)

@@ -22,9 +22,11 @@ import (
 
 // secondFrom is the first look's logit above which there is a second one, for
 // secondBrands brands or fewer. The more brands there are, the more names
-// resemble one by chance: it rises so that for any number of them about one
-// ordinary name in a hundred is looked at again. It takes as long as twenty
-// first ones.
+// resemble one by chance, and it rises with their number. Measured with the brands of
+// the evaluation and names of popular sites: with 105, 300, 1,000 and 3,000 brands 0.8,
+// 1.6, 1.8 and 1.7 % of registrations are looked at again (0.8, 2.2, 5.2 and 8.9 % if it
+// did not rise). What is found at a flag rate of 0.1 % and less is the same either way;
+// at 1 % it costs .003, .02 and .06.
 const (
 	secondFrom   = -3.5
 	secondBrands = 150
