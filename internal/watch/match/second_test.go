@@ -3,6 +3,8 @@ package match
 import (
 	"math"
 	"testing"
+
+	"github.com/impound/impound/internal/watch/boost"
 )
 
 func TestSecondLookIsBuiltIn(t *testing.T) {
@@ -76,5 +78,35 @@ func TestCommonRun(t *testing.T) {
 		if n := commonRun([]byte(x.a), []byte(x.b)); n != x.n {
 			t.Errorf("%s, %s: %d, want %d", x.a, x.b, n, x.n)
 		}
+	}
+}
+
+// The further sums are asked of what the first holds for likely, and never bring it
+// below what it does not.
+func TestSecondLookAsksMore(t *testing.T) {
+	fit := func(w float32) *boost.Model {
+		var rows []boost.Row
+		for i := range 40 {
+			r := boost.Row{X: []float32{float32(i % 10)}, W: 1}
+			if i%10 > 4 {
+				r.Y, r.W = 1, w
+			}
+			rows = append(rows, r)
+		}
+		return boost.Train(rows, boost.Options{Trees: 20, Rows: 1, Features: 1, MinHess: .1})
+	}
+	l := &secondLook{trees: fit(1), more: [moreLooks]*boost.Model{fit(.1), fit(.2)}}
+	for x := range 10 {
+		v := []float32{float32(x)}
+		z, got := l.trees.Logit(v), l.logit(v)
+		switch mean := (z + l.more[0].Logit(v) + l.more[1].Logit(v)) / 3; {
+		case z <= moreFrom && got != z:
+			t.Errorf("%d: %v, though the first says %v", x, got, z)
+		case z > moreFrom && (got <= moreFrom || float64(got) != float64(float32(above(mean, moreFrom)))):
+			t.Errorf("%d: %v, though all say %v", x, got, mean)
+		}
+	}
+	if l.logit([]float32{9}) <= moreFrom || l.logit([]float32{0}) > moreFrom {
+		t.Error("the example says nothing")
 	}
 }
