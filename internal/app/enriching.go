@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/casework"
+	"github.com/impound/impound/internal/parallel"
 	"github.com/impound/impound/internal/store"
 	"github.com/impound/impound/internal/watch/enrich"
 	"github.com/impound/impound/internal/watch/graph"
@@ -331,7 +331,7 @@ func (s *System) knownNames(ctx context.Context, recs map[impound.Name]enrich.Re
 			return d.State == impound.StateBlocked || d.State == impound.StateContested // it may be somebody else's: it links nobody to the actor
 		})
 		ks := make([]known, len(of))
-		err := alongside(len(of), func(i int) error {
+		err := parallel.Each(len(of), func(i int) error {
 			d := of[i]
 			f, err := s.evidenced(k.ID, d)
 			if err != nil {
@@ -352,23 +352,6 @@ func (s *System) knownNames(ctx context.Context, recs map[impound.Name]enrich.Re
 		out = append(out, ks...)
 	}
 	return out, nil
-}
-
-// alongside calls fn for 0 to n-1, by each processor for a part of them, and gives
-// the error of the lowest.
-func alongside(n int, fn func(i int) error) error {
-	parts := min(runtime.GOMAXPROCS(0), 1+n/256)
-	errs := make([]error, parts)
-	var wg sync.WaitGroup
-	for p := range parts {
-		wg.Go(func() {
-			for i := p * n / parts; i < (p+1)*n/parts && errs[p] == nil; i++ {
-				errs[p] = fn(i)
-			}
-		})
-	}
-	wg.Wait()
-	return cmp.Or(errs...)
 }
 
 // before gives what of f was seen before a name was taken from its holder: from

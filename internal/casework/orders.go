@@ -8,15 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/casework/gate"
 	"github.com/impound/impound/internal/casework/orderdoc"
+	"github.com/impound/impound/internal/parallel"
 	"github.com/impound/impound/internal/quickjson"
 	"github.com/impound/impound/internal/store"
 )
@@ -714,16 +713,10 @@ func (s *Service) gatesSaid(f filing) (map[impound.Name][]impound.GateVerdict, e
 // offlineOf asks the gates that need no facts, with all processors.
 func offlineOf(ons []impound.OrderName, lists *gate.Lists) [][]impound.GateVerdict {
 	out := make([][]impound.GateVerdict, len(ons))
-	parts := min(runtime.GOMAXPROCS(0), len(ons)/256+1)
-	var wg sync.WaitGroup
-	for p := range parts {
-		wg.Go(func() {
-			for i := p * len(ons) / parts; i < (p+1)*len(ons)/parts; i++ {
-				out[i] = gate.Offline(ons[i].Name, lists)
-			}
-		})
-	}
-	wg.Wait()
+	_ = parallel.Each(len(ons), func(i int) error { // which never fails
+		out[i] = gate.Offline(ons[i].Name, lists)
+		return nil
+	})
 	return out
 }
 

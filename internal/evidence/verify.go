@@ -12,13 +12,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/parallel"
 	"github.com/impound/impound/internal/quickjson"
 	"golang.org/x/mod/sumdb/tlog"
 	"golang.org/x/sys/unix"
@@ -622,22 +621,16 @@ func readLines(r *bufio.Reader, limit int64) ([][]byte, error) {
 // parseLines hashes and reads lines on all cores.
 func parseLines(lines [][]byte) []parsed {
 	out := make([]parsed, len(lines))
-	workers := min(runtime.GOMAXPROCS(0), 1+len(lines)/256)
-	var wg sync.WaitGroup
-	for w := range workers {
-		wg.Go(func() {
-			for k := len(lines) * w / workers; k < len(lines)*(w+1)/workers; k++ {
-				p := &out[k]
-				p.hash = tlog.RecordHash(lines[k])
-				if len(lines[k]) >= MaxEntry {
-					p.err = errTooLong
-				} else {
-					p.err = quickjson.Unmarshal(lines[k], &p.leaf)
-				}
-			}
-		})
-	}
-	wg.Wait()
+	_ = parallel.Each(len(lines), func(k int) error { // errors are kept with their lines
+		p := &out[k]
+		p.hash = tlog.RecordHash(lines[k])
+		if len(lines[k]) >= MaxEntry {
+			p.err = errTooLong
+		} else {
+			p.err = quickjson.Unmarshal(lines[k], &p.leaf)
+		}
+		return nil
+	})
 	return out
 }
 

@@ -19,6 +19,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/parallel"
 	"github.com/impound/impound/internal/quickjson"
 )
 
@@ -123,7 +124,7 @@ func List[T any](tx Tx, q Query) ([]Item[T], error) {
 		return nil, err
 	}
 	out := make([]Item[T], len(docs))
-	err = each(len(docs), func(i int) error {
+	err = parallel.Each(len(docs), func(i int) error {
 		d := docs[i]
 		out[i] = Item[T]{ID: d.ID, Rev: d.Rev, Index: d.Index, Updated: d.Updated}
 		return decode(d, &out[i].Value)
@@ -145,7 +146,7 @@ func Values[T any](tx Tx, q Query) ([]T, error) {
 		return nil, err
 	}
 	out := make([]T, len(docs))
-	if err := each(len(docs), func(i int) error { return decode(docs[i], &out[i]) }); err != nil {
+	if err := parallel.Each(len(docs), func(i int) error { return decode(docs[i], &out[i]) }); err != nil {
 		return nil, err
 	}
 	return out, nil
@@ -177,7 +178,7 @@ func valuesAlong[T any](e eacher, q Query) ([]T, error) {
 	var wg sync.WaitGroup
 	p := &part{}
 	err := e.Each(q, func(d Doc) {
-		if p.docs = append(p.docs, d); len(p.docs) < fewDocs {
+		if p.docs = append(p.docs, d); len(p.docs) < parallel.Few {
 			return
 		}
 		if todo == nil {
@@ -192,7 +193,7 @@ func valuesAlong[T any](e eacher, q Query) ([]T, error) {
 		}
 		todo <- p
 		parts = append(parts, p)
-		p = &part{docs: make([]Doc, 0, fewDocs)}
+		p = &part{docs: make([]Doc, 0, parallel.Few)}
 	})
 	if todo != nil {
 		close(todo)
@@ -215,39 +216,6 @@ func valuesAlong[T any](e eacher, q Query) ([]T, error) {
 		out = append(out, p.out...)
 	}
 	return out, nil
-}
-
-// fewDocs is up to how many documents are decoded by one goroutine.
-const fewDocs = 256
-
-// each calls fn for 0 to n-1, by all processors where there are many, and gives
-// the error of the lowest.
-func each(n int, fn func(i int) error) error {
-	if n <= fewDocs {
-		for i := range n {
-			if err := fn(i); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	parts := runtime.GOMAXPROCS(0)
-	errs := make([]error, parts)
-	var wg sync.WaitGroup
-	for p := range parts {
-		wg.Go(func() {
-			for i := p * n / parts; i < (p+1)*n/parts && errs[p] == nil; i++ {
-				errs[p] = fn(i)
-			}
-		})
-	}
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // counter is an engine that counts by the values of a field without reading the

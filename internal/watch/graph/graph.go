@@ -14,13 +14,12 @@ package graph
 import (
 	"cmp"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/parallel"
 	"github.com/impound/impound/internal/watch/trait"
 )
 
@@ -116,16 +115,10 @@ func New(items []Item) *Graph {
 	slices.SortFunc(names, byName)
 	names = slices.Compact(names)
 	traits := make([][]trait.Trait, len(names))
-	parts := min(runtime.GOMAXPROCS(0), 1+len(names)/256)
-	var wg sync.WaitGroup
-	for p := range parts {
-		wg.Go(func() {
-			for i := p * len(names) / parts; i < (p+1)*len(names)/parts; i++ {
-				traits[i] = withDomain(names[i], g.items[names[i]].Traits)
-			}
-		})
-	}
-	wg.Wait()
+	_ = parallel.Each(len(names), func(i int) error { // which never fails
+		traits[i] = withDomain(names[i], g.items[names[i]].Traits)
+		return nil
+	})
 	for i, n := range names {
 		it := g.items[n]
 		for _, t := range traits[i] {
