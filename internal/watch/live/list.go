@@ -15,9 +15,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/klauspost/compress/gzip"
+
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/watch/polite"
-	"github.com/impound/impound/internal/watch/source/gunzip"
 )
 
 // The kinds of lists.
@@ -237,7 +238,7 @@ func (l *List) file(ctx context.Context, s *Session, cur *listCursor, path strin
 func unpack(f io.Reader) (r io.Reader, packed bool, err error) {
 	br := bufio.NewReaderSize(f, 256<<10)
 	if head, _ := br.Peek(2); bytes.Equal(head, []byte{0x1f, 0x8b}) {
-		z, err := gunzip.NewReader(br)
+		z, err := gzip.NewReader(br)
 		if err != nil {
 			return nil, true, impound.Errorf(impound.KindInvalid, "couldn't unpack the file: %w", err)
 		}

@@ -20,7 +20,6 @@ import (
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/watch/source"
-	"github.com/impound/impound/internal/watch/source/gunzip"
 )
 
 // KindZone is the kind of zone files.
@@ -421,7 +420,7 @@ func openSorted(path string) (*sortedList, error) {
 	if err != nil {
 		return nil, impound.Errorf(impound.KindInternal, "couldn't open the zone's names: %w", err)
 	}
-	z, err := gunzip.NewReader(bufio.NewReaderSize(f, 64<<10))
+	z, err := gzip.NewReader(bufio.NewReaderSize(f, 64<<10))
 	if err != nil {
 		f.Close()
 		return nil, impound.Errorf(impound.KindInternal, "couldn't read the zone's names: %w", err)

@@ -15,8 +15,9 @@ import (
 	"os"
 	"strings"
 
+	"github.com/klauspost/compress/gzip"
+
 	"github.com/impound/impound"
-	"github.com/impound/impound/internal/watch/source/gunzip"
 )
 
 // Open opens a file of names, "-" for stdin. What begins like gzip is unpacked,
@@ -34,7 +35,7 @@ func Open(path string, stdin io.Reader) (io.ReadCloser, error) {
 	}
 	br := bufio.NewReaderSize(r, 64<<10)
 	if head, _ := br.Peek(2); bytes.Equal(head, []byte{0x1f, 0x8b}) {
-		z, err := gunzip.NewReader(br)
+		z, err := gzip.NewReader(br)
 		if err != nil {
 			_ = c.Close()
 			return nil, impound.Errorf(impound.KindInvalid, "couldn't unpack the names: %w", err).At(path)
@@ -50,7 +51,7 @@ func Unpack(r io.Reader) (io.Reader, error) {
 	if head, _ := br.Peek(2); !bytes.Equal(head, []byte{0x1f, 0x8b}) {
 		return br, nil
 	}
-	z, err := gunzip.NewReader(br)
+	z, err := gzip.NewReader(br)
 	if err != nil {
 		return nil, impound.Errorf(impound.KindInvalid, "couldn't unpack: %w", err)
 	}
