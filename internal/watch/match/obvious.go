@@ -31,12 +31,22 @@ func (m *Matcher) obvious(s *scan, f *found) bool {
 	if f.dist <= 1 && luresAlone(s.raw[lo:from]) && luresAlone(s.raw[to:hi]) {
 		return true
 	}
-	// A doubled letter may be found as another misspelling with a letter to spare.
+	// A doubled letter may be found as another misspelling with a letter to spare: the
+	// word that it stands in is held against the token.
+	for from > lo && class[s.raw[from-1]] != clsHyphen {
+		from--
+	}
+	for to < hi && class[s.raw[to]] != clsHyphen {
+		to++
+	}
+	if !luresAlone(s.raw[lo:from]) || !luresAlone(s.raw[to:hi]) {
+		return false
+	}
 	a, b := f.at, f.end
-	for a > 0 && int(s.pos[a-1]) >= lo {
+	for a > 0 && int(s.pos[a-1]) >= from {
 		a--
 	}
-	for b < s.n && int(s.pos[b]) < hi {
+	for b < s.n && int(s.pos[b]) < to {
 		b++
 	}
 	return oneApart(s.code[padLeft+a:padLeft+b], t.codes)

@@ -14,7 +14,7 @@ func TestObvious(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, n := range []string{"rnicrosoft.com", "mircosoft.com", "microsoft.net", "micros0ft-support.net", "microsofft.com", "instagrarn.com", "microsof.com", "paypa1.co.uk"} {
+	for _, n := range []string{"rnicrosoft.com", "mircosoft.com", "microsoft.net", "micros0ft-support.net", "microsofft.com", "instagrarn.com", "microsof.com", "faceboook-support.net", "paypa1.co.uk"} {
 		if p, _ := m.Score([]byte(n)); p < 0.1 {
 			t.Errorf("%s: %v", n, p)
 		}
