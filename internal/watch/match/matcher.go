@@ -384,6 +384,8 @@ func (m *Matcher) weigh(s *scan, fs []found, idn bool, cut float64) verdict {
 	}
 	if best.ok && best.logit > m.secondFrom && m.again != nil {
 		best.logit = m.lookAgain(s, best.found, fs)
+	} else if best.ok && best.logit < obviousLeast && m.again != nil {
+		m.liftObvious(s, fs, idn, &best)
 	}
 	return best
 }

@@ -6,7 +6,9 @@ package match
 // ranks many of them low; but nobody would understand that "rnicrosoft.com" is not a hit.
 const (
 	obviousLetters = 6     // of the token, at least
+	obviousLong    = 8     // of a misspelt one that the second look did not see
 	obviousFrom    = -2.19 // the logit of a score just above 0.1
+	obviousLeast   = -2.195
 )
 
 // atLeastObvious lifts l, which is above m.secondFrom, to what is a hit by default
@@ -16,6 +18,20 @@ func (m *Matcher) atLeastObvious(s *scan, f *found, l float64) float64 {
 		return lifted
 	}
 	return l
+}
+
+// liftObvious does the same for what is not looked at again: all to one score, since
+// below the cut of [Scorer.AtLeast] nothing was weighed. A misspelt token is to be longer:
+// "cloud" is not meant to be "icloud".
+func (m *Matcher) liftObvious(s *scan, fs []found, idn bool, v *verdict) {
+	for i := range fs {
+		if f := &fs[i]; (f.dist == 0 || len(m.ix.tokens[f.tok].text) >= obviousLong) && m.obvious(s, f) {
+			if idn || !m.isOwn(s) {
+				v.logit, v.found = obviousLeast, *f
+			}
+			return
+		}
+	}
 }
 
 func (m *Matcher) obvious(s *scan, f *found) bool {

@@ -15,8 +15,17 @@ func TestObvious(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, n := range []string{"rnicrosoft.com", "mircosoft.com", "microsoft.net", "micros0ft-support.net", "microsofft.com", "instagrarn.com", "microsof.com", "faceboook-support.net", "paypa1.co.uk"} {
-		if p, _ := m.Score([]byte(n)); p < 0.1 {
+		p, brand := m.Score([]byte(n))
+		if p < 0.1 {
 			t.Errorf("%s: %v", n, p)
+		}
+		if q, b := m.AtLeast([]byte(n), 0.1); p != q || b != brand {
+			t.Errorf("%s: %v %s, and %v %s of what is 0.1 at least", n, p, brand, q, b)
+		}
+	}
+	for _, n := range []string{"microsoft.com", "login.microsoft.com", "paypal.com"} {
+		if p, _ := m.Score([]byte(n)); p != 0 {
+			t.Errorf("%s is its own, and %v", n, p)
 		}
 	}
 	for n, want := range map[string]bool{
