@@ -134,7 +134,7 @@ echo "$page" | grep -o '<span class="badge good">watching</span>[^<]*' || die "t
 
 step "certificates and names come, and the process is killed, twice"
 feed() { for i in $(seq "$1" "$2"); do
-	submit "paypal-shoes$i.example" "ordinary-bakery-$i.example"
+	submit "paypal-toys$i.example" "ordinary-bakery-$i.example"
 	echo "paypal-help$i.example" >>nrd.txt
 done; }
 feed 1 20 &
@@ -163,7 +163,7 @@ awk -F'[:,]' '{if ($2 < $4) exit 1; added += $4} END {exit added >= 82 ? 0 : 1}'
 echo "80 names of 80, each once, after two kills; it ended in order when it was asked to"
 
 step "an analyst works the queue"
-sed -n 's/.*"name":"\(paypal-shoes[0-9]*\.example\)".*/\1/p' queue.json | head -12 | impound watch dismiss - --reason word --why "a shoe shop's sales" --as ada
+sed -n 's/.*"name":"\(paypal-toys[0-9]*\.example\)".*/\1/p' queue.json | head -12 | impound watch dismiss - --reason word --why "a toy shop's sales" --as ada
 impound watch lessons
 impound watch list --status open --limit 3
 impound watch snooze paypal-help1.example --until 14d --why "see whether it gets a page" --as ada
