@@ -517,7 +517,7 @@ func (p *Profile) bits(v *seen) weighed {
 		}
 		var x [nFeatures]float32
 		p.features(v, os[:len(p.parts)], w.plain, w.total, &x)
-		w.whole = p.apply * float64(together.Logit(x[:])) / perBit
+		w.whole = believed * p.apply * float64(together.Logit(x[:])) / perBit
 		w.total += w.whole
 	}
 	return w
