@@ -23,6 +23,7 @@ type Model struct {
 	roots    []int32
 	nodes    []node
 	quick    quick
+	wide     *wide // nil where there is quick, or neither
 }
 
 // node is a question or, with left 0, an answer. No tree has its root to the
@@ -39,10 +40,23 @@ func (m *Model) Features() int { return m.features }
 // Logit gives the natural logarithm of the odds for x, which must hold
 // [Model.Features] numbers, none of them NaN. A model without trees says 0.
 func (m *Model) Logit(x []float32) float32 {
-	if m.quick.trees > 0 {
+	switch {
+	case m.wide != nil:
+		return m.wide.logit(m.base, x)
+	case m.quick.trees > 0:
 		return m.quick.logit(m.base, x)
 	}
 	return m.plain(x)
+}
+
+// lay makes what Logit asks: the fastest that the model and the processor allow.
+func (m *Model) lay() {
+	if m.wide = nil; fastWide {
+		m.wide = m.layWide()
+	}
+	if m.wide == nil {
+		m.quick = m.layQuick()
+	}
 }
 
 // plain walks down one tree after the other. It adds up every fourth, since an
@@ -84,7 +98,7 @@ func Mean(models ...*Model) *Model {
 			out.roots = append(out.roots, r+from)
 		}
 	}
-	out.quick = out.layQuick()
+	out.lay()
 	return out
 }
 
@@ -152,7 +166,7 @@ func Decode(b []byte, features int) (*Model, error) {
 			return bad()
 		}
 	}
-	m.quick = m.layQuick()
+	m.lay()
 	return m, nil
 }
 
@@ -276,7 +290,7 @@ func Train(rows []Row, opt Options) *Model {
 			}
 		})
 	}
-	m.quick = m.layQuick()
+	m.lay()
 	return m
 }
 

@@ -2,6 +2,7 @@ package boost
 
 import (
 	"bytes"
+	"math"
 	"math/rand/v2"
 	"testing"
 )
@@ -91,22 +92,84 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// Striking out leaves gives what walking down the trees does, to the bit; what is
-// too big for it is walked down.
-func TestQuickIsPlain(t *testing.T) {
+// Each way of asking gives what walking down the trees does, to the bit; what is too
+// big for it is walked down.
+func TestLaidOutIsPlain(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 3))
-	for _, o := range []Options{{Trees: 1}, {Trees: 7, Leaves: 3}, {Trees: 30, Leaves: 24}, {Trees: 5, Leaves: quickLeaves}, {Trees: 3, Leaves: quickLeaves + 1}, {Trees: quickTrees + 1, Leaves: 2, Features: 1}} {
+	for _, o := range []Options{{Trees: 1}, {Trees: 7, Leaves: 3}, {Trees: 30, Leaves: 24}, {Trees: 64, Leaves: 2}, {Trees: 130, Leaves: 20}, {Trees: 5, Leaves: quickLeaves}, {Trees: 3, Leaves: quickLeaves + 1}, {Trees: quickTrees + 1, Leaves: 2, Features: 1}} {
 		m := Train(learnable(900, uint64(o.Trees)), o)
-		if quick := o.Trees <= quickTrees && o.Leaves <= quickLeaves; quick != (m.quick.trees > 0) {
-			t.Fatalf("%d trees of %d leaves: laid out %v", o.Trees, o.Leaves, m.quick.trees > 0)
+		q := m.layQuick()
+		if quick := o.Trees <= quickTrees && o.Leaves <= quickLeaves; quick != (q.trees > 0) {
+			t.Fatalf("%d trees of %d leaves: laid out %v", o.Trees, o.Leaves, q.trees > 0)
+		}
+		w := m.layWide()
+		if wide := o.Leaves <= wideLeaves; wide != (w != nil) {
+			t.Fatalf("%d trees of %d leaves: laid out %v", o.Trees, o.Leaves, w != nil)
 		}
 		for range 500 {
 			x := []float32{rnd.Float32()*2 - .5, rnd.Float32()*2 - .5, rnd.Float32()}
-			if rnd.IntN(4) == 0 { // on the edge
+			switch rnd.IntN(5) {
+			case 0: // on the edge
 				x[rnd.IntN(2)] = m.nodes[rnd.IntN(len(m.nodes))].at
+			case 1:
+				x[rnd.IntN(3)] = float32(math.Inf(rnd.IntN(2)*2 - 1))
 			}
-			if got, want := m.Logit(x), m.plain(x); got != want {
+			want := m.plain(x)
+			if got := m.Logit(x); got != want {
 				t.Fatalf("%d trees: got %v, want %v", o.Trees, got, want)
+			}
+			if q.trees > 0 {
+				if got := q.logit(m.base, x); got != want {
+					t.Fatalf("%d trees, struck out: got %v, want %v", o.Trees, got, want)
+				}
+			}
+			if w != nil && fastWide {
+				if got := w.logit(m.base, x); got != want {
+					t.Fatalf("%d trees, all asked: got %v, want %v", o.Trees, got, want)
+				}
+			}
+		}
+	}
+}
+
+// The same for as many features as there may be, each of a range of its own, one of
+// them with no question about it.
+func TestWideIsPlain(t *testing.T) {
+	if !fastWide {
+		t.Skip("not on this processor")
+	}
+	rnd := rand.New(rand.NewPCG(5, 5))
+	for _, n := range []int{1, 15, 16, 17, 90, wideFeatures, wideFeatures + 1} {
+		of := func() (x []float32) {
+			for f := range n {
+				x = append(x, float32(f)*float32(rnd.NormFloat64()))
+				if f%7 == 3 {
+					x[f] = float32(rnd.IntN(3))
+				}
+			}
+			return x
+		}
+		var rows []Row
+		for range 600 {
+			x, y := of(), float32(0)
+			if x[n-1]+x[n/2]+x[n/3] > 1 {
+				y = 1
+			}
+			rows = append(rows, Row{X: x, Y: y, W: 1})
+		}
+		a := Train(rows, Options{Trees: 50, Leaves: 9, Features: .3})
+		m := Mean(a, Train(rows, Options{Trees: 40, Leaves: 24, Features: .1, Seed: 9}))
+		w := m.layWide()
+		if (n <= wideFeatures) != (w != nil) {
+			t.Fatalf("%d features: laid out %v", n, w != nil)
+		}
+		if w == nil {
+			continue
+		}
+		for range 300 {
+			x := of()
+			if got, want := w.logit(m.base, x), m.plain(x); got != want {
+				t.Fatalf("%d features: got %v, want %v", n, got, want)
 			}
 		}
 	}
