@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"mime"
 	"os"
 	"path/filepath"
@@ -31,7 +32,15 @@ func Matcher(state string, cfg Config) (*match.Matcher, error) {
 		}
 		f, err := os.Open(path)
 		if err != nil {
-			return nil, impound.Errorf(impound.KindInvalid, "couldn't open the brands: %w", err)
+			var pe *fs.PathError
+			if errors.As(err, &pe) {
+				err = pe.Err
+			}
+			where := cfg.Brands
+			if path != cfg.Brands {
+				where += ", nor " + path
+			}
+			return nil, impound.Errorf(impound.KindInvalid, "couldn't open the brands: %w", err).At(where).WithCure(`give a file such as {"brand": {"domains": ["brand.example"], "tokens": ["brand"]}}`)
 		}
 		defer f.Close()
 		if brands, err = match.LoadBrands(f); err != nil {

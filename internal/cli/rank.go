@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -54,12 +53,19 @@ func (e *env) rankCmd() *cobra.Command {
 				return err
 			}
 		}
-		if scores {
-			return profile.Scores(c.Context(), ex, e.In, e.Out)
-		}
-		list, err := profile.ReadExamples(ex)
+		list, skipped, err := profile.ReadExamples(ex)
 		if err != nil {
-			return err
+			return impound.Errorf(impound.KindOf(err), "%w", err).At(examples)
+		}
+		for i, p := range skipped {
+			if i == 5 {
+				fmt.Fprintf(e.Err, "note: and %d lines more\n", len(skipped)-i)
+				break
+			}
+			fmt.Fprintf(e.Err, "note: %s, %v: nothing is learnt from this line\n", examples, p)
+		}
+		if scores {
+			return profile.Scores(c.Context(), list, e.In, e.Out)
 		}
 		actor := "examples"
 		if len(args) == 1 {
@@ -76,14 +82,11 @@ func (e *env) rankCmd() *cobra.Command {
 		}
 		var out []ranked
 		bad := 0
-		sc := bufio.NewScanner(e.In)
-		sc.Buffer(nil, 1<<20)
-		for sc.Scan() && c.Context().Err() == nil {
-			line, _, _ := strings.Cut(sc.Text(), "\t")
+		err = eachLine(c.Context(), e.In, func(line string) error {
 			n, err := impound.ParseName(line)
 			if err != nil {
 				bad++
-				continue
+				return nil
 			}
 			s, rs := p.ScoreObserved(n.String(), habits, observed[n])
 			out = append(out, ranked{n, s, rs})
@@ -91,9 +94,10 @@ func (e *env) rankCmd() *cobra.Command {
 				slices.SortStableFunc(out, func(a, b ranked) int { return cmp.Compare(b.Score, a.Score) })
 				out = out[:top]
 			}
-		}
-		if err := cmp.Or(sc.Err(), c.Context().Err()); err != nil {
-			return impound.Errorf(impound.KindInvalid, "couldn't read the names: %w", err)
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 		slices.SortStableFunc(out, func(a, b ranked) int { return cmp.Compare(b.Score, a.Score) })
 		out = out[:min(top, len(out))]

@@ -102,7 +102,8 @@ func Logit(name string) float64 {
 
 // Scores reads a name a line from r and writes "name<TAB>score" to w for every
 // line, in order, the score as [Score] gives it, 0 for a line that holds no
-// name. Of a line with tabs the first column is the name. It uses every core
+// name. Of a line with tabs the first column is the name, which
+// is written as it stands there. It uses every core
 // and holds a few blocks of the input at a time.
 func Scores(ctx context.Context, r io.Reader, w io.Writer) error {
 	m := network()
@@ -113,7 +114,12 @@ func Scores(ctx context.Context, r io.Reader, w io.Writer) error {
 		dst = append(append(dst, line...), '\t')
 		if m != nil && len(line) <= 512 {
 			var s model.Sample
-			if logit, _, ok := m.Score(string(line), &s); ok {
+			var buf [256]byte
+			text := line
+			if name, ok := stream.Name(buf[:0], line); ok {
+				text = name
+			}
+			if logit, _, ok := m.Score(string(text), &s); ok {
 				return append(strconv.AppendFloat(dst, share(logit), 'g', -1, 64), '\n')
 			}
 		}

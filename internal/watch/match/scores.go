@@ -13,7 +13,8 @@ import (
 // Scores reads a name a line from r and writes "name<TAB>score[<TAB>brand]" to
 // w for every line, in order: higher is more suspicious, 0 means that nothing
 // was seen or that the line is no name. Of a line with tabs the first column is
-// the name. It uses every core. Lure words without a brand, for which
+// the name, which is written as it stands there; it may be spelt in any way that
+// [impound.ParseName] reads. It uses every core. Lure words without a brand, for which
 // [Matcher.Match] gives a low score, count as nothing here.
 func Scores(ctx context.Context, m *Matcher, r io.Reader, w io.Writer) error {
 	workers := make([]*Scorer, runtime.GOMAXPROCS(0))
@@ -26,6 +27,12 @@ func Scores(ctx context.Context, m *Matcher, r io.Reader, w io.Writer) error {
 		}
 		dst = append(append(dst, line...), '\t')
 		p, brand := workers[n].Score(line)
+		if p == 0 {
+			var buf [256]byte
+			if name, ok := stream.Name(buf[:0], line); ok {
+				p, brand = workers[n].Score(name)
+			}
+		}
 		if p == 0 {
 			return append(dst, '0', '\n')
 		}

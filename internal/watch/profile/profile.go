@@ -54,37 +54,54 @@ type part struct {
 }
 
 // ReadExamples reads a name a line, oldest first, optionally with a tab and a
-// date (2026-11-21). Blank lines and those that begin with # are left out; a
-// line that is no name is an [impound.Error] of KindInvalid that names it.
-func ReadExamples(r io.Reader) ([]Example, error) {
-	var out []Example
+// date (2026-11-21). Blank lines and those that begin with # are left out. One
+// line that is no name is no reason to learn nothing: such lines are given as
+// bad, each with its number. A list of which most are none is another file than
+// was meant, and one without a name teaches nothing: an [impound.Error] of
+// KindInvalid.
+func ReadExamples(r io.Reader) (out []Example, bad impound.Problems, err error) {
 	sc := bufio.NewScanner(r)
+	sc.Buffer(nil, 64<<20)
 	for n := 1; sc.Scan(); n++ {
-		line := strings.TrimSpace(sc.Text())
+		line := strings.TrimSpace(strings.TrimPrefix(sc.Text(), "\ufeff"))
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		text, rest, _ := strings.Cut(line, "\t")
-		name, err := impound.ParseName(text)
-		if err != nil {
-			return nil, impound.Errorf(impound.KindInvalid, "couldn't read the example: %w", err).At(fmt.Sprintf("line %d", n))
-		}
-		e := Example{Name: name.String()}
-		date, _, _ := strings.Cut(strings.TrimSpace(rest), "\t")
-		for _, layout := range []string{"2006-01-02", time.RFC3339} {
-			if t, err := time.Parse(layout, date); err == nil {
-				e.At = t
+		text, rest, tab := strings.Cut(line, "\t")
+		if !tab { // a date behind spaces or a comma is a date too
+			if i := strings.IndexAny(line, " ,;"); i > 0 {
+				if after := strings.Trim(line[i:], " ,;"); !exampleDate(after).IsZero() {
+					text, rest = line[:i], after
+				}
 			}
 		}
-		out = append(out, e)
+		name, err := impound.ParseName(text)
+		if err != nil {
+			bad = append(bad, impound.Errorf(impound.KindInvalid, "couldn't read the example: %w", err).At(fmt.Sprintf("line %d", n)))
+			continue
+		}
+		date, _, _ := strings.Cut(strings.TrimSpace(rest), "\t")
+		out = append(out, Example{Name: name.String(), At: exampleDate(date)})
 	}
 	if err := sc.Err(); err != nil {
-		return nil, fmt.Errorf("couldn't read the examples: %w", err)
+		return nil, bad, impound.Errorf(impound.KindInvalid, "couldn't read the examples: %w", err).WithCure("give a name a line, oldest first")
 	}
-	if len(out) == 0 {
-		return nil, impound.Errorf(impound.KindInvalid, "the examples hold no name").WithCure("give a name a line, oldest first")
+	switch {
+	case len(out) == 0 && len(bad) == 0:
+		return nil, nil, impound.Errorf(impound.KindInvalid, "the examples hold no name").WithCure("give a name a line, oldest first")
+	case len(bad) > len(out):
+		return nil, bad, impound.Errorf(impound.KindInvalid, "%d of %d lines are no names, the first: %w", len(bad), len(bad)+len(out), bad[0]).WithCure("is it the right file? Give a name a line, oldest first")
 	}
-	return out, nil
+	return out, bad, nil
+}
+
+func exampleDate(s string) time.Time {
+	for _, layout := range []string{"2006-01-02", time.RFC3339} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t
+		}
+	}
+	return time.Time{}
 }
 
 // recent is how many of the latest names make the parts of the newest styles.

@@ -60,25 +60,53 @@ func TestProfileAdaptsToANewStyle(t *testing.T) {
 }
 
 func TestReadExamples(t *testing.T) {
-	ex, err := ReadExamples(strings.NewReader("# own\nA-b[.]example\t2026-01-02\n\nc.example\n"))
-	if err != nil || len(ex) != 2 || ex[0].Name != "a-b.example" || ex[0].At.Year() != 2026 {
-		t.Errorf("got %+v, %v", ex, err)
-	}
-	for in, say := range map[string]string{"": "no name", "a.example\nbad!\n": "line 2"} {
-		if _, err := ReadExamples(strings.NewReader(in)); impound.KindOf(err) != impound.KindInvalid || !strings.Contains(err.Error(), say) {
-			t.Errorf("%q: %v", in, err)
+	for _, c := range []struct {
+		in, want, bad, fails string
+	}{
+		{in: "# own\nA-b[.]example\t2026-01-02\n\nc.example\n", want: "a-b.example 2026, c.example 1"},
+		{in: "\ufeffa.example\t2026-01-02\tseen by us\r\nb.example 2025-01-02\r\nc.example,2024-01-02\r\nd.example\tnever", want: "a.example 2026, b.example 2025, c.example 2024, d.example 1"},
+		{in: "a.example\nbad!\nb.example\n192.0.2.1", want: "a.example 1, b.example 1", bad: "line 2, line 4"},
+		{in: "a.example\n" + strings.Repeat("x", 100_000) + "\n", want: "a.example 1", bad: "line 2"},
+		{in: "a.example some words\nb.example", want: "b.example 1", bad: "line 1"},
+		{in: "", fails: "no name"},
+		{in: "bad!\n", fails: "line 1"},
+		{in: "a.example\nbad!\nworse!\n", fails: "2 of 3 lines", bad: "line 2, line 3"},
+	} {
+		ex, bad, err := ReadExamples(strings.NewReader(c.in))
+		if c.fails != "" {
+			if impound.KindOf(err) != impound.KindInvalid || !strings.Contains(err.Error(), c.fails) {
+				t.Errorf("%.40q: %v", c.in, err)
+			}
+			continue
+		}
+		var got, lines []string
+		for _, e := range ex {
+			got = append(got, fmt.Sprintf("%s %d", e.Name, e.At.Year()))
+		}
+		for _, b := range bad {
+			lines = append(lines, b.Where)
+		}
+		if err != nil || strings.Join(got, ", ") != c.want || strings.Join(lines, ", ") != c.bad {
+			t.Errorf("%.40q: got %q, bad %q, %v", c.in, got, lines, err)
 		}
 	}
 }
 
 func TestScores(t *testing.T) {
 	var out bytes.Buffer
-	if err := Scores(context.Background(), strings.NewReader("a-secure.top\nb-secure.top\n"), strings.NewReader("c-secure.top\t2026\n\nbad name\nGarden.com.\n"), &out); err != nil {
+	if err := Scores(context.Background(), []Example{{Name: "a-secure.top"}, {Name: "b-secure.top"}}, strings.NewReader("c-secure.top\t2026\n\nbad name\nGarden.com.\n c-secure[.]top \nhxxps://c-secure.top/x?y\n192.0.2.1\n"), &out); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
-	if len(lines) != 4 || !strings.HasPrefix(lines[0], "c-secure.top\t0.") || lines[1] != "\t0" || lines[2] != "bad name\t0" || !strings.HasPrefix(lines[3], "Garden.com.\t0.") {
-		t.Errorf("got %q", lines)
+	if len(lines) != 7 || !strings.HasPrefix(lines[0], "c-secure.top\t0.") || lines[1] != "\t0" || lines[2] != "bad name\t0" || !strings.HasPrefix(lines[3], "Garden.com.\t0.") {
+		t.Fatalf("got %q", lines)
+	}
+	_, score, _ := strings.Cut(lines[0], "\t")
+	if want := " c-secure[.]top \t" + score; lines[4] != want {
+		t.Errorf("got %q, want %q", lines[4], want)
+	}
+	if want := "hxxps://c-secure.top/x?y\t" + score; lines[5] != want {
+		t.Errorf("got %q, want %q", lines[5], want)
 	}
 }
 

@@ -10,15 +10,12 @@ import (
 	"github.com/impound/impound/internal/watch/stream"
 )
 
-// Scores learns from examples (see [ReadExamples]), reads a name a line from r
+// Scores learns from examples, oldest first, reads a name a line from r
 // and writes "name<TAB>score" to w for every line, in order: between 0 and 1,
 // higher is more like the actor's names, 0 for what is no name. Of a line with
-// tabs the first column is the name. It uses every core.
-func Scores(ctx context.Context, examples io.Reader, r io.Reader, w io.Writer) error {
-	ex, err := ReadExamples(examples)
-	if err != nil {
-		return err
-	}
+// tabs the first column is the name, which is written as it stands there; it may be
+// spelt in any way that [impound.ParseName] reads. It uses every core.
+func Scores(ctx context.Context, ex []Example, r io.Reader, w io.Writer) error {
 	p, err := Learn("actor", ex)
 	if err != nil {
 		return err
@@ -30,6 +27,9 @@ func Scores(ctx context.Context, examples io.Reader, r io.Reader, w io.Writer) e
 		dst = append(append(dst, line...), '\t')
 		var buf [256]byte
 		name, ok := match.Canonical(buf[:0], line)
+		if !ok {
+			name, ok = stream.Name(buf[:0], line)
+		}
 		if !ok {
 			return append(dst, '0', '\n')
 		}

@@ -1,8 +1,8 @@
 // Package stream runs a function over the lines of a reader on every core and
 // writes what it gives in the order of the input.
 //
-// What lives here: cutting blocks, order, buffering. What must not: any
-// knowledge of names or scores.
+// What lives here: cutting blocks, order, buffering, odd spellings. What must not: any
+// knowledge of scores.
 package stream
 
 import (
@@ -14,6 +14,8 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+
+	"github.com/impound/impound"
 )
 
 // blockSize is how much is read at once. A line may be longer: the block grows
@@ -185,4 +187,27 @@ func Blocks[T any](ctx context.Context, r io.Reader, workers, maxLine int, work 
 		return nil
 	}
 	return readErr
+}
+
+// Name reads a name that is spelt in one of the ways that people write names -
+// with white space around it, defanged, as a URL - and appends it to dst; false
+// where there is none. It is for what the fast readers of names, which come first,
+// refuse: plain names are not looked at.
+func Name(dst, line []byte) ([]byte, bool) {
+	if len(line) > 2048 || !odd(line) {
+		return dst, false
+	}
+	n, err := impound.ParseName(string(line))
+	if err != nil {
+		return dst, false
+	}
+	return append(dst, n.String()...), true
+}
+
+// odd says whether line may hold a name that is spelt as no program writes it.
+func odd(line []byte) bool {
+	if len(line) == 0 {
+		return false
+	}
+	return line[0] <= ' ' || line[len(line)-1] <= ' ' || bytes.IndexByte(line, '[') >= 0 || bytes.IndexByte(line, '/') >= 0
 }
