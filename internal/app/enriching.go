@@ -132,14 +132,20 @@ func (s *System) noteTouch(ctx context.Context, level enrich.Level, names []impo
 	if level == enrich.LevelRegistry {
 		return nil
 	}
-	by := cmp.Or(impound.PrincipalOf(ctx).ID, "system")
-	way := s.cfg.Capture.way(level == enrich.LevelWeb)
 	es := make([]impound.Entry, 0, len(names))
 	for _, n := range names {
-		es = append(es, impound.Entry{Type: impound.EntrySystem, At: s.now().UTC(), By: by, What: "watch.look", Name: n, Detail: map[string]string{"level": string(level), "egress": way}})
+		es = append(es, s.touch(ctx, level, n))
 	}
 	_, err := s.Evidence.AppendAll(ctx, es)
 	return err
+}
+
+// touch is the entry that says, before it is done, that a name is looked at.
+func (s *System) touch(ctx context.Context, level enrich.Level, n impound.Name) impound.Entry {
+	return impound.Entry{
+		Type: impound.EntrySystem, At: s.now().UTC(), By: cmp.Or(impound.PrincipalOf(ctx).ID, "system"), What: "watch.look", Name: n,
+		Detail: map[string]string{"level": string(level), "egress": s.cfg.Capture.way(level == enrich.LevelWeb)},
+	}
 }
 
 // EnrichOptions say what to look at.

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -78,6 +79,41 @@ func HasStore(state string) bool {
 	return err == nil
 }
 
+// NoteTwist keeps in the evidence log, before it is done, that resolvers are asked
+// about names made of the original: they ask the names' own servers. Most of
+// thousands are names that nobody holds, so an entry, of the original's name, lists
+// many.
+func (s *System) NoteTwist(ctx context.Context, original string, names []impound.Name, registration bool) error {
+	at, err := pageURL(original)
+	if err != nil {
+		return err
+	}
+	orig, err := impound.ParseName(at.Hostname())
+	if err != nil {
+		return err
+	}
+	asks := "dns"
+	if registration {
+		asks += " registration"
+	}
+	var es []impound.Entry
+	for part := range slices.Chunk(names, namesAnEntry) {
+		e := s.touch(ctx, enrich.LevelDNS, orig)
+		list := make([]string, len(part))
+		for i, n := range part {
+			list[i] = n.String()
+		}
+		e.Detail["asks"], e.Detail["names"] = asks, strings.Join(list, " ")
+		es = append(es, e)
+	}
+	_, err = s.Evidence.AppendAll(ctx, es)
+	return err
+}
+
+// namesAnEntry is how many of the longest names an entry of the log has room for,
+// [evidence.MaxEntry].
+const namesAnEntry = 200
+
 // TwistDial gives the way by which impound twist asks name servers; nil: directly.
 func (c *Config) TwistDial() (func(ctx context.Context, addr string) (net.Conn, error), error) {
 	if !c.Capture.proxiesDNS() {
@@ -105,11 +141,12 @@ type twister struct {
 	opt     TwistLook
 	obs     *observe.Observer
 	cap     *capture.Capturer
-	scheme  string
-	path    string
+	page    *url.URL // the original's
 	orig    impound.Name
-	text    string // the original page's hash
-	from    string // and where it is
+	alikeTo *url.URL // the page that texts are compared with; nil: none
+	looksAs *url.URL // and the one that pictures are
+	text    string   // the original page's hash
+	from    string   // and where it is
 	picture uint64
 	country *maxminddb.Reader
 	shots   chan struct{}
@@ -144,17 +181,17 @@ func (s *System) Twist(ctx context.Context, original string, names []TwistName, 
 		}
 		defer t.country.Close()
 	}
-	if err := t.originals(ctx, original); err != nil {
+	if err := t.aim(original); err != nil {
 		return err
 	}
-	if opt.Web() {
-		ns := make([]impound.Name, len(names))
-		for i := range names {
-			ns[i] = names[i].Name
-		}
-		if err := s.noteTouch(ctx, enrich.LevelWeb, ns); err != nil {
-			return err
-		}
+	if err := t.noteOriginals(ctx); err != nil {
+		return err
+	}
+	if err := t.originals(ctx); err != nil {
+		return err
+	}
+	if names, err = t.noteNames(ctx, names); err != nil {
+		return err
 	}
 	next := make(chan int)
 	var wg sync.WaitGroup
@@ -176,49 +213,158 @@ func (s *System) Twist(ctx context.Context, original string, names []TwistName, 
 	return ctx.Err()
 }
 
-// originals has what is compared with.
-func (t *twister) originals(ctx context.Context, original string) error {
-	at, err := pageURL(original)
-	if err != nil {
+// aim reads which pages are compared with. It asks nobody.
+func (t *twister) aim(original string) (err error) {
+	if t.page, err = pageURL(original); err != nil {
 		return err
 	}
-	t.scheme, t.path = at.Scheme, at.Path
-	if t.orig, err = impound.ParseName(at.Hostname()); err != nil {
+	if t.orig, err = impound.ParseName(t.page.Hostname()); err != nil {
 		return err
 	}
-	page := func(other, where string) (*url.URL, error) {
-		if other == "" {
-			return at, nil
+	other := func(given, flag string) (*url.URL, error) {
+		if given == "" {
+			return t.page, nil
 		}
-		u, err := pageURL(other)
+		u, err := pageURL(given)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", where, err)
+			return nil, fmt.Errorf("%s: %w", flag, err)
 		}
 		return u, nil
 	}
+	if t.opt.Text {
+		if t.alikeTo, err = other(t.opt.TextURL, "--ssdeep-url"); err != nil {
+			return err
+		}
+	}
+	if t.opt.Picture {
+		if _, err := t.cap.Browser(); err != nil {
+			return impound.Errorf(impound.KindUnavailable, "--phash needs a browser: %w", err).WithCure("install it, or name it under capture: {browser: ...}")
+		}
+		if t.looksAs, err = other(t.opt.PictureURL, "--phash-url"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noteOriginals keeps in the evidence log that the servers of what is compared
+// with are asked, before they are. A name that may not be asked is refused.
+func (t *twister) noteOriginals(ctx context.Context) error {
+	asks := map[impound.Name][]string{}
+	var names []impound.Name
+	for _, x := range []struct {
+		u    *url.URL
+		what string
+	}{{t.alikeTo, "text"}, {t.looksAs, "picture"}} {
+		if x.u == nil {
+			continue
+		}
+		n, err := impound.ParseName(x.u.Hostname())
+		if err != nil {
+			return err
+		}
+		if asks[n] == nil {
+			names = append(names, n)
+		}
+		asks[n] = append(asks[n], x.what)
+	}
+	no, err := t.s.ForTwist(ctx, names, impound.PAPGreen)
+	if err != nil {
+		return err
+	}
+	es := make([]impound.Entry, len(names))
+	for i, n := range names {
+		if p, held := no[n]; held {
+			return impound.Errorf(impound.KindRefused, "PAP:%s forbids to ask %s for the page to compare with; nothing was asked", strings.ToUpper(string(p)), n.Defanged()).At("pap").
+				WithCure("name a page that may be asked for with --ssdeep-url and --phash-url")
+		}
+		es[i] = t.s.touch(ctx, enrich.LevelWeb, n)
+		es[i].Detail["asks"] = strings.Join(asks[n], " ")
+	}
+	_, err = t.s.Evidence.AppendAll(ctx, es)
+	return err
+}
+
+// noteNames keeps in the evidence log which names' servers are asked what, before
+// they are, the mail servers' names with them. It gives the names without the mail
+// servers that may not be asked.
+func (t *twister) noteNames(ctx context.Context, names []TwistName) ([]TwistName, error) {
+	if !t.opt.Web() {
+		return names, nil
+	}
+	names = slices.Clone(names)
+	if t.opt.Banners || t.opt.Mail {
+		var servers []impound.Name
+		for _, n := range names {
+			if len(n.MX) > 0 {
+				if mx, err := impound.ParseName(n.MX[0]); err == nil {
+					servers = append(servers, mx)
+				}
+			}
+		}
+		no, err := t.s.ForTwist(ctx, servers, impound.PAPGreen)
+		if err != nil {
+			return nil, err
+		}
+		for i := range names {
+			if len(names[i].MX) == 0 {
+				continue
+			}
+			mx, err := impound.ParseName(names[i].MX[0])
+			if _, held := no[mx]; err == nil && held {
+				t.s.log.Warn("a mail server is not asked, since a marking forbids it", "server", mx.Defanged(), "name", names[i].Name.Defanged())
+				names[i].MX = nil
+			}
+		}
+	}
+	var es []impound.Entry
+	for _, n := range names {
+		var asks []string
+		add := func(yes bool, what string) {
+			if yes {
+				asks = append(asks, what)
+			}
+		}
+		here := len(n.A)+len(n.AAAA) > 0
+		add(t.opt.Banners && len(n.A) > 0, "banner")
+		add(t.opt.Picture && here, "picture")
+		add(t.opt.Text && here, "text")
+		mail := len(asks)
+		add(t.opt.Banners && len(n.MX) > 0, "mail-banner")
+		add(t.asksMail(n), "mail-check")
+		if len(asks) == 0 {
+			continue // it has no server
+		}
+		e := t.s.touch(ctx, enrich.LevelWeb, n.Name)
+		e.Detail["asks"] = strings.Join(asks, " ")
+		if len(asks) > mail {
+			e.Detail["mail"] = n.MX[0]
+		}
+		es = append(es, e)
+	}
+	_, err := t.s.Evidence.AppendAll(ctx, es)
+	return names, err
+}
+
+// asksMail says whether n's mail server is asked whether it takes anybody's.
+func (t *twister) asksMail(n TwistName) bool {
+	return t.opt.Mail && len(n.MX) > 0 && n.Name != t.orig
+}
+
+// originals has what is compared with.
+func (t *twister) originals(ctx context.Context) error {
 	fails := func(u *url.URL, flag string, err error) error {
 		return impound.Errorf(impound.KindUnavailable, "couldn't have the page to compare with: %w", err).At(strings.ReplaceAll(u.String(), ".", "[.]")).
 			WithCure("name another one with " + flag)
 	}
-	if t.opt.Text {
-		u, err := page(t.opt.TextURL, "--ssdeep-url")
-		if err != nil {
-			return err
-		}
+	if u := t.alikeTo; u != nil {
 		b, from, err := t.cap.Page(ctx, u)
 		if err != nil {
 			return fails(u, "--ssdeep-url", err)
 		}
 		t.text, t.from = likeness.Fuzzy(likeness.Normal(b)), from
 	}
-	if t.opt.Picture {
-		if _, err := t.cap.Browser(); err != nil {
-			return impound.Errorf(impound.KindUnavailable, "--phash needs a browser: %w", err).WithCure("install it, or name it under capture: {browser: ...}")
-		}
-		u, err := page(t.opt.PictureURL, "--phash-url")
-		if err != nil {
-			return err
-		}
+	if u := t.looksAs; u != nil {
 		b, err := t.cap.Screenshot(ctx, u)
 		if err == nil {
 			t.picture, err = likeness.Picture(b)
@@ -265,7 +411,7 @@ func (t *twister) look(ctx context.Context, n TwistName) TwistSeen {
 	if t.country != nil && len(n.A) > 0 {
 		put("geoip", t.countryOf(n.A[0]))
 	}
-	if t.opt.Mail && len(n.MX) > 0 && n.Name != t.orig && t.takesAnybody(ctx, n.MX[0], n.Name) {
+	if t.asksMail(n) && t.takesAnybody(ctx, n.MX[0], n.Name) {
 		out["mx_spy"] = true
 	}
 	if t.opt.Banners {
@@ -276,7 +422,10 @@ func (t *twister) look(ctx context.Context, n TwistName) TwistSeen {
 			put("banner_smtp", t.bannerSMTP(ctx, n.MX[0]))
 		}
 	}
-	at := &url.URL{Scheme: t.scheme, Host: n.Name.String(), Path: t.path}
+	at := &url.URL{Scheme: t.page.Scheme, Host: n.Name.String(), Path: t.page.Path}
+	if p := t.page.Port(); p != "" {
+		at.Host = net.JoinHostPort(at.Host, p)
+	}
 	if t.opt.Picture && len(n.A)+len(n.AAAA) > 0 {
 		t.shots <- struct{}{}
 		b, err := t.cap.Screenshot(ctx, at)

@@ -319,7 +319,22 @@ func (e *env) askTwist(c *cobra.Command, original string, answers []answer, f tw
 		if len(left) > 0 {
 			fmt.Fprintf(e.Err, "note: %s not asked about, since a marking forbids it: %s\n", plural(len(left), "name is", "names are"), defang(left[0].Name))
 		}
-		if err := resolveAll(ctx, &cfg, answers, f); err != nil || !f.asks() {
+		r, err := resolverOf(ctx, &cfg, f)
+		if err != nil {
+			return err
+		}
+		if s != nil {
+			names := make([]impound.Name, 0, len(answers))
+			for _, a := range answers {
+				if n, err := impound.ParseName(a.Name); err == nil {
+					names = append(names, n)
+				}
+			}
+			if err := s.NoteTwist(ctx, original, names, f.whois); err != nil {
+				return fmt.Errorf("couldn't note what is about to be asked: %w", err)
+			}
+		}
+		if err := r.all(ctx, answers, f.threads); err != nil || !f.asks() {
 			return err
 		}
 		return e.lookTwist(ctx, s, &cfg, original, answers, f)
@@ -397,24 +412,29 @@ func (e *env) lookTwist(ctx context.Context, s *app.System, cfg *app.Config, ori
 	return s.Twist(ctx, original, names, look, func(i int, seen app.TwistSeen) { answers[at[i]].Seen = seen })
 }
 
-// resolveAll looks the names up. That no server answers at all is an error;
-// of single names that fail, the answer says !ServFail, as dnstwist does.
-func resolveAll(ctx context.Context, cfg *app.Config, answers []answer, f twistFlags) error {
+// resolverOf gives what looks names up. That no server answers at all is an error.
+func resolverOf(ctx context.Context, cfg *app.Config, f twistFlags) (*twistResolver, error) {
 	servers, err := twistServers(f.servers, cfg.TwistResolvers())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	r := &twistResolver{servers: servers, all: f.all}
+	r := &twistResolver{servers: servers, every: f.all}
 	if r.dial, err = cfg.TwistDial(); err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := r.ask(ctx, "localhost.", dns.TypeA); err != nil {
-		return impound.Errorf(impound.KindUnavailable, "no name server answers: %w", err).At(strings.Join(servers, ", ")).
+		return nil, impound.Errorf(impound.KindUnavailable, "no name server answers: %w", err).At(strings.Join(servers, ", ")).
 			WithCure("give one that does with --nameservers, or leave --resolve and --registered out")
 	}
+	return r, nil
+}
+
+// all looks the names up. Of single names that fail, the answer says !ServFail, as
+// dnstwist does.
+func (r *twistResolver) all(ctx context.Context, answers []answer, threads int) error {
 	next := make(chan int)
 	var wg sync.WaitGroup
-	for range min(f.threads, len(answers)) {
+	for range min(threads, len(answers)) {
 		wg.Go(func() {
 			for i := range next {
 				answers[i].DNS = r.look(ctx, answers[i].Name)
@@ -468,7 +488,7 @@ func twistServers(list string, usual []string) ([]string, error) {
 
 type twistResolver struct {
 	servers []string
-	all     bool
+	every   bool                                                     // all records of a type, not the first alone
 	dial    func(ctx context.Context, addr string) (net.Conn, error) // over TCP; nil: directly, over UDP
 }
 
@@ -491,7 +511,7 @@ func (r *twistResolver) look(ctx context.Context, name string) map[string][]stri
 			return nil
 		default:
 			if v := values(m, t.kind); len(v) > 0 {
-				if !r.all {
+				if !r.every {
 					v = v[:1]
 				}
 				out[t.key] = v

@@ -32,8 +32,9 @@ var twistZone = map[string][]string{
 	"sample.org.": {"sample.org. NS ns1.host.example.", "sample.org. A 127.0.0.76"},
 }
 
-// twistServer starts a name server at addr, over UDP, and gives its address.
-func twistServer(t *testing.T, addr string) (string, error) {
+// twistServer starts a name server at addr, over UDP, and gives its address. asked
+// is called with each name before it is answered.
+func twistServer(t *testing.T, addr string, asked ...func(name string)) (string, error) {
 	t.Helper()
 	pc, err := net.ListenPacket("udp", addr)
 	if err != nil {
@@ -44,6 +45,9 @@ func twistServer(t *testing.T, addr string) (string, error) {
 		m.SetReply(q)
 		m.RecursionAvailable = true
 		name := strings.ToLower(q.Question[0].Name)
+		for _, f := range asked {
+			f(strings.TrimSuffix(name, "."))
+		}
 		rrs, ok := twistZone[name]
 		switch {
 		case name == "xample.org.":
