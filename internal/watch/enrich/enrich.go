@@ -368,6 +368,8 @@ func (e *Enricher) each(ctx context.Context, names []impound.Name, hand bool, do
 			if e.cfg.Touch != nil {
 				if err := e.cfg.Touch(ctx, level, part); err != nil {
 					cancel(fmt.Errorf("couldn't note what is about to be asked: %w", err))
+					wg.Wait()
+					return context.Cause(ctx)
 				}
 			}
 			for _, n := range part {

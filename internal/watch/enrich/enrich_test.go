@@ -290,9 +290,15 @@ func TestMarkingsAreHeeded(t *testing.T) {
 func TestNothingIsAskedThatCantBeNoted(t *testing.T) {
 	b := newBed(t, domain("evil.com"))
 	b.cfg.Touch = func(context.Context, Level, []impound.Name) error { return errors.New("disk full") }
-	err := b.enricher().Names(t.Context(), []impound.Name{impound.MustName("evil.com")}, nil)
-	if err == nil || b.total.Load() != 0 {
-		t.Errorf("%v, %d questions", err, b.total.Load())
+	var begun atomic.Int64
+	b.cfg.Keep = func(context.Context, impound.Name) (bool, error) { begun.Add(1); return true, nil }
+	names := []impound.Name{impound.MustName("evil.com")}
+	for i := range 100 {
+		names = append(names, impound.MustName(fmt.Sprintf("evil%d.com", i)))
+	}
+	err := b.enricher().Names(t.Context(), names, nil)
+	if err == nil || b.total.Load() != 0 || begun.Load() != 0 {
+		t.Errorf("%v, %d looks begun, %d questions", err, begun.Load(), b.total.Load())
 	}
 }
 
