@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"unsafe"
 
 	"github.com/impound/impound"
 )
@@ -12,7 +13,25 @@ import (
 // an octet that no host name has, or is empty, or longer than 253 octets. A
 // wildcard in front, a trailing dot and upper case are taken as they are meant.
 func (s *scan) fill(name []byte) bool {
-	return s.fillLetters(name) || s.fillAny(name)
+	if n := len(name); fastFill && uint(n-1) < 64 && name[n-1] != '.' {
+		p := &name[0]
+		if uintptr(unsafe.Pointer(p))&4095 > 4096-64 { // 64 octets may not be there to be read
+			copy(s.raw[:64], name)
+			p = &s.raw[0]
+		}
+		if fillAVX2(s, p, n) {
+			return true
+		}
+	}
+	return s.fillPlain(name)
+}
+
+// fillPlain is fill octet by octet.
+func (s *scan) fillPlain(name []byte) bool {
+	s.is.known = false
+	ok := s.fillLetters(name) || s.fillAny(name)
+	s.digraph = ok && s.hasDigraph()
+	return ok
 }
 
 // fillLetters is fill for letters with one dot among them, as most names are,
@@ -146,7 +165,7 @@ func (s *scan) merge() {
 
 // mergeOf makes s what t is with digraphs merged.
 func (s *scan) mergeOf(t *scan) {
-	s.raw, s.rawN, s.allN, s.hasA, s.idn = t.raw, t.rawN, t.allN, t.hasA, t.idn
+	s.raw, s.rawN, s.allN, s.hasA, s.idn, s.is.known, s.digraph = t.raw, t.rawN, t.allN, t.hasA, t.idn, false, false
 	if t.idn {
 		s.looks = t.looks
 	}
@@ -196,17 +215,24 @@ func (s *scan) wordEnd(i int) bool {
 	return p >= s.rawN || class[s.raw[p]] >= clsHyphen
 }
 
-// find appends each token's occurrences to fs, at most cap(fs). It says in s
-// whether rn or vv stand side by side.
+// find appends each token's occurrences to fs, at most cap(fs).
 func (ix *index) find(s *scan, fs []found) []found {
-	s.digraph = s.hasDigraph()
 	s.nJobs = 0
 	for from := 0; from+4 <= s.n; from += 64 {
 		fs = ix.jobsSpelt(s, fs, from)
 	}
-	if s.plain {
+	switch {
+	case s.plain:
 		fs = ix.jobsAtEdges(s, fs, 0, s.n)
-	} else {
+	case s.is.known:
+		for starts := s.is.starts; starts != 0; {
+			from, to := bits.TrailingZeros64(starts), s.n
+			if starts &= starts - 1; starts != 0 {
+				to = bits.TrailingZeros64(starts)
+			}
+			fs = ix.jobsAtEdges(s, fs, from, to)
+		}
+	default:
 		from := 0
 		for to := 1; to <= s.n; to++ {
 			if to == s.n || s.wordStart(to) {

@@ -275,16 +275,26 @@ type scan struct {
 	allN int        // octets in raw
 
 	hasA    bool // holds an A-label, which is left out of code
-	digraph bool // holds rn or vv, says find
+	digraph bool // rn or vv stand side by side in it
 	merged  bool // those are merged
 	plain   bool // letters and one dot
 	near    around
 	idn     bool      // A-labels were replaced by what they look like,
 	looks   [256]bool // in these places of raw
 
+	is octetsAre
+
 	jobs    [maxJobs]job
 	nJobs   int
 	touched uint32
+}
+
+// octetsAre says what the octets in front of the suffix are, a bit each, and at
+// which letters words start. It is known of names of up to 64 octets that were
+// folded in vectors.
+type octetsAre struct {
+	known                                          bool
+	letters, digits, hyphens, dots, others, starts uint64
 }
 
 // job is a key that the index may hold: the entries among which those with it are,

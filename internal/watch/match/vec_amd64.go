@@ -32,3 +32,13 @@ var fastSurvey = cpu.X86.HasAVX2
 //
 //go:noescape
 func surveyAVX2(raw *uint8, n, lastFrom int, gram *int8, tri *uint8, lures *uint64, sym *uint32, sum *int32) uint64
+
+// fastFill says that names are folded in vectors.
+var fastFill = cpu.X86.HasAVX2 && cpu.X86.HasBMI2
+
+// fillAVX2 is fillPlain for the n octets at name, 1 to 64, of which the last is no
+// dot; all 64 are read. False says that fillPlain has to look: for what no host name
+// has, and for hyphens side by side.
+//
+//go:noescape
+func fillAVX2(s *scan, name *uint8, n int) bool

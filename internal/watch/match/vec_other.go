@@ -13,3 +13,7 @@ func speltAVX2(*slot, uint64, *uint8, int, *[2]uint32) (five, four uint64) { ret
 const fastSurvey = false
 
 func surveyAVX2(*uint8, int, int, *int8, *uint8, *uint64, *uint32, *int32) uint64 { return 0 }
+
+const fastFill = false
+
+func fillAVX2(*scan, *uint8, int) bool { return false }

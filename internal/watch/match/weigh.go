@@ -129,15 +129,15 @@ func (m *Matcher) survey(s *scan) {
 	a, n, raw := &s.near, s.rawN, &s.raw
 	w, bg := m.weights, m.ix.bg
 	a.ready, a.labels, a.lastFrom, a.lastTo, a.tld, a.lures = true, 1, 0, n, -1, 0
-	var by [clsOther + 1]uint64
-	if s.plain {
-		by[clsLetter] = 1<<n - 1
+	if s.is.known {
+		a.letters, a.digits, a.hyphens, a.dots, a.others = s.is.letters, s.is.digits, s.is.hyphens, s.is.dots, s.is.others
 	} else {
+		var by [clsOther + 1]uint64
 		for i, c := range raw[:n] {
 			by[class[c]] |= 1 << i
 		}
+		a.letters, a.digits, a.hyphens, a.dots, a.others = by[clsLetter], by[clsDigit], by[clsHyphen], by[clsDot], by[clsOther]
 	}
-	a.letters, a.digits, a.hyphens, a.dots, a.others = by[clsLetter], by[clsDigit], by[clsHyphen], by[clsDot], by[clsOther]
 	if a.dots != 0 {
 		a.labels += bits.OnesCount64(a.dots)
 		a.lastFrom = 64 - bits.LeadingZeros64(a.dots)
