@@ -67,14 +67,21 @@ func ScreenBudget(ctx context.Context, m *match.Matcher, r io.Reader, source str
 	return watch.Budget(ctx, r, share, watch.Options{Matcher: m, Source: source}, emit)
 }
 
-// Screen screens a stream and, with keep, keeps the candidates for triage in s.
-func Screen(ctx context.Context, s *System, m *match.Matcher, r io.Reader, source string, threshold float64, keep bool) (Screening, error) {
+// Screen screens a stream, which may be packed, and, with keep, keeps the candidates
+// for triage in s.
+func Screen(ctx context.Context, s *System, m *match.Matcher, r io.Reader, label string, threshold float64, keep bool) (Screening, error) {
 	res := Screening{Candidates: []impound.Candidate{}}
-	var err error
-	res.Stats, err = ScreenEach(ctx, m, r, source, threshold, func(c impound.Candidate) error {
+	in, packed, err := source.UnpackList(r)
+	if err != nil {
+		return res, impound.Errorf(impound.KindOf(err), "couldn't read %s: %w", label, err)
+	}
+	res.Stats, err = ScreenEach(ctx, m, in, label, threshold, func(c impound.Candidate) error {
 		res.Candidates = append(res.Candidates, c)
 		return nil
 	})
+	if err != nil && packed && ctx.Err() == nil {
+		return res, impound.Errorf(impound.KindInvalid, "the file is cut short or damaged after %d lines: %w", res.Stats.Read, err).At(label).WithCure("fetch it again")
+	}
 	if err != nil {
 		return res, err
 	}

@@ -87,7 +87,7 @@ type BadLine struct {
 }
 
 // Screen reads a name a line from src (any spelling that [impound.ParseName]
-// reads; what follows white space is ignored; # begins a comment) and calls
+// reads; of several columns the one that [Column] gives; # begins a comment) and calls
 // emit for each that scores at or above the threshold, in order. A line that
 // can't be read is recorded in Stats and the rest goes on. It ends at the end
 // of src, or with the first error of src, emit or ctx; Stats are valid then
@@ -221,7 +221,7 @@ func eachName[T any](ctx context.Context, src io.Reader, opt Options, judge judg
 // one reads the name of a line; false when it holds none, which st tells. The name
 // may be part of line, and lives as long.
 func one(st *Stats, line []byte, cut bool) (impound.Name, bool) {
-	text := field(line)
+	text := Column(line)
 	if len(text) == 0 {
 		st.Blank++
 		return impound.Name{}, false
@@ -277,24 +277,4 @@ func judged(name impound.Name, h match.Hit, ok bool, opt Options) impound.Candid
 		c.Reasons = append(c.Reasons, reasons...)
 	}
 	return c
-}
-
-// field gives the first column of line, without comment.
-func field(line []byte) []byte {
-	start := 0
-	for start < len(line) && (line[start] <= ' ') {
-		if line[start] == 0 {
-			break // a NUL is no white space: the line is to be reported
-		}
-		start++
-	}
-	end := start
-	for end < len(line) && line[end] != ' ' && line[end] != '\t' && line[end] != '\r' && line[end] != '\n' {
-		end++
-	}
-	f := line[start:end]
-	if len(f) > 0 && f[0] == '#' {
-		return nil
-	}
-	return f
 }

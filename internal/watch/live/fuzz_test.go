@@ -7,6 +7,8 @@ import (
 	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/impound/impound/internal/watch"
 )
 
 // However a stream is cut, its lines are each seen once, and a run that goes on
@@ -72,6 +74,6 @@ func FuzzScreenName(f *testing.F) {
 		if s := shown(raw); strings.ContainsAny(s, "\n\x00\x1b\u202e") || len(s) > 12*maxText {
 			t.Fatalf("%q", s)
 		}
-		_ = lineName(raw)
+		_ = watch.Column(raw)
 	})
 }

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/impound/impound/internal/watch"
 )
 
 const (
@@ -19,26 +21,6 @@ const (
 	commitCandidates = 1000
 	commitEvery      = time.Second
 )
-
-// lineName gives the name in a line of a list: what stands before white space, a
-// comma or a semicolon. nil for an empty line and a comment.
-func lineName(line []byte) []byte {
-	start := 0
-	for start < len(line) && (line[start] == ' ' || line[start] == '\t' || line[start] == '\r') {
-		start++
-	}
-	line = line[start:]
-	for i, c := range line {
-		if c == ' ' || c == '\t' || c == '\r' || c == ',' || c == ';' {
-			line = line[:i]
-			break
-		}
-	}
-	if len(line) == 0 || line[0] == '#' {
-		return nil
-	}
-	return line
-}
 
 // spot is a place in a stream of lines.
 type spot struct {
@@ -210,7 +192,7 @@ func (s *screener) lines(b *block, source string) {
 			data = nil
 		}
 		b.f.Items++
-		if name := lineName(line); name != nil {
+		if name := watch.Column(line); name != nil {
 			s.name(&b.f, buf[:], name, source, n)
 		}
 	}

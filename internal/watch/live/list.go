@@ -1,7 +1,6 @@
 package live
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -15,10 +14,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
-
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/watch/polite"
+	"github.com/impound/impound/internal/watch/source"
 )
 
 // The kinds of lists.
@@ -29,7 +27,7 @@ const (
 
 // List is a file of names, a name a line, that may grow; or a folder of them,
 // into which new ones are put, such as daily lists of new registrations. What
-// begins like gzip is unpacked.
+// is packed is unpacked ([source.UnpackList]).
 type List struct {
 	id, path string
 	url      string // the files are fetched from it into path, a folder
@@ -180,7 +178,7 @@ func (l *List) file(ctx context.Context, s *Session, cur *listCursor, path strin
 	}
 	r, packed, err := unpack(f)
 	if err != nil {
-		return false, err
+		return false, l.unreadable(path, err)
 	}
 	from := spot{at: m.Offset, line: m.Line}
 	if m.Offset > 0 {
@@ -196,7 +194,7 @@ func (l *List) file(ctx context.Context, s *Session, cur *listCursor, path strin
 				return false, impound.Errorf(impound.KindUnavailable, "couldn't read the list: %w", err)
 			}
 			if r, packed, err = unpack(f); err != nil {
-				return false, err
+				return false, l.unreadable(path, err)
 			}
 		}
 	}
@@ -229,22 +227,26 @@ func (l *List) file(ctx context.Context, s *Session, cur *listCursor, path strin
 		}
 	}
 	if cut {
-		return true, impound.Errorf(impound.KindInvalid, "the gzip file is cut short or damaged after line %d: what stands before was screened, the rest when the file changes: %w", m.Line-1, err).At(path).WithCure("fetch it again")
+		return true, impound.Errorf(impound.KindInvalid, "the packed file is cut short or damaged after line %d: what stands before was screened, the rest when the file changes: %w", m.Line-1, err).At(path).WithCure("fetch it again")
 	}
 	return true, nil
 }
 
-// unpack looks through gzip.
-func unpack(f io.Reader) (r io.Reader, packed bool, err error) {
-	br := bufio.NewReaderSize(f, 256<<10)
-	if head, _ := br.Peek(2); bytes.Equal(head, []byte{0x1f, 0x8b}) {
-		z, err := gzip.NewReader(br)
-		if err != nil {
-			return nil, true, impound.Errorf(impound.KindInvalid, "couldn't unpack the file: %w", err)
-		}
-		return z, true, nil
+// unreadable says which file it is that can't be unpacked, and what to do.
+func (l *List) unreadable(path string, err error) error {
+	out := impound.Errorf(impound.KindOf(err), "%w", err).At(path)
+	var e *impound.Error
+	if errors.As(err, &e) {
+		c := *e
+		c.Where = path
+		out = &c
 	}
-	return br, false, nil
+	return out
+}
+
+// unpack looks through what a file is packed with.
+func unpack(f *os.File) (r io.Reader, packed bool, err error) {
+	return source.UnpackList(f)
 }
 
 // skipTo passes over what was read before, and says whether it is the same.
