@@ -3,6 +3,7 @@ package sinkhole
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -101,19 +103,23 @@ func TestSIGKILLUnderLoadLosesNothingAnswered(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { _ = cmd.Process.Kill() }) // where it wasn't
 		line, _ := bufio.NewReader(out).ReadString('\n')
 		f := strings.Fields(line)
 		if len(f) != 3 || f[0] != "ready" {
 			t.Fatalf("the sensor says %q", line)
 		}
 		var wg sync.WaitGroup
+		var gone atomic.Bool
 		for range 3 {
-			wg.Go(func() { floodDNS(f[1], unique, done) })
+			wg.Go(func() { floodDNS(f[1], unique, done, &gone) })
 		}
 		wg.Go(func() { floodHTTP(f[2], unique, done) })
-		time.Sleep(time.Duration(100+37*round) * time.Millisecond)
+		moreAnswers(t, &mu, answeredBy, 250)
+		time.Sleep(time.Duration(37*round) * time.Millisecond)
 		cmd.Process.Kill()
 		cmd.Wait()
+		gone.Store(true)
 		wg.Wait()
 	}
 	sp, err := spool.Open(dir, spool.Options{Sensor: "s1", SegmentBytes: 256 << 10})
@@ -154,17 +160,33 @@ func TestSIGKILLUnderLoadLosesNothingAnswered(t *testing.T) {
 	t.Logf("4 kills: %d answered, all found; %d recorded; %d damaged", len(answeredBy), len(found), sp.Stats().Corrupt)
 }
 
+// moreAnswers waits until so many more were answered.
+func moreAnswers(t *testing.T, mu *sync.Mutex, answered map[string]bool, more int) {
+	t.Helper()
+	n := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(answered)
+	}
+	want := n() + more
+	for end := time.Now().Add(time.Minute); n() < want; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d are answered; want %d", n(), want)
+		}
+	}
+}
+
 // floodDNS keeps a window of questions in flight until the sensor is gone.
-func floodDNS(addr string, unique func() string, done func(string)) {
+func floodDNS(addr string, unique func() string, done func(string), gone *atomic.Bool) {
 	c, err := net.Dial("udp", addr)
 	if err != nil {
 		return
 	}
 	defer c.Close()
-	floodConn(c, unique, done)
+	floodConn(c, unique, done, gone)
 }
 
-func floodConn(c net.Conn, unique func() string, done func(string)) {
+func floodConn(c net.Conn, unique func() string, done func(string), gone *atomic.Bool) {
 	const window = 64
 	inFlight := map[uint16]string{}
 	buf := make([]byte, 600)
@@ -187,12 +209,18 @@ func floodConn(c net.Conn, unique func() string, done func(string)) {
 		for {
 			c.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
 			n, err := c.Read(buf)
+			if errors.Is(err, os.ErrDeadlineExceeded) && !gone.Load() {
+				clear(inFlight) // lost, or late: then it is no name of ours any more
+				break
+			}
 			if err != nil {
 				return // refused: the sensor is dead
 			}
 			if n > 12 && buf[3]&15 == 0 {
 				id := uint16(buf[0])<<8 | uint16(buf[1])
-				done(inFlight[id])
+				if name := inFlight[id]; name != "" {
+					done(name)
+				}
 				delete(inFlight, id)
 			}
 			if len(inFlight) <= window/2 {
