@@ -217,7 +217,7 @@ func (s *scan) wordEnd(i int) bool {
 
 // find appends each token's occurrences to fs, at most cap(fs).
 func (ix *index) find(s *scan, fs []found) []found {
-	s.nJobs = 0
+	s.jobs.n = 0
 	for from := 0; from+4 <= s.n; from += 64 {
 		fs = ix.jobsSpelt(s, fs, from)
 	}
@@ -272,55 +272,116 @@ const (
 // jobsSpelt puts down where, in the 64 letters from from on, a token of four
 // letters or more may stand as it is.
 func (ix *index) jobsSpelt(s *scan, fs []found, from int) []found {
+	if s.jobs.n > maxJobs-128 {
+		fs = ix.work(s, fs)
+	}
 	five, four := ix.spelt(s, from)
 	for ; five != 0; five &= five - 1 {
 		i := from + bits.TrailingZeros64(five)
 		x := uint32(letters8(bits.ReverseBytes64(load8(&s.code, padLeft+i))) >> 15)
-		fs = ix.put(s, fs, x|keySpelt5, i, true)
+		s.jobs.put(x|keySpelt5, uint32(i)<<aboutAt|kindSpelt<<aboutKind|outNone<<aboutOut)
 	}
 	for ; four != 0; four &= four - 1 {
 		i := from + bits.TrailingZeros64(four)
 		x := uint32(letters8(bits.ReverseBytes64(load8(&s.code, padLeft+i))) >> 20)
-		fs = ix.put(s, fs, x|keySpelt4, i, true)
+		s.jobs.put(x|keySpelt4, uint32(i)<<aboutAt|kindSpelt<<aboutKind|outNone<<aboutOut)
 	}
 	return fs
 }
 
-// put puts down a job, and does all of them when there is no room.
-//
-// What a key's entries are lies far away in memory. So it is asked for here and
-// needed later, when many have been asked for.
-func (ix *index) put(s *scan, fs []found, key uint32, i int, all bool) []found {
-	if s.nJobs == maxJobs {
-		fs = ix.work(s, fs)
-	}
-	h := key * hashKey >> ix.shift
-	s.jobs[s.nJobs] = job{key, ix.slots[h].from, ix.slots[h+1].from, int16(i), all}
-	s.nJobs++
-	return fs
+func (j *jobs) put(key, about uint32) {
+	j.product[j.n], j.about[j.n] = key*hashKey, about
+	j.n++
 }
 
 // work does the jobs.
 func (ix *index) work(s *scan, fs []found) []found {
-	var touched uint32
-	for i := range s.jobs[:s.nJobs] {
-		touched |= ix.entries[s.jobs[i].from].key
-	}
-	s.touched = touched
-	for i := range s.jobs[:s.nJobs] {
-		j := &s.jobs[i]
-		es := ix.entries[j.from:j.to]
-		switch kind := j.key >> keyBits; {
-		case kind == keySpelt5>>keyBits || kind == keySpelt4>>keyBits:
-			fs = ix.speltAt(s, fs, es, j)
-		case kind&(keyTo>>keyBits) != 0:
-			fs = ix.nearTo(s, fs, es, j)
-		default:
-			fs = ix.nearFrom(s, fs, es, j)
+	j := &s.jobs
+	for j.job, j.entry = 0, 0; j.job < j.n; {
+		for _, h := range j.hits[:ix.sift(s)] {
+			e := &ix.entries[uint32(h)]
+			a := j.about[h>>32&(maxJobs-1)]
+			switch i := int(a >> aboutAt); a >> aboutKind & 3 {
+			case kindSpelt:
+				fs = ix.speltAt(s, fs, e, i)
+			case kindTo:
+				fs = ix.nearTo(s, fs, e, i)
+			default:
+				fs = ix.nearFrom(s, fs, e, i)
+			}
 		}
 	}
-	s.nJobs = 0
+	j.n = 0
 	return fs
+}
+
+// sift gives which entries have a job's key and may be found by it, by their
+// letters: as many as there is room for. It goes on where it has ended.
+//
+// What an entry is lies far away in memory, so all of them are asked for first.
+func (ix *index) sift(s *scan) (n int) {
+	return ix.siftPlain(s)
+}
+
+func (ix *index) siftPlain(s *scan) (n int) {
+	b := &s.jobs
+	if b.job == 0 && b.entry == 0 {
+		var touched uint32
+		for _, p := range b.product[:b.n] {
+			touched |= ix.entries[ix.slots[p>>ix.shift].from].tag
+		}
+		b.touched = touched
+	}
+	for ; b.job < b.n; b.job++ {
+		p, about := b.product[b.job], b.about[b.job]
+		h := p >> ix.shift
+		from, to := ix.slots[h].from, ix.slots[h+1].from
+		if b.entry != 0 {
+			from = b.entry
+		}
+		b.entry = 0
+		i, kind, out := int(about>>aboutAt), about>>aboutKind&3, uint32(1<<tagBits)<<(about>>aboutOut&7)
+		for at := from; at < to; at++ {
+			e := &ix.entries[at]
+			if (e.tag^p)&tagMask != 0 || e.tag&out != 0 && (e.tokN^about)&31 == 0 {
+				continue
+			}
+			if !mayBe(s, e, i, kind) {
+				continue
+			}
+			if n == len(b.hits) {
+				b.entry = at
+				return n
+			}
+			b.hits[n] = uint64(b.job)<<32 | uint64(at)
+			n++
+		}
+	}
+	return n
+}
+
+// mayBe says whether an entry may be found at letter i: a letter that is kept is
+// moved by as many as there are edits, at most, and each one that stands nowhere
+// near its place takes one.
+func mayBe(s *scan, e *entry, i int, kind uint32) bool {
+	n := e.n()
+	long := n > 8
+	switch kind {
+	case kindSpelt:
+		if long {
+			return n <= s.n-i && lacking(s, i+6, e.letters, 0) == 0
+		}
+		return n <= s.n-i && lacking(s, i, e.letters, 0) == 0
+	case kindFrom:
+		if long {
+			return n <= s.n-i+2 && lacking(s, i+6, e.letters, 2) <= 2
+		}
+		return lacking(s, i, e.letters, 1) <= 1
+	}
+	if long {
+		return n <= i+2 && lacking(s, i-14, e.letters, 2) <= 2
+	}
+	return lacking(s, i-8, e.letters, 1) <= 1
 }
 
 // spelt gives the letters, from the one given on, at which a token of five
@@ -355,15 +416,23 @@ func (ix *index) jobsAtEdges(s *scan, fs []found, from, to int) []found {
 	x[0], x[1] = uint32(w>>10), uint32(w>>5&(1<<30-1))
 	w = letters8(load8(&s.code, padLeft+to-8))
 	x[2], x[3] = uint32(w>>10), uint32(w>>5&(1<<30-1))
+	if s.jobs.n > maxJobs-64 {
+		fs = ix.work(s, fs)
+	}
 	for m := ix.edges(&x); m != 0; m &= m - 1 {
 		b := bits.TrailingZeros64(m)
 		row, lane := b>>3, b&7
 		side := keyRow[row] & 3 // as in x
-		i := from
+		i, kind := from, uint32(kindFrom)
 		if side >= 2 {
-			i = to
+			i, kind = to, kindTo
 		}
-		fs = ix.put(s, fs, edgeKeys.key(row, lane, x[side]), i+edgeOff[side], row >= 4 || lane >= 5)
+		out := uint32(outNone)
+		if row < 4 && lane < 5 {
+			out = uint32(lane)
+		}
+		left := x[side] >> (25 - 5*min(lane, 5)) & 31
+		s.jobs.put(edgeKeys.key(row, lane, x[side]), uint32(i+edgeOff[side])<<aboutAt|kind<<aboutKind|out<<aboutOut|left)
 	}
 	return fs
 }
@@ -405,87 +474,68 @@ func bitsOf(key uint32) uint32 {
 	return 1<<(h&31) | 1<<(h>>5&31) | 1<<(h>>10)
 }
 
-// speltAt finds tokens that are spelt out.
-func (ix *index) speltAt(s *scan, fs []found, es []entry, b *job) []found {
-	key, i := b.key, int(b.i)
-	w := load8(&s.code, padLeft+i)
-	for j := range es {
-		e := &es[j]
-		n := e.n()
-		if e.key != key || (e.edge^w)<<(64-8*min(uint(n), 8)) != 0 || i+n > s.n {
-			continue
+// speltAt finds a token that is spelt out, the first letters of which stand at i.
+func (ix *index) speltAt(s *scan, fs []found, e *entry, i int) []found {
+	n := e.n()
+	if i+n > s.n {
+		return fs
+	}
+	if w := load8(&s.code, padLeft+i); n <= 8 {
+		if (e.letters^w)<<(64-8*uint(n)) != 0 {
+			return fs
 		}
-		if n > 8 && string(s.code[padLeft+i+8:padLeft+i+n]) != string(ix.codes(e.tok(), n)[8:]) {
-			continue
-		}
+	} else if b := &ix.bodies[e.tok()]; b.head != w || b.tail != load8(&s.code, padLeft+i+n-8) ||
+		n > 16 && string(s.code[padLeft+i+8:padLeft+i+n]) != string(ix.codes(e.tok(), n)[8:]) {
+		return fs
+	}
+	return add(fs, found{tok: e.tok(), at: i, end: i + n})
+}
+
+// nearFrom finds a token that begins at letter i, with or without edits. One whose
+// first six letters stand there has six keys in common with what stands there; it
+// is looked at by one of them: see sift.
+func (ix *index) nearFrom(s *scan, fs []found, e *entry, i int) []found {
+	n := e.n()
+	switch {
+	case n <= 3:
 		fs = add(fs, found{tok: e.tok(), at: i, end: i + n})
-	}
-	return fs
-}
-
-// nearFrom finds tokens that begin at a letter, with or without edits. Those whose
-// first six letters stand there have six keys in common with what stands there:
-// job.all says that this is the one by which they are looked at.
-func (ix *index) nearFrom(s *scan, fs []found, es []entry, b *job) []found {
-	key, all, i := b.key, b.all, int(b.i)
-	w := load8(&s.code, padLeft+i)
-	for j := range es {
-		e := &es[j]
-		if e.key != key || !all && (e.edge^w)<<16 == 0 {
-			continue
+	case n <= 8:
+		if d, l, how := head1(s, i, e.letters, uint(n)); d <= 1 && i+l <= s.n {
+			fs = add(fs, found{e.tok(), i, i + l, d, how})
 		}
-		n := e.n()
-		switch {
-		case n <= 3:
-			fs = add(fs, found{tok: e.tok(), at: i, end: i + n})
-		case n <= 8:
-			if d, l, how := head1(s, i, e.edge, uint(n)); d <= 1 && i+l <= s.n {
-				fs = add(fs, found{e.tok(), i, i + l, d, how})
-			}
-		default:
-			k := lacking(s, i, e.edge, tops)
-			if k > 2 || i+n > s.n+2 {
-				continue
-			}
-			if b := &ix.bodies[e.tok()]; k+lacking(s, i+n-8, b.tail, b.notHead) > 2 {
-				continue
-			}
-			if d, l := sideEdits(s, ix.codes(e.tok(), n), i, +1, 2); d <= 2 {
-				fs = add(fs, found{e.tok(), i, i + l, d, manyEdits(d, l-n)})
-			}
+	default:
+		if i+n > s.n+2 {
+			break
+		}
+		if b := &ix.bodies[e.tok()]; lacking(s, i, b.head, 2)+lackingOf(s, i+n-8, b.tail, b.notHead) > 2 {
+			break
+		}
+		if d, l := sideEdits(s, ix.codes(e.tok(), n), i, +1, 2); d <= 2 {
+			fs = add(fs, found{e.tok(), i, i + l, d, manyEdits(d, l-n)})
 		}
 	}
 	return fs
 }
 
-// nearTo finds tokens that end in front of a letter, with or without edits.
-func (ix *index) nearTo(s *scan, fs []found, es []entry, b *job) []found {
-	key, all, i := b.key, b.all, int(b.i)
-	w := load8(&s.code, padLeft+i-8)
-	for j := range es {
-		e := &es[j]
-		if e.key != key || !all && (e.edge^w)>>16 == 0 {
-			continue
+// nearTo finds a token that ends in front of letter i, with or without edits.
+func (ix *index) nearTo(s *scan, fs []found, e *entry, i int) []found {
+	n := e.n()
+	switch {
+	case n <= 3:
+		fs = add(fs, found{tok: e.tok(), at: i - n, end: i})
+	case n <= 8:
+		if d, l, how := tail1(s, i, e.letters, uint(n)); d <= 1 && i-l >= 0 {
+			fs = add(fs, found{e.tok(), i - l, i, d, how})
 		}
-		n := e.n()
-		switch {
-		case n <= 3:
-			fs = add(fs, found{tok: e.tok(), at: i - n, end: i})
-		case n <= 8:
-			if d, l, how := tail1(s, i, e.edge, uint(n)); d <= 1 && i-l >= 0 {
-				fs = add(fs, found{e.tok(), i - l, i, d, how})
-			}
-		default:
-			k := lacking(s, i-8, e.edge, tops)
-			if k > 2 || i-n < -2 {
-				continue
-			}
-			if b := &ix.bodies[e.tok()]; k+lacking(s, i-n, b.head, b.notTail) > 2 {
-				continue
-			}
-			if d, l := sideEdits(s, ix.codes(e.tok(), n), i, -1, 2); d <= 2 {
-				fs = add(fs, found{e.tok(), i - l, i, d, manyEdits(d, l-n)})
-			}
+	default:
+		if i-n < -2 {
+			break
+		}
+		if b := &ix.bodies[e.tok()]; lacking(s, i-8, b.tail, 2)+lackingOf(s, i-n, b.head, b.notTail) > 2 {
+			break
+		}
+		if d, l := sideEdits(s, ix.codes(e.tok(), n), i, -1, 2); d <= 2 {
+			fs = add(fs, found{e.tok(), i - l, i, d, manyEdits(d, l-n)})
 		}
 	}
 	return fs

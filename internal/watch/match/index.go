@@ -66,15 +66,25 @@ type index struct {
 // begin, which end where the next slot's begin.
 type slot struct{ bits, from uint32 }
 
-// entry is a token by one of its keys.
+// entry is a token by one of its keys. Its letters are all of a token with 8 at
+// most; of a longer one those that the key says nothing of, the 8 behind the first
+// six. Of a key from the right they are the last ones, or the 8 in front of the
+// last six, and aligned to the right. 0 is none.
 type entry struct {
-	edge uint64 // its first 8 codes; of a key from the right the last 8, right-aligned
-	key  uint32
-	tokN uint32 // token<<8 | how many codes
+	tag     uint32 // tagBits of the key's product, and above them which of the first six letters are the one left out
+	tokN    uint32 // token<<11 | how many codes<<5 | the letter left out
+	letters uint64
 }
 
-func (e *entry) tok() int32 { return int32(e.tokN >> 8) }
-func (e *entry) n() int     { return int(e.tokN & 0xff) }
+func (e *entry) tok() int32 { return int32(e.tokN >> 11) }
+func (e *entry) n() int     { return int(e.tokN >> 5 & 63) }
+
+const (
+	tagBits = 22 // with the slot, the lowest 10 bits of which the tag lacks, the whole product: the key
+	tagMask = 1<<tagBits - 1
+	// maxTokens is how many an entry can tell apart.
+	maxTokens = 1 << 21
+)
 
 // body is what is held against a name of a token with more than 8 letters: the
 // first 8, and the last 8; masks of those that are not among the others; and where
@@ -159,13 +169,19 @@ const (
 	tops = 0x8080808080808080
 )
 
-// lacking gives how many of 8 letters of a token, those masked by of, stand nowhere
-// near their place in the name, when the first of them is laid at letter i. A
-// letter that is kept is moved by two at most where there are two edits: each that
-// is lacking takes an edit.
-func lacking(s *scan, i int, eight, of uint64) int {
+// lacking gives how many of 8 letters of a token stand nowhere near their place in
+// the name, off by moved at most, when the first of them is laid at letter i. 0 is
+// no letter.
+func lacking(s *scan, i int, eight uint64, moved int) int {
+	return lackingNear(s, i, eight, (eight+lows)&tops, moved)
+}
+
+// lackingOf is lacking for those masked by of, and two edits.
+func lackingOf(s *scan, i int, eight, of uint64) int { return lackingNear(s, i, eight, of, 2) }
+
+func lackingNear(s *scan, i int, eight, of uint64, moved int) int {
 	i += padLeft
-	for d := -2; d <= 2; d++ {
+	for d := -moved; d <= moved; d++ {
 		of &= (load8(&s.code, i+d) ^ eight) + lows // codes are below 32: nothing carries
 	}
 	return bits.OnesCount64(of)
@@ -185,43 +201,72 @@ func newIndex(tokens []token, bg *Background) *index {
 		}
 	}
 	ix.loose = newLoose(tokens)
-	ix.entries = keys(tokens)
+	all := keys(tokens)
 	// 16 to 32 bits an entry: most look-ups end there, in the nearest cache.
-	size := max(5, bits.Len(uint(len(ix.entries)*16-1)>>5))
+	size := max(32-tagBits, bits.Len(uint(len(all)*16-1)>>5))
 	ix.shift = uint8(32 - size)
 	ix.slots = make([]slot, 1<<size+1)
-	slices.SortStableFunc(ix.entries, func(a, b entry) int { return cmp.Compare(a.key*hashKey>>ix.shift, b.key*hashKey>>ix.shift) })
-	for _, e := range ix.entries {
-		h := e.key * hashKey >> ix.shift
-		ix.slots[h].bits |= bitsOf(e.key)
+	slices.SortStableFunc(all, func(a, b keyed) int { return cmp.Compare(a.key*hashKey>>ix.shift, b.key*hashKey>>ix.shift) })
+	ix.entries = make([]entry, 0, len(all)+4)
+	for i := range all {
+		h := all[i].key * hashKey >> ix.shift
+		ix.slots[h].bits |= bitsOf(all[i].key)
 		ix.slots[h+1].from++
+		ix.entries = append(ix.entries, all[i].entry)
 	}
 	for i := range len(ix.slots) - 1 {
 		ix.slots[i+1].from += ix.slots[i].from
 	}
-	ix.entries = append(ix.entries, entry{})
+	ix.entries = append(ix.entries, make([]entry, 4)...)
 	return ix
 }
 
+// keyed is an entry and its key.
+type keyed struct {
+	key uint32
+	entry
+}
+
 // keys gives by what tokens are found, in the order of the tokens.
-func keys(tokens []token) (all []entry) {
+func keys(tokens []token) (all []keyed) {
 	for i := range tokens {
 		t := &tokens[i]
 		c, n := t.codes, len(t.codes)
-		var of []uint32
+		of := len(all)
+		e := keyed{entry: entry{tokN: uint32(i)<<11 | uint32(n)<<5}}
 		put := func(kind uint32, c ...uint8) {
-			if k := keyOf(kind, c); !slices.Contains(of, k) {
-				of = append(of, k)
+			e.key = keyOf(kind, c)
+			if !slices.ContainsFunc(all[of:], func(o keyed) bool { return o.key == e.key }) {
+				e.tag = e.key*hashKey&tagMask | e.tag&^tagMask
+				all = append(all, e)
 			}
 		}
 		back := slices.Clone(c)
 		slices.Reverse(back)
+		left, right := pack(c), packRight(c)
+		if n > 8 {
+			left, right = pack(c[6:min(n, 14)]), packRight(c[:n-6])
+		}
+		// That one of the first six letters is left out: where else it could have been.
+		out := func(c []uint8, j int) {
+			from, to := j, j+1
+			for from > 0 && c[from-1] == c[j] {
+				from--
+			}
+			for to < 6 && c[to] == c[j] {
+				to++
+			}
+			e.tag, e.tokN = (1<<to-1<<from)<<tagBits, e.tokN&^31|uint32(c[j])
+		}
+		e.letters = left
 		switch n {
 		case 2:
 			put(keyTwo|keyFrom, c...)
+			e.letters = right
 			put(keyTwo|keyTo, back...)
 		case 3:
 			put(keyThree|keyFrom, c...)
+			e.letters = right
 			put(keyThree|keyTo, back...)
 		case 4:
 			put(keySpelt4, c...)
@@ -230,20 +275,17 @@ func keys(tokens []token) (all []entry) {
 		}
 		if t.edits > 0 {
 			for j := range min(n, 6) {
+				e.letters = left
 				if n == 5 {
 					put(keyNear5, without(c, j)...)
 					continue
 				}
+				out(c, j)
 				put(keyNear6|keyFrom, without(c[:6], j)...)
+				e.letters = right
+				out(back, j)
 				put(keyNear6|keyTo, without(back[:6], j)...)
 			}
-		}
-		for _, k := range of {
-			e := entry{pack(c), k, uint32(i)<<8 | uint32(n)}
-			if k&keyTo != 0 {
-				e.edge = packRight(c)
-			}
-			all = append(all, e)
 		}
 	}
 	return all
@@ -284,9 +326,7 @@ type scan struct {
 
 	is octetsAre
 
-	jobs    [maxJobs]job
-	nJobs   int
-	touched uint32
+	jobs jobs
 }
 
 // octetsAre says what the octets in front of the suffix are, a bit each, and at
@@ -297,16 +337,39 @@ type octetsAre struct {
 	letters, digits, hyphens, dots, others, starts uint64
 }
 
-// job is a key that the index may hold: the entries among which those with it are,
-// and the letter that it is held against.
-type job struct {
-	key      uint32
-	from, to uint32
-	i        int16
-	all      bool // see index.nearFrom
+// jobs are keys that the index may hold, and what they are held against.
+type jobs struct {
+	product [maxJobs + 16]uint32 // of the key
+	about   [maxJobs + 16]uint32
+	n       int
+
+	// What sift has come to: this job's entry, 0 for its first one.
+	job   int
+	entry uint32
+
+	touched uint32
+
+	hits [maxHits]uint64 // a job<<32 | an entry
 }
 
-const maxJobs = 64
+// A job's about is the letter that its key leaves out; where that stands, or
+// outNone where it does not matter; what the key is one of; and the letter of the
+// name that it is held against.
+const (
+	aboutOut  = 5
+	aboutKind = 8
+	aboutAt   = 16
+	outNone   = 6
+
+	kindSpelt = 0 // as it is
+	kindFrom  = 1 // from the left
+	kindTo    = 2 // from the right
+)
+
+const (
+	maxJobs = 256
+	maxHits = 64
+)
 
 // edit is how an occurrence differs from its token.
 type edit uint8

@@ -168,6 +168,9 @@ func New(brands []Brand, opt Options) (*Matcher, error) {
 	if len(tokens) > maxLooseTokens {
 		m.opt.NoLoose = true
 	}
+	if len(tokens) > maxTokens {
+		return nil, impound.Errorf(impound.KindInvalid, "%d tokens of brands are more than the %d that can be told apart", len(tokens), maxTokens).WithCure("split the brands into several files")
+	}
 	m.ix = newIndex(tokens, opt.Background)
 	m.looker = newLooker(m.brands)
 	for i := range tokens {

@@ -15,27 +15,34 @@ import (
 // each in full.
 type plainIndex struct {
 	ix   *index
-	keys []entry
+	keys []keyed
 }
 
 func newPlain(ix *index) *plainIndex { return &plainIndex{ix, keys(ix.tokens)} }
 
 func (p *plainIndex) find(s *scan, fs []found) []found {
 	s.digraph = false
-	at := func(kind uint32, c []uint8, i int, all bool) {
+	at := func(kind uint32, c []uint8, i int, six []uint8) {
 		key := keyOf(kind, c)
-		for _, e := range p.keys {
+		for j := range p.keys {
+			e := &p.keys[j]
 			if e.key != key {
 				continue
 			}
-			es, j := []entry{e}, &job{key: key, i: int16(i), all: all}
+			codes := slices.Clone(p.ix.tokens[e.tok()].codes)
+			if kind&keyTo != 0 {
+				slices.Reverse(codes)
+			}
+			if six != nil && string(codes[:6]) == string(six) {
+				continue
+			}
 			switch {
 			case kind == keySpelt5 || kind == keySpelt4:
-				fs = p.ix.speltAt(s, fs, es, j)
+				fs = p.ix.speltAt(s, fs, &e.entry, i)
 			case kind&keyTo != 0:
-				fs = p.ix.nearTo(s, fs, es, j)
+				fs = p.ix.nearTo(s, fs, &e.entry, i)
 			default:
-				fs = p.ix.nearFrom(s, fs, es, j)
+				fs = p.ix.nearFrom(s, fs, &e.entry, i)
 			}
 		}
 	}
@@ -55,7 +62,7 @@ func (p *plainIndex) find(s *scan, fs []found) []found {
 	for part := 0; part < s.n; part += 64 {
 		for _, n := range []int{5, 4} {
 			for i := part; i < min(part+64, s.n); i++ {
-				at(map[int]uint32{5: keySpelt5, 4: keySpelt4}[n], run(i, n, 1), i, true)
+				at(map[int]uint32{5: keySpelt5, 4: keySpelt4}[n], run(i, n, 1), i, nil)
 			}
 		}
 	}
@@ -71,16 +78,21 @@ func (p *plainIndex) find(s *scan, fs []found) []found {
 		for _, e := range edges {
 			for off := range 2 {
 				for j := range 6 {
-					at(keyNear6|e.side, without(run(e.from+off*e.dir, 6, e.dir), j), e.i+off*e.dir, j == 5)
+					six := run(e.from+off*e.dir, 6, e.dir)
+					key := without(six, j)
+					if j == 5 { // where tokens are found whose first six letters stand there
+						six = nil
+					}
+					at(keyNear6|e.side, key, e.i+off*e.dir, six)
 				}
 				if off == 0 {
-					at(keyThree|e.side, run(e.from, 3, e.dir), e.i, true)
-					at(keyTwo|e.side, run(e.from, 2, e.dir), e.i, true)
+					at(keyThree|e.side, run(e.from, 3, e.dir), e.i, nil)
+					at(keyTwo|e.side, run(e.from, 2, e.dir), e.i, nil)
 				}
 			}
 		}
 		for j := range 5 {
-			at(keyNear5, without(run(from, 5, 1), j), from, true)
+			at(keyNear5, without(run(from, 5, 1), j), from, nil)
 		}
 		from = to
 	}
