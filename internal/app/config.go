@@ -135,8 +135,8 @@ type WatchConfig struct {
 	// Threshold is the least score of a candidate, from 0 to 1. Default: what is
 	// more than a coincidence, as with impound watch screen.
 	Threshold float64 `yaml:"threshold,omitempty" json:"threshold,omitempty"`
-	// Poll is for how long a source that has nothing new is left alone: "2s", the
-	// default.
+	// Poll is for how long a source that has nothing new is left alone. Default:
+	// "2s", and five minutes for a list at a URL.
 	Poll string `yaml:"poll,omitempty" json:"poll,omitempty"`
 	// Rate is how many requests a second one server gets at most. Default 10;
 	// below 0 no limit, for a mirror of your own.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,9 @@ import (
 
 // listAge is for how long a log list is used: new logs appear a few times a year.
 const listAge = 24 * time.Hour
+
+// listRetry is when a log list that couldn't be had is asked for again.
+const listRetry = 5 * time.Minute
 
 // maxListSize bounds a log list that is fetched.
 const maxListSize = 16 << 20
@@ -144,8 +148,9 @@ func (s *System) polite() *polite.Client {
 }
 
 // sources makes those of the configuration. dynamic says that the list of them
-// can change by itself.
-func (s *System) sources(ctx context.Context, c *polite.Client) (out []live.Source, dynamic bool, err error) {
+// can change by itself. A log list that can't be had keeps no other source from being
+// read: missing says what of it is to be tried again.
+func (s *System) sources(ctx context.Context, c *polite.Client) (out []live.Source, dynamic bool, missing, err error) {
 	var ps impound.Problems
 	for i, w := range s.cfg.Watch.Sources {
 		start, _ := from(w.From)
@@ -159,18 +164,22 @@ func (s *System) sources(ctx context.Context, c *polite.Client) (out []live.Sour
 			}
 			var err error
 			if info.Witnesses, info.Quorum, err = ctlog.ParseWitnesses(w.Witnesses, w.Quorum); err != nil {
-				return nil, false, err
+				return nil, false, nil, err
 			}
 			l, err := ctlog.Open(info, c, 0)
 			if err != nil {
-				return nil, false, err
+				return nil, false, nil, err
 			}
 			out = append(out, live.NewCT(w.Name, l, start))
 		case w.LogList != "":
 			dynamic = true
 			infos, problems, err := s.logList(ctx, c, w, i)
+			if ctx.Err() != nil {
+				return nil, false, nil, ctx.Err()
+			}
 			if err != nil {
-				return nil, false, err
+				missing = errors.Join(missing, err)
+				continue
 			}
 			ps = append(ps, problems...)
 			for _, info := range infos {
@@ -196,7 +205,7 @@ func (s *System) sources(ctx context.Context, c *polite.Client) (out []live.Sour
 	for _, p := range ps {
 		s.log.Warn("a log of the log list was left out", "problem", p.Error())
 	}
-	return out, dynamic, nil
+	return out, dynamic, missing, nil
 }
 
 // logList reads a log list. One from a URL is kept, and used when it can't be
@@ -348,16 +357,24 @@ func (s *System) Watch(ctx context.Context, opt WatchOptions) error {
 	}
 	c := s.polite()
 	for {
-		srcs, dynamic, err := s.sources(ctx, c)
+		srcs, dynamic, missing, err := s.sources(ctx, c)
 		if err != nil {
 			return err
+		}
+		if missing != nil && len(srcs) == 0 && opt.Stdin == nil {
+			return missing
+		}
+		age := listAge
+		if missing != nil {
+			s.log.Warn("a log list couldn't be had: its logs are not read until it can", "err", missing)
+			age = listRetry
 		}
 		if opt.Stdin != nil {
 			srcs = append(srcs, live.NewStdin("stdin", opt.Stdin))
 		}
 		round, cancel := ctx, context.CancelFunc(func() {})
 		if dynamic && !opt.Once {
-			round, cancel = context.WithTimeout(ctx, listAge)
+			round, cancel = context.WithTimeout(ctx, age)
 		}
 		err = r.Run(round, srcs)
 		again := errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && dynamic && !opt.Once
@@ -365,6 +382,9 @@ func (s *System) Watch(ctx context.Context, opt WatchOptions) error {
 		if !again {
 			if opt.Once && err == nil {
 				err = s.enrichOnce(ctx)
+			}
+			if err == nil && missing != nil {
+				err = impound.Errorf(impound.KindPartial, "the rest was read: %w", missing)
 			}
 			return err
 		}
@@ -388,7 +408,8 @@ type WatchSourceStatus struct {
 	Events []live.Event `json:"events,omitempty"`
 }
 
-// WatchStatus reads from the store how every source goes that was ever read,
+// WatchStatus reads from the store how every source goes that was ever read, and
+// names those of the configuration that were not,
 // with its newest events, at most as many as events says.
 func (s *System) WatchStatus(ctx context.Context, events int) ([]WatchSourceStatus, error) {
 	if _, err := s.Casework.Sight(ctx); err != nil { // sources are of no case: whoever is somebody may see them
@@ -409,6 +430,26 @@ func (s *System) WatchStatus(ctx context.Context, events int) ([]WatchSourceStat
 			w.Events = w.Events[max(0, len(w.Events)-events):]
 		}
 		out = append(out, w)
+	}
+	// What is configured and was never read is what somebody looks for in vain.
+	for _, w := range s.cfg.Watch.Sources {
+		st := live.State{ID: w.Name, Target: -1}
+		switch {
+		case w.LogList != "": // its logs have names of their own
+			continue
+		case w.CT != "":
+			st.Kind, st.Where = live.KindCT, w.CT
+		case w.List != "":
+			st.Kind, st.Where = live.KindList, w.List
+			if isURL(w.List) { // a feed's key may stand in its query
+				st.Where, _, _ = strings.Cut(w.List, "?")
+			}
+		default:
+			st.Kind, st.Where = live.KindZone, w.Zones
+		}
+		if !slices.ContainsFunc(out, func(o WatchSourceStatus) bool { return o.ID == w.Name }) {
+			out = append(out, WatchSourceStatus{State: st, Lag: -1})
+		}
 	}
 	return out, nil
 }

@@ -169,6 +169,8 @@ func (e *env) watchStatusCmd() *cobra.Command {
 					note = "HELD: " + w.Held
 				case w.InARow > 0:
 					note = cutTo(w.LastError, 160)
+				case w.LastOK.IsZero() && w.Errors == 0:
+					note = "not read yet: impound watch run"
 				}
 				rows = append(rows, []string{w.ID, w.Kind, position(w.State), lag, amount(w.Rate), strconv.FormatInt(w.Names, 10), strconv.FormatInt(w.Hits, 10), strconv.FormatInt(w.BadNames+w.Unreadable, 10), strconv.FormatInt(w.Errors, 10), utc(w.LastOK), note})
 			}

@@ -275,6 +275,9 @@ func noEOF(err error) error {
 // before. What was read of earlier ones is deleted.
 func (l *List) fetch(ctx context.Context, s *Session, cur *listCursor) error {
 	res, err := l.client.Get(ctx, polite.Request{URL: l.url, Max: maxFeed, ETag: cur.ETag, LastModified: cur.Mod})
+	if errors.Is(err, polite.ErrTooLong) {
+		return impound.Errorf(impound.KindInvalid, "%w", err).WithCure("have a program fetch it into a folder, and name the folder as the list")
+	}
 	if err != nil {
 		return err
 	}

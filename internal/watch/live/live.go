@@ -149,7 +149,8 @@ type Config struct {
 	// anything, and the first goes on. Empty: who comes second is told when
 	// either commits.
 	Locks string
-	// Poll is how long a source that has nothing more is left alone; 0 means 2 s.
+	// Poll is how long a source that has nothing more is left alone; 0 means 2 s,
+	// and [feedPoll] for a feed at a URL.
 	Poll time.Duration
 	// Once ends Run when every source was read to its end once.
 	Once bool
@@ -161,6 +162,7 @@ type Config struct {
 type Runner struct {
 	cfg    Config
 	screen *screener
+	told   bool // Poll was given
 	mu     sync.Mutex
 	states map[string]State
 }
@@ -173,14 +175,15 @@ func New(cfg Config) (*Runner, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	if cfg.Poll == 0 {
+	told := cfg.Poll != 0
+	if !told {
 		cfg.Poll = 2 * time.Second
 	}
 	sc, err := newScreener(cfg.Watch)
 	if err != nil {
 		return nil, err
 	}
-	return &Runner{cfg: cfg, screen: sc, states: map[string]State{}}, nil
+	return &Runner{cfg: cfg, screen: sc, told: told, states: map[string]State{}}, nil
 }
 
 // SetProfiles sets whose habits are looked for from now on, while sources are
@@ -234,7 +237,7 @@ func (r *Runner) Run(ctx context.Context, sources []Source) error {
 				return
 			}
 			mu.Lock()
-			failed = append(failed, impound.Errorf(impound.KindOf(err), "%w", err).At(src.ID()))
+			failed = append(failed, impound.Errorf(impound.KindOf(err), "%s couldn't be read to its end: %w", src.ID(), err))
 			mu.Unlock()
 		})
 	}
@@ -250,6 +253,21 @@ func (r *Runner) Run(ctx context.Context, sources []Source) error {
 
 // maxPause bounds how long a source that fails is left alone.
 const maxPause = 5 * time.Minute
+
+// feedPoll is how long a feed is left alone that has nothing new: such lists change
+// a few times a day, and whoever gives them pays for each question.
+const feedPoll = 5 * time.Minute
+
+// pause is how long src is left alone when it has nothing more.
+func (r *Runner) pause(src Source) time.Duration {
+	if m, ok := src.(marked); ok {
+		src = m.Source
+	}
+	if l, ok := src.(*List); ok && l.url != "" && !r.told {
+		return feedPoll
+	}
+	return r.cfg.Poll
+}
 
 func (r *Runner) one(ctx context.Context, src Source) error {
 	release, err := lock(r.cfg.Locks, src.ID())
@@ -269,7 +287,7 @@ func (r *Runner) one(ctx context.Context, src Source) error {
 		if errors.Is(err, ErrEnded) {
 			return nil
 		}
-		pause := r.cfg.Poll
+		pause := r.pause(src)
 		if err != nil {
 			if impound.KindOf(err) == impound.KindConflict {
 				return err

@@ -716,6 +716,26 @@ func TestFeed(t *testing.T) {
 	}
 }
 
+// A feed is a stranger's server: it isn't asked every two seconds for a list that
+// comes once a day, unless somebody says so.
+func TestFeedsAreLeftAlone(t *testing.T) {
+	w := watch.Options{Matcher: matcher()}
+	feed := live.NewFeed("feed", "https://feed.example/list", t.TempDir(), client())
+	for _, c := range []struct {
+		poll, want time.Duration
+		src        live.Source
+	}{
+		{0, 2 * time.Second, live.NewList("list", "x")},
+		{0, 5 * time.Minute, feed},
+		{0, 5 * time.Minute, live.Marked(feed, impound.Marking{TLP: "amber"})},
+		{time.Second, time.Second, feed},
+	} {
+		if got := live.Pause(c.poll, w, c.src); got != c.want {
+			t.Errorf("%s, poll %v: left alone for %v, want %v", c.src.ID(), c.poll, got, c.want)
+		}
+	}
+}
+
 func TestStdin(t *testing.T) {
 	b := newBench(t)
 	b.ok(live.NewStdin("in", strings.NewReader("a.example\npaypal-login.example\nb.example")))

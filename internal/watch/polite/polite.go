@@ -124,6 +124,7 @@ func New(cfg Config) *Client {
 	return &Client{cfg: cfg, hosts: map[string]*host{}, http: &http.Client{
 		Transport: t,
 		CheckRedirect: func(req *http.Request, via []*http.Request) error {
+			req.Header.Del("Referer") // it would tell the key in a feed's query
 			if len(via) > 3 {
 				return errors.New("more than three redirects")
 			}
@@ -177,7 +178,7 @@ func (c *Client) Get(ctx context.Context, r Request) (Response, error) {
 		if errors.As(err, &se) && se.Code != http.StatusTooManyRequests && se.Code != http.StatusRequestTimeout && se.Code < 500 {
 			return res, err
 		}
-		if errors.Is(err, errTooLong) {
+		if errors.Is(err, ErrTooLong) {
 			return res, err
 		}
 		if after > c.cfg.Patience {
@@ -229,7 +230,8 @@ func (c *Client) turn(ctx context.Context, name string) error {
 }
 
 var (
-	errTooLong = errors.New("longer than allowed")
+	// ErrTooLong is in the error of an answer that is longer than [Request.Max].
+	ErrTooLong = errors.New("longer than allowed")
 	unzippers  = sync.Pool{New: func() any { return new(gzip.Reader) }}
 )
 
@@ -297,7 +299,7 @@ func (c *Client) once(ctx context.Context, r Request) (res Response, after time.
 		n, err := body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		if int64(len(buf)) > r.Max {
-			return res, 0, fmt.Errorf("%s is longer than %d octets: %w", bare(r.URL), r.Max, errTooLong)
+			return res, 0, fmt.Errorf("%s is %w: more than %d MB", bare(r.URL), ErrTooLong, max(r.Max>>20, 1))
 		}
 		if err == io.EOF {
 			break

@@ -154,3 +154,17 @@ func TestBounds(t *testing.T) {
 		}
 	}
 }
+
+// Where a server sends us elsewhere, the other one doesn't learn the first one's key.
+func TestRedirectTellsNoQuery(t *testing.T) {
+	heard := make(chan http.Header, 1)
+	other := server(t, func(w http.ResponseWriter, r *http.Request) { heard <- r.Header; fmt.Fprint(w, "x") })
+	first := server(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other+"/y", http.StatusFound) })
+	res, err := New(Config{}).Get(context.Background(), Request{URL: first + "/list?key=secret", Max: 100})
+	if err != nil || string(res.Body) != "x" {
+		t.Fatalf("%q, %v", res.Body, err)
+	}
+	if h := fmt.Sprint(<-heard); strings.Contains(h, "secret") {
+		t.Errorf("the other server was told %s", h)
+	}
+}
