@@ -35,31 +35,7 @@ func ScreenZone(ctx context.Context, src io.Reader, origin string, opt Options, 
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	workers := runtime.GOMAXPROCS(0)
-	order := make(chan *zonePart, 2*workers)
-	pool := sync.Pool{New: func() any { return &zonePart{ZoneBlock: source.ZoneBlock{Data: make([]byte, 0, zoneBlock)}} }}
-	// A worker unpacks its next block itself, one at a time: so no core waits for
-	// another, and what is read is still in its cache.
-	var reading sync.Mutex
-	blocks := source.NewZoneBlocks(src)
-	var readErr error
-	next := func() *zonePart {
-		reading.Lock()
-		defer reading.Unlock()
-		if readErr != nil || ctx.Err() != nil {
-			return nil
-		}
-		p := pool.Get().(*zonePart)
-		if readErr = blocks.Next(&p.ZoneBlock); readErr != nil {
-			return nil
-		}
-		p.done = make(chan struct{})
-		select {
-		case order <- p:
-			return p
-		case <-ctx.Done():
-			return nil
-		}
-	}
+	ahead := newZoneAhead(ctx, src, workers)
 	var wg sync.WaitGroup
 	for range workers {
 		wg.Go(func() {
@@ -73,7 +49,7 @@ func ScreenZone(ctx context.Context, src io.Reader, origin string, opt Options, 
 			if opt.Matcher != nil {
 				z.scorer = opt.Matcher.Scorer()
 			}
-			for p := next(); p != nil; p = next() {
+			for p := ahead.next(); p != nil; p = ahead.next() {
 				z.part(p)
 				close(p.done)
 			}
@@ -81,12 +57,12 @@ func ScreenZone(ctx context.Context, src io.Reader, origin string, opt Options, 
 	}
 	go func() {
 		wg.Wait()
-		close(order)
+		close(ahead.order)
 	}()
 	defer wg.Wait()
 	defer cancel()
 	var st Stats
-	for p := range order {
+	for p := range ahead.order {
 		<-p.done
 		if err := ctx.Err(); err != nil {
 			return st, err
@@ -100,7 +76,7 @@ func ScreenZone(ctx context.Context, src io.Reader, origin string, opt Options, 
 				return st, fmt.Errorf("couldn't hand over candidate %s: %w", c.Name.Defanged(), err)
 			}
 		}
-		pool.Put(p)
+		ahead.pool.Put(p)
 		if opt.Progress != nil {
 			opt.Progress(st)
 		}
@@ -108,10 +84,81 @@ func ScreenZone(ctx context.Context, src io.Reader, origin string, opt Options, 
 	if err := ctx.Err(); err != nil {
 		return st, err
 	}
-	if !errors.Is(readErr, io.EOF) {
-		return st, fmt.Errorf("couldn't read %s: %w", opt.Source, readErr)
+	if !errors.Is(ahead.err, io.EOF) {
+		return st, fmt.Errorf("couldn't read %s: %w", opt.Source, ahead.err)
 	}
 	return st, nil
+}
+
+// zoneAhead unpacks blocks of a zone file for its workers: whoever wants one while
+// nobody unpacks does so itself, up to a few blocks ahead; others take what is there. So
+// a core waits for another only where unpacking is most of the work, and what was
+// unpacked is mostly still in its core's cache.
+type zoneAhead struct {
+	ctx    context.Context
+	blocks *source.ZoneBlocks
+	most   int // blocks that may be ahead
+	pool   sync.Pool
+	order  chan *zonePart // every block, in order; whoever reads it sees when each is done
+
+	mu        sync.Mutex
+	changed   sync.Cond // of what follows
+	ready     []*zonePart
+	unpacking bool
+	err       error // of blocks, to be read when no worker is left
+}
+
+func newZoneAhead(ctx context.Context, src io.Reader, workers int) *zoneAhead {
+	a := &zoneAhead{ctx: ctx, blocks: source.NewZoneBlocks(src), most: 2 * workers,
+		order: make(chan *zonePart, 4*workers)}
+	a.pool.New = func() any { return &zonePart{ZoneBlock: source.ZoneBlock{Data: make([]byte, 0, zoneBlock)}} }
+	a.changed.L = &a.mu
+	return a
+}
+
+// next gives a block that nobody else has; nil at the end, or when ctx is.
+func (a *zoneAhead) next() *zonePart {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for {
+		for !a.unpacking && a.err == nil && len(a.ready) < a.most {
+			a.unpacking = true
+			a.mu.Unlock()
+			p, err := a.unpack()
+			a.mu.Lock()
+			a.unpacking = false
+			if a.err = err; p != nil {
+				a.ready = append(a.ready, p)
+			}
+			a.changed.Broadcast()
+		}
+		if len(a.ready) > 0 {
+			p := a.ready[0]
+			a.ready = append(a.ready[:0], a.ready[1:]...)
+			return p
+		}
+		if a.err != nil {
+			return nil
+		}
+		a.changed.Wait()
+	}
+}
+
+func (a *zoneAhead) unpack() (*zonePart, error) {
+	if err := a.ctx.Err(); err != nil {
+		return nil, err
+	}
+	p := a.pool.Get().(*zonePart)
+	if err := a.blocks.Next(&p.ZoneBlock); err != nil {
+		return nil, err
+	}
+	p.done = make(chan struct{})
+	select {
+	case a.order <- p:
+		return p, nil
+	case <-a.ctx.Done():
+		return nil, a.ctx.Err()
+	}
 }
 
 // zoneScreen is what one worker needs.
