@@ -52,6 +52,6 @@ func (r *Scorer) aim(least float64) {
 		r.cut = math.Inf(-1)
 	case least < 1:
 		// What is looked at again may score more by it.
-		r.cut = min(math.Log(least/(1-least))-boundSlip, r.m.secondFrom)
+		r.cut = min(math.Log(least/(1-least))-boundSlip, secondFrom)
 	}
 }

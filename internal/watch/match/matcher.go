@@ -84,6 +84,7 @@ type Matcher struct {
 	weights *weights    // of model, laid out
 
 	secondFrom float64 // from which logit there is a second look
+	chance     float64 // what is taken from each logit: the more brands, the more is chance
 
 	ownEnds [9][]uint64 // by length and ownEnd: what own may hold
 }
@@ -102,7 +103,8 @@ func New(brands []Brand, opt Options) (*Matcher, error) {
 		m.model, m.again = withoutTLD, secondWithout
 	}
 	m.weights = m.model.weights()
-	m.secondFrom = secondFromOf(len(brands))
+	m.chance = chanceOf(len(brands))
+	m.secondFrom = secondFrom + m.chance
 	users := map[string][]int32{}
 	for i, b := range brands {
 		b.Domains, b.Tokens = slices.Clone(b.Domains), slices.Clone(b.Tokens)
@@ -362,6 +364,7 @@ func (r *Scorer) best(idn bool, cut float64) (verdict, *scan) {
 
 func (m *Matcher) weigh(s *scan, fs []found, idn bool, cut float64) verdict {
 	best := verdict{logit: math.Inf(-1)}
+	cut += m.chance
 	for i := range fs {
 		f := &fs[i]
 		need := max(cut, best.logit)
@@ -387,7 +390,10 @@ func (m *Matcher) weigh(s *scan, fs []found, idn bool, cut float64) verdict {
 	}
 	if best.ok && best.logit > m.secondFrom && m.again != nil {
 		best.logit = m.lookAgain(s, best.found, fs)
-	} else if best.ok && best.logit < obviousLeast && m.again != nil {
+		if m.chance > 0 && best.logit < obviousLeast { // a longer token may lie over the one that anybody sees
+			m.liftObvious(s, fs, idn, &best)
+		}
+	} else if best.logit -= m.chance; best.ok && best.logit < obviousLeast && m.again != nil {
 		m.liftObvious(s, fs, idn, &best)
 	}
 	return best

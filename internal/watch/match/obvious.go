@@ -6,15 +6,16 @@ package match
 // ranks many of them low; but nobody would understand that "rnicrosoft.com" is not a hit.
 const (
 	obviousLetters = 6     // of the token, at least
-	obviousLong    = 8     // of a misspelt one that the second look did not see
+	obviousLong    = 8     // of a misspelt one that the second look did not see, or where brands are many
+	obviousRare    = 12    // in how few names it is to stand, in bits, where brands are many
 	obviousFrom    = -2.19 // the logit of a score just above 0.1
 	obviousLeast   = -2.195
 )
 
-// atLeastObvious lifts l, which is above m.secondFrom, to what is a hit by default
+// atLeastObvious lifts l, which is above secondFrom, to what is a hit by default
 // if occurrence f is of that kind, and leaves the order among such names.
 func (m *Matcher) atLeastObvious(s *scan, f *found, l float64) float64 {
-	if lifted := obviousFrom + (l-m.secondFrom)/1000; l < lifted && m.obvious(s, f) {
+	if lifted := obviousFrom + (l-secondFrom)/1000; l < lifted && m.obvious(s, f) {
 		return lifted
 	}
 	return l
@@ -37,6 +38,9 @@ func (m *Matcher) liftObvious(s *scan, fs []found, idn bool, v *verdict) {
 func (m *Matcher) obvious(s *scan, f *found) bool {
 	t := &m.ix.tokens[f.tok]
 	if len(t.text) < obviousLetters {
+		return false
+	}
+	if m.chance > 0 && (t.common[runAny] < obviousRare || f.dist > 0 && len(t.text) < obviousLong) {
 		return false
 	}
 	from, to := int(s.pos[f.at]), s.rawEnd(f.end)

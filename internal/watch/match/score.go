@@ -668,7 +668,10 @@ func (m *Matcher) explain(s *scan, v verdict) Hit {
 	if x.tld >= 0 && w.tld[x.tld] != 0 {
 		h.Reasons = append(h.Reasons, impound.Reason{Code: "tld", Text: "top-level domain ." + string(s.raw[min(s.rawN+1, s.allN):s.allN]), Weight: math.Round(float64(w.tld[x.tld])*float64(w.scale)*1000) / 1000})
 	}
-	if d := math.Round((v.logit-w.logit(&x))*1000) / 1000; d != 0 {
+	if c := math.Round(m.chance*1000) / 1000; c != 0 {
+		h.Reasons = append(h.Reasons, impound.Reason{Code: "chance", Text: fmt.Sprintf("with %d brands more names resemble one by chance", len(m.brands)), Weight: -c})
+	}
+	if d := math.Round((v.logit+m.chance-w.logit(&x))*1000) / 1000; d != 0 {
 		h.Reasons = append(h.Reasons, impound.Reason{Code: "second-look", Text: "what stands around it: whether it is part of an ordinary word, more of the brand's own name, other finds", Weight: d})
 	}
 	// What it is about comes first; the rest by weight.

@@ -32,8 +32,9 @@ const (
 	secondBrands = 150
 )
 
-func secondFromOf(brands int) float64 {
-	return secondFrom + math.Log(max(1, float64(brands)/secondBrands))
+// chanceOf is by how much the logit of chance grows with the number of brands.
+func chanceOf(brands int) float64 {
+	return math.Log(max(1, float64(brands)/secondBrands))
 }
 
 // nSecond is how many numbers the second look has.
@@ -448,17 +449,17 @@ func (m *Matcher) second(s *scan, f found, x *features, fs []found, first [3]flo
 	}
 }
 
-// lookAgain gives the logit of the second look, which is always above
-// m.secondFrom.
+// lookAgain gives the logit of the second look, less m.chance: always above
+// secondFrom.
 func (m *Matcher) lookAgain(s *scan, f found, fs []found) float64 {
 	var x features
 	if !m.ix.features(s, f, &x, m.opt.NoTLD) {
-		return m.secondFrom
+		return secondFrom
 	}
 	x.tok = -1
 	var v [nSecond]float32
 	m.second(s, f, &x, fs, m.model.parts(&x), &v)
-	return m.atLeastObvious(s, &f, above(m.again.logit(v[:]), m.secondFrom))
+	return m.atLeastObvious(s, &f, above(m.again.logit(v[:]), m.secondFrom)-m.chance)
 }
 
 // above brings the second look's logit above from, in the same order.
