@@ -218,6 +218,16 @@ func (s *scan) wordEnd(i int) bool {
 // find appends each token's occurrences to fs, at most cap(fs).
 func (ix *index) find(s *scan, fs []found) []found {
 	s.jobs.n = 0
+	if fastFind && s.n <= 64 {
+		fs = ix.probe(s, fs)
+	} else {
+		fs = ix.probePlain(s, fs)
+	}
+	return ix.work(s, fs)
+}
+
+// probePlain puts down all jobs of a name, and does them when there is no room.
+func (ix *index) probePlain(s *scan, fs []found) []found {
 	for from := 0; from+4 <= s.n; from += 64 {
 		fs = ix.jobsSpelt(s, fs, from)
 	}
@@ -241,7 +251,41 @@ func (ix *index) find(s *scan, fs []found) []found {
 			}
 		}
 	}
-	return ix.work(s, fs)
+	return fs
+}
+
+// probe is probePlain for a name of 64 letters at most.
+func (ix *index) probe(s *scan, fs []found) []found {
+	spelt := max(s.n-3, 0)
+	if s.plain {
+		probeAVX512(ix, s, spelt, 0, s.n)
+		return fs
+	}
+	for starts := s.wordStarts(); starts != 0; {
+		from, to := bits.TrailingZeros64(starts), s.n
+		if starts &= starts - 1; starts != 0 {
+			to = bits.TrailingZeros64(starts)
+		}
+		if s.jobs.n > maxJobs-2*64-40 {
+			fs = ix.work(s, fs)
+		}
+		probeAVX512(ix, s, spelt, from, to)
+		spelt = 0
+	}
+	return fs
+}
+
+// wordStarts gives at which letters words start, of 64.
+func (s *scan) wordStarts() (starts uint64) {
+	if s.is.known {
+		return s.is.starts
+	}
+	for i := range min(s.n, 64) {
+		if i == 0 || s.wordStart(i) {
+			starts |= 1 << i
+		}
+	}
+	return starts
 }
 
 // hasDigraph says whether rn or vv stand side by side.
@@ -320,6 +364,9 @@ func (ix *index) work(s *scan, fs []found) []found {
 //
 // What an entry is lies far away in memory, so all of them are asked for first.
 func (ix *index) sift(s *scan) (n int) {
+	if fastFind {
+		return siftAVX512(ix, s)
+	}
 	return ix.siftPlain(s)
 }
 
@@ -368,18 +415,27 @@ func mayBe(s *scan, e *entry, i int, kind uint32) bool {
 	long := n > 8
 	switch kind {
 	case kindSpelt:
-		if long {
-			return n <= s.n-i && lacking(s, i+6, e.letters, 0) == 0
+		if n > s.n-i {
+			return false
 		}
-		return n <= s.n-i && lacking(s, i, e.letters, 0) == 0
-	case kindFrom:
 		if long {
-			return n <= s.n-i+2 && lacking(s, i+6, e.letters, 2) <= 2
+			i += 6
+		}
+		return lacking(s, i, e.letters, 0) == 0
+	case kindFrom:
+		if n > s.n-i+2 {
+			return false
+		}
+		if long {
+			return lacking(s, i+6, e.letters, 2) <= 2
 		}
 		return lacking(s, i, e.letters, 1) <= 1
 	}
+	if n > i+2 {
+		return false
+	}
 	if long {
-		return n <= i+2 && lacking(s, i-14, e.letters, 2) <= 2
+		return lacking(s, i-14, e.letters, 2) <= 2
 	}
 	return lacking(s, i-8, e.letters, 1) <= 1
 }
@@ -427,11 +483,13 @@ func (ix *index) jobsAtEdges(s *scan, fs []found, from, to int) []found {
 		if side >= 2 {
 			i, kind = to, kindTo
 		}
-		out := uint32(outNone)
-		if row < 4 && lane < 5 {
-			out = uint32(lane)
+		out, left := uint32(outNone), uint32(0)
+		if row < 4 {
+			left = x[side] >> (25 - 5*min(lane, 5)) & 31
+			if lane < 5 {
+				out = uint32(lane)
+			}
 		}
-		left := x[side] >> (25 - 5*min(lane, 5)) & 31
 		s.jobs.put(edgeKeys.key(row, lane, x[side]), uint32(i+edgeOff[side])<<aboutAt|kind<<aboutKind|out<<aboutOut|left)
 	}
 	return fs

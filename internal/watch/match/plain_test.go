@@ -2,6 +2,7 @@ package match
 
 import (
 	"fmt"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -354,6 +355,7 @@ func TestIndexIsPlain(t *testing.T) {
 				t.Errorf("%s: keys at an edge %b, want %b", name, got, want)
 			}
 		}
+		siftBoth(t, ix, name)
 		got, want := ix.find(&a, make([]found, 0, maxFound)), p.find(&b, make([]found, 0, maxFound))
 		if d := cmp.Diff(want, got, cmp.AllowUnexported(found{})); d != "" || a.digraph != b.digraph {
 			t.Errorf("%s: digraph %v, want %v; found %s", name, a.digraph, b.digraph, d)
@@ -413,6 +415,39 @@ func TestIndexIsPlain(t *testing.T) {
 	for range 20 {
 		same(t, m.ix, p, strings.Repeat(bs[rnd.IntN(len(bs))].ID, 1+rnd.IntN(15))+".com")
 		same(t, m.ix, p, bs[rnd.IntN(len(bs))].ID+strings.Repeat("-vvrn", rnd.IntN(30))+"pay.example.com")
+	}
+}
+
+// siftBoth puts down the jobs of name and sifts them, in vectors and plainly.
+func siftBoth(t interface{ Errorf(string, ...any) }, ix *index, name string) {
+	var a, b scan
+	if a.fill([]byte(name)); !fastFind || a.n == 0 || a.n > 64 {
+		return
+	}
+	b.fill([]byte(name))
+	if bits.OnesCount64(a.wordStarts()) > 2 {
+		return // both do jobs in between
+	}
+	ix.probe(&a, nil)
+	ix.probePlain(&b, nil)
+	job := func(j *jobs) (out [][2]uint32) {
+		for i := range j.n {
+			out = append(out, [2]uint32{j.product[i], j.about[i]})
+		}
+		return out
+	}
+	if d := cmp.Diff(job(&b.jobs), job(&a.jobs)); d != "" {
+		t.Errorf("%s: other jobs: %s", name, d)
+		return
+	}
+	sift := func(s *scan, f func() int) (out []uint64) {
+		for s.jobs.job, s.jobs.entry = 0, 0; s.jobs.job < s.jobs.n; {
+			out = append(out, s.jobs.hits[:f()]...)
+		}
+		return out
+	}
+	if d := cmp.Diff(sift(&b, func() int { return ix.siftPlain(&b) }), sift(&a, func() int { return siftAVX512(ix, &a) })); d != "" {
+		t.Errorf("%s: other hits: %s", name, d)
 	}
 }
 
