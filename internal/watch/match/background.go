@@ -105,6 +105,21 @@ func (g *Background) bitsOf(h uint64) int {
 	return bgFloor - int(v)
 }
 
+// longest gives the most of what bgFloor less bitsOf is for the runs that begin with
+// run's first letter, end behind its place behind, and are counted anywhere.
+func (g *Background) longest(run []byte, behind int) (most int) {
+	h := uint64(runAny + 1)
+	h *= 0x9e3779b97f4a7c15
+	for i, c := range run {
+		h = (h ^ uint64(c)) * 0x100000001b3
+		h ^= h >> 29
+		if i >= behind && i+1 >= runMin[runAny] {
+			most = max(most, bgFloor-g.bitsOf(h*0xff51afd7ed558ccd))
+		}
+	}
+	return most
+}
+
 // runLengths are the lengths that are counted, by kind.
 var runMin = [runKinds]int{4, 2, 2, 2}
 

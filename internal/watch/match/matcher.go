@@ -81,6 +81,7 @@ type Matcher struct {
 	model   *model
 	looker  *looker
 	again   *secondLook // the second look; nil for none
+	told    *told       // of its past; nil while it is learnt
 	weights *weights    // of model, laid out
 
 	secondFrom float64 // from which logit there is a second look
@@ -181,6 +182,9 @@ func New(brands []Brand, opt Options) (*Matcher, error) {
 		if h := tokens[i].hash; !slices.Contains(m.looker.mates[b], h) {
 			m.looker.mates[b] = append(m.looker.mates[b], h)
 		}
+	}
+	if m.again != nil {
+		m.told = m.again.past.tell(tokens, m.looker.mates)
 	}
 	return m, nil
 }

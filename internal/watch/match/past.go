@@ -67,6 +67,38 @@ func (p *past) put(out []float32, hash uint16, mates []uint16, tld int) {
 	}
 }
 
+// told is what [past.put] gives, reckoned once for a matcher's tokens and for each
+// suffix.
+type told struct {
+	tok [][nPast - 2]float32 // without those of the suffix
+	tld [nSuffix][2]float32
+}
+
+func (p *past) tell(tokens []token, mates [][]uint16) *told {
+	t := &told{tok: make([][nPast - 2]float32, len(tokens))}
+	var v [nPast]float32
+	for i := range tokens {
+		p.put(v[:], tokens[i].hash, mates[tokens[i].brands[0]], -1)
+		copy(t.tok[i][:4], v[:])
+		copy(t.tok[i][4:], v[6:])
+	}
+	for i := range t.tld {
+		p.put(v[:], 0, nil, i)
+		t.tld[i] = [2]float32(v[4:])
+	}
+	return t
+}
+
+func (t *told) put(out []float32, tok int32, tld int) {
+	v := &t.tok[tok]
+	copy(out[:4], v[:])
+	out[4], out[5] = 0, 0
+	if tld >= 0 {
+		out[4], out[5] = t.tld[tld][0], t.tld[tld][1]
+	}
+	copy(out[6:nPast], v[4:])
+}
+
 func ln1(v float32) float32 { return float32(math.Log1p(float64(v))) }
 func ln(v float32) float32  { return float32(math.Log(float64(v))) }
 

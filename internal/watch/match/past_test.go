@@ -25,7 +25,8 @@ func TestSecondPutsAll(t *testing.T) {
 			}
 			x := r.x
 			x.tok = -1
-			m.second(s, f, &x, fs, m.model.parts(&x), &v)
+			first := m.model.first(&x)
+			m.second(s, f, &first, fs, &v)
 			for i, y := range v {
 				if y != y {
 					t.Errorf("%s: nothing was put at %d", n, i)

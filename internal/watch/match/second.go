@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -117,38 +118,55 @@ func (l *secondLook) encode() (out []byte) {
 
 // looker is what the second look needs of a matcher's brands.
 type looker struct {
-	own     [][][]uint8 // by brand: its domains, folded, without dots and hyphens
-	country [][]string  // by brand: the countries' suffixes of its domains, such as jp
-	mates   [][]uint16  // by brand: the hashes of its tokens
+	from  []uint32   // by brand: where it begins in text; and the end
+	text  []uint8    // each domain, folded, without dots and hyphens, behind its length; 0; the countries' suffixes of them, such as jp
+	mates [][]uint16 // by brand: the hashes of its tokens
 }
 
 func newLooker(brands []Brand) *looker {
 	l := &looker{mates: make([][]uint16, len(brands))}
 	for _, b := range brands {
-		var own [][]uint8
-		var country []string
+		l.from = append(l.from, uint32(len(l.text)))
 		for _, d := range b.Domains {
-			var codes []uint8
+			at := len(l.text)
+			l.text = append(l.text, 0)
 			for i := range len(d) {
-				if c := foldCode[d[i]]; c != codeSep {
-					codes = append(codes, c)
+				if c := foldCode[d[i]]; c != codeSep && len(l.text)-at <= math.MaxUint8 {
+					l.text = append(l.text, c)
 				}
 			}
-			own = append(own, codes)
-			if tld := d[strings.LastIndexByte(d, '.')+1:]; len(tld) == 2 {
-				country = append(country, tld)
+			if n := len(l.text) - at - 1; n > 0 {
+				l.text[at] = uint8(n)
+			} else {
+				l.text = l.text[:at]
 			}
 		}
-		l.own = append(l.own, own)
-		l.country = append(l.country, country)
+		l.text = append(l.text, 0)
+		for _, d := range b.Domains {
+			if tld := d[strings.LastIndexByte(d, '.')+1:]; len(tld) == 2 {
+				l.text = append(l.text, tld...)
+			}
+		}
 	}
+	l.from = append(l.from, uint32(len(l.text)))
 	return l
 }
 
-// second measures occurrence f, of which x is the first look, among all that was
-// found in the name. x.tok is to be -1: the first look's weights of single tokens
-// are of its own examples' days, and the past tells more.
-func (m *Matcher) second(s *scan, f found, x *features, fs []found, first [3]float32, out *[nSecond]float32) {
+// of gives a brand's domains, each behind its length, 0, and its countries.
+func (l *looker) of(brand int32) []uint8 { return l.text[l.from[brand]:l.from[brand+1]] }
+
+// firstLook is what the first look measured of an occurrence, and what it says of
+// it, but for what it knows of single tokens: its weights of these are of its own
+// examples' days, and the past tells more.
+type firstLook struct {
+	v     [nFeatures]float32
+	how   int
+	tld   int        // -1: not looked at
+	parts [3]float32 // the logit; what letter sequences and hidden units bring to it
+}
+
+// second measures occurrence f among all that was found in the name.
+func (m *Matcher) second(s *scan, f found, x *firstLook, fs []found, out *[nSecond]float32) {
 	ix := m.ix
 	t := &ix.tokens[f.tok]
 	k := 0
@@ -160,9 +178,9 @@ func (m *Matcher) second(s *scan, f found, x *features, fs []found, first [3]flo
 			put(0)
 		}
 	}
-	put(first[0]) // all of the first look
-	put(first[1]) // its letters beside the token
-	put(first[2]) // its hidden units
+	put(x.parts[0]) // all of the first look
+	put(x.parts[1]) // its letters beside the token
+	put(x.parts[2]) // its hidden units
 	for _, v := range x.v[1:] {
 		put(v)
 	}
@@ -203,13 +221,12 @@ func (m *Matcher) second(s *scan, f found, x *features, fs []found, first [3]flo
 	}
 	put(float32(w1 - w0))
 	// How ordinary are the letters across the token's edges?
-	across := func(edge int) (most float32) {
-		for n := 4; n <= runMax; n++ {
-			for a := max(w0, edge-n+1); a < edge && a+n <= w1; a++ {
-				most = max(most, float32(ix.bg.bitsOf(runHash(runAny, raw[a:a+n]))*-1+bgFloor))
-			}
+	across := func(edge int) float32 {
+		most := 0
+		for a := max(w0, edge-runMax+1); a < edge; a++ {
+			most = max(most, ix.bg.longest(raw[a:min(a+runMax, w1)], edge-a))
 		}
-		return most
+		return float32(most)
 	}
 	l, r := across(from), across(to)
 	put(l)
@@ -251,7 +268,7 @@ func (m *Matcher) second(s *scan, f found, x *features, fs []found, first [3]flo
 		case clsLetter:
 			rest++
 			dr = 0
-			if strings.IndexByte("aeiouy", c) >= 0 {
+			if vowelBits>>(c&31)&1 != 0 {
 				vowels++
 				cr = 0
 			} else {
@@ -277,6 +294,9 @@ func (m *Matcher) second(s *scan, f found, x *features, fs []found, first [3]flo
 	// Lure words, and the strong ones; whether they touch the token.
 	lures, strong, touch, covered := 0, 0, 0, 0
 	for i := 0; i < s.rawN; {
+		if i = s.mayLure(i, from); i >= s.rawN {
+			break
+		}
 		if i == from {
 			i = to
 			continue
@@ -338,18 +358,23 @@ func (m *Matcher) second(s *scan, f found, x *features, fs []found, first [3]flo
 
 	// How much of the brand's own domain is spelt out, beyond the token.
 	longest, whole := 0, float32(0)
-	for _, d := range m.looker.own[brand] {
-		n := commonRun(s.code[padLeft:padLeft+s.n], d)
+	own := m.looker.of(brand)
+	var runs runsOf
+	runs.fill(s.code[padLeft : padLeft+s.n])
+	for own[0] > 0 {
+		d := own[1 : 1+own[0]]
+		own = own[1+own[0]:]
+		n := runs.longest(d)
 		longest = max(longest, n)
-		whole = max(whole, float32(n)/float32(max(1, len(d))))
+		whole = max(whole, float32(n)/float32(len(d)))
 	}
 	put(float32(longest))
 	put(float32(longest - len(t.codes)))
 	put(whole)
 	country := false
-	for _, c := range m.looker.country[brand] {
+	for c := own[1:]; len(c) >= 2; c = c[2:] {
 		for i := 0; i+2 <= s.rawN; i++ {
-			if string(raw[i:i+2]) == c && (i+2 == s.rawN || class[raw[i+2]] != clsLetter) && (i >= to || i+2 <= from) {
+			if raw[i] == c[0] && raw[i+1] == c[1] && (i+2 == s.rawN || class[raw[i+2]] != clsLetter) && (i >= to || i+2 <= from) {
 				country = true
 			}
 		}
@@ -444,36 +469,34 @@ func (m *Matcher) second(s *scan, f found, x *features, fs []found, first [3]flo
 	put(sum / float32(max(1, words)))
 	put(low)
 	put(high)
-	if m.again != nil { // while learning, pastTrainer puts them
-		m.again.past.put(out[nSecond-nPast:], t.hash, m.looker.mates[t.brands[0]], x.tld)
+	if m.told != nil { // while learning, pastTrainer puts them
+		m.told.put(out[nSecond-nPast:], f.tok, x.tld)
 	}
 }
 
 // lookAgain gives the logit of the second look, less m.chance: always above
 // secondFrom.
 func (m *Matcher) lookAgain(s *scan, f found, fs []found) float64 {
-	var x features
-	if !m.ix.features(s, f, &x, m.opt.NoTLD) {
+	var x firstLook
+	if _, ok := m.firstOf(s, &f, &x); !ok {
 		return secondFrom
 	}
-	x.tok = -1
 	var v [nSecond]float32
-	m.second(s, f, &x, fs, m.model.parts(&x), &v)
+	m.second(s, f, &x, fs, &v)
 	return m.atLeastObvious(s, &f, above(m.again.logit(v[:]), m.secondFrom)-m.chance)
 }
 
 // above brings the second look's logit above from, in the same order.
 func above(l float32, from float64) float64 { return from + math.Log1p(math.Exp(float64(l)-from)) }
 
-// parts gives the first look's logit, and what its letter sequences and its
-// hidden units bring to it.
-func (m *model) parts(x *features) [3]float32 {
+// first gives what x measured, and what m says of it.
+func (m *model) first(x *features) firstLook {
 	var g int32
 	for _, i := range x.gram[:x.nG] {
 		g += int32(m.gram[i])
 	}
 	gram, hidden := float32(g)*m.scale, m.hidden(x)
-	return [3]float32{m.base(x) + gram + hidden, gram, hidden}
+	return firstLook{x.v, x.how, x.tld, [3]float32{m.base(x) + gram + hidden, gram, hidden}}
 }
 
 // secondFolds is in how many parts the examples are divided to learn the second
@@ -569,8 +592,9 @@ func (m *Matcher) secondRows(examples []Example, firsts [secondFolds][]byte, see
 			}
 			x := r.x
 			x.tok = -1
+			first := c.model.first(&x)
 			var v [nSecond]float32
-			c.second(s, f, &x, fs, c.model.parts(&x), &v)
+			c.second(s, f, &first, fs, &v)
 			rows = append(rows, secondRow{boost.Row{X: slices.Clone(v[:]), Y: r.y, W: r.w}, hash, m.looker.mates[m.ix.tokens[f.tok].brands[0]], x.tld, e.Age, fold})
 		})
 	}
@@ -590,6 +614,7 @@ func (m *Matcher) WithSecond(b []byte) (*Matcher, error) {
 	}
 	c := *m
 	c.again = l
+	c.told = l.past.tell(c.ix.tokens, c.looker.mates)
 	return &c, nil
 }
 
@@ -663,6 +688,57 @@ func commonRun(a, b []uint8) (best int) {
 	}
 	return best
 }
+
+// runsOf finds runs of letters that a name shares with others: by letter, a bit for
+// each place where it stands. Names of more than 64 letters have none.
+type runsOf struct {
+	at   [32]uint64
+	name []uint8
+}
+
+func (r *runsOf) fill(name []uint8) {
+	if r.name = name; len(name) > 64 {
+		return
+	}
+	for i, c := range name {
+		r.at[c&31] |= 1 << i
+	}
+}
+
+// longest is commonRun of the name and d.
+func (r *runsOf) longest(d []uint8) int {
+	var ends [64]uint64 // by letter of d: where runs of n letters end that end with it
+	if len(r.name) > 64 || len(d) > len(ends) {
+		return commonRun(r.name, d)
+	}
+	var some uint64
+	for i, c := range d {
+		ends[i] = r.at[c&31]
+		some |= ends[i]
+	}
+	n := 0
+	for e := ends[:len(d)]; some != 0; n++ {
+		some = 0
+		for i := len(e) - 1; i > n; i-- {
+			e[i] = e[i-1] << 1 & r.at[d[i]&31]
+			some |= e[i]
+		}
+	}
+	return n
+}
+
+// mayLure gives the first place from i on at which a lure word may stand, or an
+// occurrence that begins at from does; or the name's end.
+func (s *scan) mayLure(i, from int) int {
+	if s.rawN > maxAround || !s.near.ready || i >= s.rawN {
+		return i
+	}
+	m := s.near.lures | s.near.luresTo(from) | s.near.luresTo(s.rawN) | 1<<from
+	return min(s.rawN, i+bits.TrailingZeros64(m>>i))
+}
+
+// vowelBits has a bit for each vowel's place in the alphabet.
+const vowelBits = 1<<('a'&31) | 1<<('e'&31) | 1<<('i'&31) | 1<<('o'&31) | 1<<('u'&31) | 1<<('y'&31)
 
 // beside says whether two letters lie side by side on a keyboard.
 func beside(a, b byte) bool {

@@ -2,6 +2,7 @@ package match
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/impound/impound/internal/watch/boost"
@@ -71,12 +72,117 @@ func TestSecondLook(t *testing.T) {
 }
 
 func TestCommonRun(t *testing.T) {
+	check := func(a, b string, want int) {
+		t.Helper()
+		var r runsOf
+		x, y := codesOf(a), codesOf(b)
+		r.fill(x)
+		if n := r.longest(y); n != want {
+			t.Errorf("%s, %s: %d, want %d", a, b, n, want)
+		}
+		if n := commonRun(x, y); n != want {
+			t.Errorf("%s, %s: the plain way gives %d, want %d", a, b, n, want)
+		}
+	}
 	for _, x := range []struct {
 		a, b string
 		n    int
-	}{{"paypalnejp", "paypaynejp", 5}, {"abc", "xyz", 0}, {"", "abc", 0}, {"zzekinetzz", "ekinetcom", 6}} {
-		if n := commonRun([]byte(x.a), []byte(x.b)); n != x.n {
-			t.Errorf("%s, %s: %d, want %d", x.a, x.b, n, x.n)
+	}{{"paypalnejp", "paypaynejp", 5}, {"abc", "xyz", 0}, {"", "abc", 0}, {"abc", "", 0}, {"zzekinetzz", "ekinetcom", 6}, {"a", "a", 1}, {"aaaa", "aaaaaa", 4}} {
+		check(x.a, x.b, x.n)
+	}
+	rnd := rand.New(rand.NewPCG(2, 2))
+	word := func(n int) string {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = "abc"[rnd.IntN(3)]
+		}
+		return string(b)
+	}
+	for range 2000 {
+		a, b := word(rnd.IntN(70)), word(rnd.IntN(70))
+		check(a, b, commonRun(codesOf(a), codesOf(b)))
+	}
+}
+
+func codesOf(s string) (out []uint8) {
+	for i := range len(s) {
+		out = append(out, foldCode[s[i]])
+	}
+	return out
+}
+
+// What is measured for the second look the fast way is what the plain one gives, to
+// the bit: the first look's numbers, the runs across a token's edge, the past.
+func TestSecondLookIsPlain(t *testing.T) {
+	brands := []Brand{{ID: "paypal", Tokens: []string{"paypal", "pay-pal"}, Domains: []string{"paypal.com", "paypal.co.jp"}}, {ID: "rakuten", Tokens: []string{"rakuten", "raku"}}, {ID: "icloud", Tokens: []string{"icloud"}, Domains: []string{"icloud.com"}}}
+	for _, noTLD := range []bool{false, true} {
+		m, err := New(brands, Options{NoTLD: noTLD})
+		if err != nil {
+			t.Fatal(err)
+		}
+		slow := *m
+		slow.weights = nil // all by index.features
+		r := m.Scorer()
+		seen := 0
+		rnd := rand.New(rand.NewPCG(4, 4))
+		parts := []string{"paypal", "paypa1", "pyapal", "payypal", "pay-pal", "pay.pal", "rakuten", "rnkuten", "raku", "icloud", "lcloud", "login", "verify", "my", "id", "co", "jp", "cojp", "com", "-", "-", ".", ".", "x", "q7", "42", "garden", "aei", "strk"}
+		for range 3000 {
+			n := ""
+			for range 1 + rnd.IntN(7) {
+				n += parts[rnd.IntN(len(parts))]
+			}
+			n += []string{".com", ".top", ".co.jp", ".jp", ".or.id"}[rnd.IntN(5)]
+			s := &r.s
+			s.idn = false
+			if !s.fill([]byte(n)) {
+				continue
+			}
+			fs := m.ix.find(s, r.fs[:0])
+			for _, f := range fs {
+				var a, b firstLook
+				_, oka := m.firstOf(s, &f, &a)
+				_, okb := slow.firstOf(s, &f, &b)
+				if oka != okb || a != b {
+					t.Fatalf("%s: %v %+v, the plain way %v %+v", n, oka, a, okb, b)
+				}
+				if !oka {
+					continue
+				}
+				seen++
+				var x, y [nSecond]float32
+				m.second(s, f, &a, fs, &x)
+				s.near.ready = false // every place may begin a lure word
+				slow.second(s, f, &b, fs, &y)
+				if x != y {
+					t.Fatalf("%s: %v, the plain way %v", n, x, y)
+				}
+				var want [nPast]float32
+				m.again.past.put(want[:], m.ix.tokens[f.tok].hash, m.looker.mates[m.ix.tokens[f.tok].brands[0]], a.tld)
+				if [nPast]float32(x[nSecond-nPast:]) != want {
+					t.Fatalf("%s: the past gives %v, want %v", n, x[nSecond-nPast:], want)
+				}
+			}
+		}
+		if seen < 100 {
+			t.Errorf("only %d occurrences were measured", seen)
+		}
+	}
+}
+
+// The runs across an edge are those of the plain way.
+func TestLongestRuns(t *testing.T) {
+	word := []byte("securepaypalonline-24")
+	for edge := range word {
+		for a := max(0, edge-runMax+1); a < edge; a++ {
+			want := 0
+			for n := runMin[runAny]; n <= runMax; n++ {
+				if a+n > edge && a+n <= len(word) {
+					want = max(want, bgFloor-builtinBackground.bitsOf(runHash(runAny, word[a:a+n])))
+				}
+			}
+			if got := builtinBackground.longest(word[a:min(a+runMax, len(word))], edge-a); got != want {
+				t.Errorf("from %d across %d: %d, want %d", a, edge, got, want)
+			}
 		}
 	}
 }

@@ -45,7 +45,7 @@ func (m *Matcher) Train(examples []Example, epochs int, seed uint64) []byte {
 // look: see [Matcher.WithSecond].
 func (m *Matcher) With(weights []byte) (*Matcher, error) {
 	c := *m
-	c.model, c.again = &model{}, nil
+	c.model, c.again, c.told = &model{}, nil, nil
 	if err := c.model.decode(weights); err != nil {
 		return nil, err
 	}

@@ -242,11 +242,20 @@ func (a *around) countLures(s *scan, from, to int) (n, covered int) {
 // logitOf is the score of an occurrence before it is squashed; false when it
 // can't be meant. It is [index.features] and [model.logit] in one, to the bit,
 // with what does not depend on the occurrence done once a name.
-func (m *Matcher) logitOf(s *scan, f *found) (float64, bool) {
+func (m *Matcher) logitOf(s *scan, f *found) (float64, bool) { return m.firstOf(s, f, nil) }
+
+// firstOf is logitOf; first is told what was measured, if it is not nil. The token's
+// own weights are left out of it then.
+func (m *Matcher) firstOf(s *scan, f *found, first *firstLook) (float64, bool) {
 	if s.rawN > maxAround || m.weights == nil || m.weights.of != m.model {
 		var x features
 		if !m.ix.features(s, *f, &x, m.opt.NoTLD) {
 			return 0, false
+		}
+		if first != nil {
+			x.tok = -1
+			*first = m.model.first(&x)
+			return 0, true
 		}
 		return m.model.logit(&x), true
 	}
@@ -410,8 +419,10 @@ func (m *Matcher) logitOf(s *scan, f *found) (float64, bool) {
 	set(gDigits + min(digits, 7))
 	set(gLabels + min(a.labels, 6) - 1)
 	set(gTail + a.tail(to)) // digits at the end of the label, behind the token
-	at[k&63] = uint16(wTok) + t.hash
-	k++
+	if first == nil {
+		at[k&63] = uint16(wTok) + t.hash
+		k++
+	}
 
 	w := m.weights
 	h := w.hBias
@@ -419,12 +430,21 @@ func (m *Matcher) logitOf(s *scan, f *found) (float64, bool) {
 	if a.tld >= 0 {
 		sum += w.tld[a.tld]
 	}
-	sum += w.tok[t.hash]
+	if first == nil {
+		sum += w.tok[t.hash]
+	}
 	var up float32
 	for i := range h {
 		up += max(h[i], 0) * w.hOut[i]
 	}
-	return float64(sum + float32(g)*w.scale + up), true
+	gram := float32(g) * w.scale
+	if first != nil {
+		*first = firstLook{how: way, tld: a.tld, parts: [3]float32{sum + gram + up, gram, up}}
+		for i, j := range at[:nv] {
+			first.v[j] = val[i]
+		}
+	}
+	return float64(sum + gram + up), true
 }
 
 // lengthClass is that of a token's length.
