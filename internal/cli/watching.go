@@ -177,7 +177,11 @@ func (e *env) watchStatusCmd() *cobra.Command {
 			e.table([]string{"source", "kind", "position", "lag", "per s", "names", "hits", "unreadable", "errors", "last read", "note"}, rows)
 			for _, w := range st {
 				for _, ev := range w.Events {
-					fmt.Fprintf(e.Out, "%s  %s  %s %d  %s\n", utc(ev.At), w.ID, ev.What, ev.Position, ev.Text)
+					at := w.ID
+					if ev.File != "" {
+						at += "/" + ev.File
+					}
+					fmt.Fprintf(e.Out, "%s  %s  %s %d  %s\n", utc(ev.At), at, ev.What, ev.Position, ev.Text)
 				}
 			}
 			return nil

@@ -207,6 +207,11 @@ func (l *List) file(ctx context.Context, s *Session, cur *listCursor, path strin
 			cur.Files[path] = m
 			cur.Names += f.Names
 			here = p
+			if l.url == "" && path != l.path {
+				for i := range f.Events {
+					f.Events[i].File = filepath.Base(path)
+				}
+			}
 			return s.Commit(ctx, cur, l.place(*cur), f)
 		}
 	}

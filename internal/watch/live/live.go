@@ -94,8 +94,9 @@ func (s State) AsOf(now time.Time) State {
 // Event is something in a source that could not be screened as it should.
 type Event struct {
 	At       time.Time `json:"at"`
-	Position int64     `json:"position"` // the entry of a log, or the line
-	What     string    `json:"what"`     // "certificate", "name", "file", "zone", "log"
+	Position int64     `json:"position"`       // the entry of a log, or the line
+	File     string    `json:"file,omitempty"` // of a folder of lists
+	What     string    `json:"what"`           // "certificate", "name", "file", "zone", "log"
 	Text     string    `json:"text"`
 }
 
