@@ -98,7 +98,7 @@ func ScreenZone(ctx context.Context, s *System, m *match.Matcher, r io.Reader, l
 	if err != nil {
 		return res, err
 	}
-	res.Stats, err = watch.ScreenZone(ctx, z, zone, watch.Options{Matcher: m, Source: label, Threshold: threshold}, func(c impound.Candidate) error {
+	res.Stats, err = watch.ScreenZone(ctx, source.ZoneText(z, zone), zone, watch.Options{Matcher: m, Source: label, Threshold: threshold}, func(c impound.Candidate) error {
 		res.Candidates = append(res.Candidates, c)
 		return nil
 	})

@@ -176,7 +176,7 @@ func (z *Zones) zone(ctx context.Context, s *Session, cur *zoneCursor, name, pat
 	}
 	sum := sha256.Sum256(fmt.Append(nil, fi.Size(), fi.ModTime().UnixNano()))
 	known := fmt.Sprintf("%s.%x.names.gz", name, sum[:8])
-	count, bad, err := sortZone(ctx, r, name, filepath.Join(z.work, known), z.work)
+	count, bad, err := sortZone(ctx, source.ZoneText(r, name), name, filepath.Join(z.work, known), z.work)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return impound.Errorf(impound.KindInvalid, "the zone file is cut short after %d names: nothing of it was taken", count).At(path).WithCure("fetch it again")
 	}
