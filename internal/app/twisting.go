@@ -40,6 +40,7 @@ type TwistLook struct {
 	PictureURL   string
 	Screenshots  string   // folder where screenshots are put; "": nowhere
 	Servers      []string // resolvers to ask; none: the configured ones
+	Agent        string   // what web servers are told; "": a common browser
 	Threads      int
 }
 
@@ -161,6 +162,9 @@ func (s *System) Twist(ctx context.Context, original string, names []TwistName, 
 	if err := s.may(ctx, "Twist", ""); err != nil {
 		return err
 	}
+	if !capture.AgentOK(opt.Agent) {
+		return impound.Errorf(impound.KindInvalid, "what web servers are told takes up to %d printable ASCII characters", capture.MaxAgent)
+	}
 	t := &twister{s: s, opt: opt, obs: s.outside, shots: make(chan struct{}, 2)}
 	if len(opt.Servers) > 0 {
 		with := s.asks
@@ -280,6 +284,7 @@ func (t *twister) noteOriginals(ctx context.Context) error {
 		}
 		es[i] = t.s.touch(ctx, enrich.LevelWeb, n)
 		es[i].Detail["asks"] = strings.Join(asks[n], " ")
+		t.sayAgent(&es[i])
 	}
 	_, err = t.s.Evidence.AppendAll(ctx, es)
 	return err
@@ -337,6 +342,7 @@ func (t *twister) noteNames(ctx context.Context, names []TwistName) ([]TwistName
 		}
 		e := t.s.touch(ctx, enrich.LevelWeb, n.Name)
 		e.Detail["asks"] = strings.Join(asks, " ")
+		t.sayAgent(&e)
 		if len(asks) > mail {
 			e.Detail["mail"] = n.MX[0]
 		}
@@ -344,6 +350,13 @@ func (t *twister) noteNames(ctx context.Context, names []TwistName) ([]TwistName
 	}
 	_, err := t.s.Evidence.AppendAll(ctx, es)
 	return names, err
+}
+
+// sayAgent puts into an entry as whom we come, where that was chosen.
+func (t *twister) sayAgent(e *impound.Entry) {
+	if t.opt.Agent != "" {
+		e.Detail["agent"] = t.opt.Agent
+	}
 }
 
 // asksMail says whether n's mail server is asked whether it takes anybody's.
@@ -358,14 +371,14 @@ func (t *twister) originals(ctx context.Context) error {
 			WithCure("name another one with " + flag)
 	}
 	if u := t.alikeTo; u != nil {
-		b, from, err := t.cap.Page(ctx, u)
+		b, from, err := t.cap.Page(ctx, u, t.opt.Agent)
 		if err != nil {
 			return fails(u, "--ssdeep-url", err)
 		}
 		t.text, t.from = likeness.Fuzzy(likeness.Normal(b)), from
 	}
 	if u := t.looksAs; u != nil {
-		b, err := t.cap.Screenshot(ctx, u)
+		b, err := t.cap.Screenshot(ctx, u, t.opt.Agent)
 		if err == nil {
 			t.picture, err = likeness.Picture(b)
 		}
@@ -428,7 +441,7 @@ func (t *twister) look(ctx context.Context, n TwistName) TwistSeen {
 	}
 	if t.opt.Picture && len(n.A)+len(n.AAAA) > 0 {
 		t.shots <- struct{}{}
-		b, err := t.cap.Screenshot(ctx, at)
+		b, err := t.cap.Screenshot(ctx, at, t.opt.Agent)
 		<-t.shots
 		if err == nil {
 			if h, err := likeness.Picture(b); err == nil {
@@ -442,7 +455,7 @@ func (t *twister) look(ctx context.Context, n TwistName) TwistSeen {
 		}
 	}
 	if t.opt.Text && len(n.A)+len(n.AAAA) > 0 {
-		if b, from, err := t.cap.Page(ctx, at); err == nil && from != t.from {
+		if b, from, err := t.cap.Page(ctx, at, t.opt.Agent); err == nil && from != t.from {
 			out["ssdeep"] = likeness.FuzzyAlike(t.text, likeness.Fuzzy(likeness.Normal(b)))
 		}
 	}
@@ -507,7 +520,7 @@ func (b bounded) Read(p []byte) (int, error) { return b.r.Read(p) }
 // bannerHTTP gives what the web server calls itself.
 func (t *twister) bannerHTTP(ctx context.Context, n impound.Name) (banner string) {
 	_ = t.talk(ctx, n.String(), 80, func(c *textproto.Conn) error {
-		if err := c.PrintfLine("HEAD / HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\nConnection: close\r\n", n, capture.AgentDesktop); err != nil {
+		if err := c.PrintfLine("HEAD / HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\nConnection: close\r\n", n, cmp.Or(t.opt.Agent, capture.AgentDesktop)); err != nil {
 			return err
 		}
 		if _, err := c.ReadLine(); err != nil {

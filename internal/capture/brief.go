@@ -1,12 +1,14 @@
 package capture
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
+	"strings"
 
 	"github.com/impound/impound"
 )
@@ -32,10 +34,28 @@ func (c *Capturer) Connect(ctx context.Context, host string, port uint16) (net.C
 	return c.main.dial(ctx, host, port)
 }
 
-// Page asks for u as one desktop browser would, and gives the page as it is after
+// MaxAgent bounds what a visitor says he is, in octets.
+const MaxAgent = 256
+
+// AgentOK says whether a visitor may say that he is agent: a line of printable
+// ASCII, or nothing.
+func AgentOK(agent string) bool {
+	return len(agent) <= MaxAgent && strings.TrimSpace(agent) == agent && strings.IndexFunc(agent, func(r rune) bool { return r < ' ' || r > '~' }) < 0
+}
+
+// asVisitor makes t's visitor say that he is agent; "": a common browser.
+func (t *take) asVisitor(agent string) error {
+	if !AgentOK(agent) {
+		return impound.Errorf(impound.KindInvalid, "a visitor can't call himself %.40q", agent)
+	}
+	t.agent = agent
+	return nil
+}
+
+// Page asks for u as one desktop browser would, or as agent where there is one, and gives the page as it is after
 // content coding, and where it came from. Redirects are followed as far as they
 // stay at the name.
-func (c *Capturer) Page(ctx context.Context, u *url.URL) (page []byte, from string, err error) {
+func (c *Capturer) Page(ctx context.Context, u *url.URL, agent string) (page []byte, from string, err error) {
 	name, err := impound.ParseName(u.Hostname())
 	if err != nil {
 		return nil, "", err
@@ -43,7 +63,10 @@ func (c *Capturer) Page(ctx context.Context, u *url.URL) (page []byte, from stri
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Bounds.All)
 	defer cancel()
 	t := c.brief(name)
-	ch := t.visit(ctx, &visitor{look: "desktop", agent: agentDesktop, lines: browserLines, jar: newJar(), via: t.main}, u)
+	if err := t.asVisitor(agent); err != nil {
+		return nil, "", err
+	}
+	ch := t.visit(ctx, &visitor{look: "desktop", agent: cmp.Or(agent, agentDesktop), lines: browserLines, jar: newJar(), via: t.main}, u)
 	last := ch.steps[len(ch.steps)-1]
 	switch {
 	case ch.err != "":
@@ -60,8 +83,9 @@ func (c *Capturer) Page(ctx context.Context, u *url.URL) (page []byte, from stri
 	return page, last.URL, nil
 }
 
-// Screenshot has the jailed browser show u, and gives its picture in PNG.
-func (c *Capturer) Screenshot(ctx context.Context, u *url.URL) ([]byte, error) {
+// Screenshot has the jailed browser show u, and gives its picture in PNG. The
+// browser says that it is agent; "": a common one.
+func (c *Capturer) Screenshot(ctx context.Context, u *url.URL, agent string) ([]byte, error) {
 	name, err := impound.ParseName(u.Hostname())
 	if err != nil {
 		return nil, err
@@ -69,6 +93,9 @@ func (c *Capturer) Screenshot(ctx context.Context, u *url.URL) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Bounds.All)
 	defer cancel()
 	t := c.brief(name)
+	if err := t.asVisitor(agent); err != nil {
+		return nil, err
+	}
 	_, none := t.browse(ctx, u)
 	for _, it := range t.items {
 		if it.Artefact.Kind == KindScreenshot {

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -117,7 +118,7 @@ func (t *take) browse(ctx context.Context, start *url.URL) (*LookFacts, string) 
 		return nil, "couldn't make the browser's proxy: " + err.Error()
 	}
 	j := job{
-		URL: start.String(), Agent: agentDesktop, Browser: path, KeyPin: p.keyPin(), Time: t.bounds.Browser,
+		URL: start.String(), Agent: cmp.Or(t.agent, agentDesktop), Browser: path, KeyPin: p.keyPin(), Time: t.bounds.Browser,
 		Width: orDefault(t.cfg.Browser.Width, 1366), Height: orDefault(t.cfg.Browser.Height, 900),
 	}
 	r, err := t.runJail(ctx, j, p)

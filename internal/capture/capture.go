@@ -174,6 +174,7 @@ type take struct {
 	budget *budget
 	warc   *warcFile
 	home   impound.Name // the registrable domain
+	agent  string       // what the visitor says he is, where whoever asks chose it
 	now    func() time.Time
 
 	mu    sync.Mutex

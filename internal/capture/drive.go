@@ -141,16 +141,17 @@ func obey(ctx context.Context, j job) error {
 	if _, err := chromedp.Call(ctx, network.SetBypassServiceWorker, network.SetBypassServiceWorkerParams{Bypass: true}); err != nil {
 		return err
 	}
-	_, v, _ := strings.Cut(j.Agent, "Chrome/")
-	major, _, _ := strings.Cut(v, ".")
-	_, err := chromedp.Call(ctx, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{
-		UserAgent: j.Agent, AcceptLanguage: "en-US,en", Platform: "Win32",
-		// Without these hints a headless browser gives itself away.
-		UserAgentMetadata: &emulation.UserAgentMetadata{
+	as := emulation.SetUserAgentOverrideParams{UserAgent: j.Agent, AcceptLanguage: "en-US,en", Platform: "Win32"}
+	// Without these hints a headless browser gives itself away; one that is no Chrome
+	// sends none.
+	if _, v, ok := strings.Cut(j.Agent, "Chrome/"); ok {
+		major, _, _ := strings.Cut(v, ".")
+		as.UserAgentMetadata = &emulation.UserAgentMetadata{
 			Brands:   []*emulation.UserAgentBrandVersion{{Brand: "Chromium", Version: major}, {Brand: "Google Chrome", Version: major}, {Brand: "Not_A Brand", Version: "99"}},
 			Platform: "Windows", PlatformVersion: "15.0.0", Architecture: "x86", Bitness: "64",
-		},
-	})
+		}
+	}
+	_, err := chromedp.Call(ctx, emulation.SetUserAgentOverride, as)
 	return err
 }
 

@@ -21,6 +21,8 @@ import (
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/app"
+	"github.com/impound/impound/internal/capture"
+	"github.com/impound/impound/internal/doh"
 	"github.com/impound/impound/internal/watch/match"
 )
 
@@ -73,7 +75,7 @@ another site is not followed there.`, cobra.ExactArgs(1), func(c *cobra.Command,
 	fl.BoolVarP(&f.registered, "registered", "r", false, "only names that are registered: the DNS knows them")
 	fl.BoolVarP(&f.unregistered, "unregistered", "u", false, "only names that are not")
 	fl.BoolVar(&f.resolve, "resolve", false, "look the names up in the DNS")
-	fl.StringVar(&f.servers, "nameservers", "", "addresses of the name servers to ask, separated with commas (default: this machine's)")
+	fl.StringVar(&f.servers, "nameservers", "", "name servers to ask, by address or https://ADDRESS/dns-query, separated with commas (default: this machine's)")
 	fl.IntVarP(&f.threads, "threads", "t", 6, "how many names to look up at once")
 	fl.BoolVarP(&f.banners, "banners", "b", false, "ask web and mail servers what they call themselves")
 	fl.BoolVarP(&f.geoip, "geoip", "g", false, "the address's country, by countries_mmdb or $GEOLITE2_MMDB")
@@ -87,7 +89,7 @@ another site is not followed there.`, cobra.ExactArgs(1), func(c *cobra.Command,
 	fl.Lookup("lsh").NoOptDefVal = "ssdeep"
 	fl.StringVar(&f.lshURL, "lsh-url", "", "as --ssdeep-url")
 	fl.BoolVarP(&f.whois, "whois", "w", false, "when and by whom the name was registered, by RDAP or WHOIS")
-	fl.StringVar(&f.agent, "useragent", "", "not to be chosen here: looks go out as a common browser's")
+	fl.StringVar(&f.agent, "useragent", "", "what web servers are told the visitor is (default: a common browser's); its holder reads it")
 	fl.BoolVar(&f.debug, "debug", false, "taken for dnstwist's sake; --verbose tells more")
 	return c
 }
@@ -127,8 +129,8 @@ func (e *env) twist(c *cobra.Command, name string, f twistFlags) (err error) {
 		return usageError{fmt.Errorf("--phash-url needs --phash")}
 	case f.shots != "" && !f.phash:
 		return usageError{fmt.Errorf("--screenshots needs --phash")}
-	case f.agent != "":
-		return usageError{fmt.Errorf("--useragent can't be chosen: looks at names go out as a common browser's, and a name of your own would tell the holder who looks")}
+	case !capture.AgentOK(f.agent):
+		return usageError{fmt.Errorf("--useragent takes up to %d printable ASCII characters", capture.MaxAgent)}
 	case f.asks() && f.format == "list":
 		return usageError{fmt.Errorf("--format list gives all names without asking about them; use csv")}
 	}
@@ -323,6 +325,7 @@ func (e *env) askTwist(c *cobra.Command, original string, answers []answer, f tw
 		if err != nil {
 			return err
 		}
+		defer r.https.Close()
 		if s != nil {
 			names := make([]impound.Name, 0, len(answers))
 			for _, a := range answers {
@@ -373,7 +376,7 @@ func twistMay(ctx context.Context, s *app.System, answers []answer, level impoun
 func (e *env) lookTwist(ctx context.Context, s *app.System, cfg *app.Config, original string, answers []answer, f twistFlags) error {
 	look := app.TwistLook{
 		Banners: f.banners, Mail: f.mx, Registration: f.whois, Text: f.ssdeep, Picture: f.phash,
-		TextURL: f.ssdeepURL, PictureURL: f.phashURL, Screenshots: f.shots, Threads: f.threads,
+		TextURL: f.ssdeepURL, PictureURL: f.phashURL, Screenshots: f.shots, Agent: f.agent, Threads: f.threads,
 	}
 	if f.geoip {
 		look.Countries = e.Getenv("GEOLITE2_MMDB")
@@ -422,6 +425,10 @@ func resolverOf(ctx context.Context, cfg *app.Config, f twistFlags) (*twistResol
 	if r.dial, err = cfg.TwistDial(); err != nil {
 		return nil, err
 	}
+	if i := slices.IndexFunc(servers, doh.Named); i >= 0 && r.dial != nil {
+		return nil, impound.Errorf(impound.KindInvalid, "the address of %s can't be asked for through capture.proxy", servers[i]).At("--nameservers").WithCure("write it by its address, as https://192.0.2.53/dns-query")
+	}
+	r.https = doh.New(r.dial, dnsPatience, nil)
 	if _, err := r.ask(ctx, "localhost.", dns.TypeA); err != nil {
 		return nil, impound.Errorf(impound.KindUnavailable, "no name server answers: %w", err).At(strings.Join(servers, ", ")).
 			WithCure("give one that does with --nameservers, or leave --resolve and --registered out")
@@ -472,11 +479,15 @@ func twistServers(list string, usual []string) ([]string, error) {
 		if err != nil {
 			host, port = strings.Trim(s, "[]"), "53"
 		}
-		if strings.HasPrefix(s, "https://") {
-			return nil, usageError{fmt.Errorf("--nameservers: DNS over HTTPS is not built in; give an address, such as that of a resolver on this machine that speaks it")}
+		if doh.Is(s) {
+			if _, err := doh.Parse(s); err != nil {
+				return nil, fmt.Errorf("--nameservers: %w", err)
+			}
+			out = append(out, s)
+			continue
 		}
 		if net.ParseIP(host) == nil {
-			return nil, usageError{fmt.Errorf("--nameservers takes addresses, with a port or without: %q is none", s)}
+			return nil, usageError{fmt.Errorf("--nameservers takes addresses, with a port or without, or https://ADDRESS/dns-query: %q is none", s)}
 		}
 		out = append(out, net.JoinHostPort(host, port))
 	}
@@ -490,7 +501,11 @@ type twistResolver struct {
 	servers []string
 	every   bool                                                     // all records of a type, not the first alone
 	dial    func(ctx context.Context, addr string) (net.Conn, error) // over TCP; nil: directly, over UDP
+	https   *doh.Client
 }
+
+// dnsPatience is how long one name server is waited for.
+const dnsPatience = 3 * time.Second
 
 const servFail = "!ServFail"
 
@@ -546,7 +561,24 @@ func values(m *dns.Msg, kind uint16) (out []string) {
 
 // exchange asks one server.
 func (r *twistResolver) exchange(ctx context.Context, q *dns.Msg, server string) (*dns.Msg, error) {
-	c := dns.Client{Timeout: 3 * time.Second}
+	if doh.Is(server) {
+		b, err := q.Pack()
+		if err != nil {
+			return nil, err
+		}
+		if b, err = r.https.Exchange(ctx, server, b); err != nil {
+			return nil, err
+		}
+		m := new(dns.Msg)
+		if err := m.Unpack(b); err != nil {
+			return nil, err
+		}
+		if len(m.Question) != 1 || !strings.EqualFold(m.Question[0].Name, q.Question[0].Name) || m.Question[0].Qtype != q.Question[0].Qtype {
+			return nil, errors.New("it answers another question")
+		}
+		return m, nil
+	}
+	c := dns.Client{Timeout: dnsPatience}
 	if r.dial != nil {
 		nc, err := r.dial(ctx, server)
 		if err != nil {

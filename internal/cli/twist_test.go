@@ -121,8 +121,8 @@ func TestTwistLooksNamesUp(t *testing.T) {
 	}
 	for args, say := range map[string]string{
 		"--fuzzers nonsense example.org": "no fuzzer", "-r -u example.org": "exclude", "-t 0 example.org": "--threads",
-		"-r --nameservers ns.example example.org": "is none", "--nameservers https://d.example/dns-query example.org": "not built in",
-		"--lsh=tlsh example.org": "not built in", "--useragent x example.org": "can't be chosen", "--screenshots /no example.org": "needs --phash", "-b -f list example.org": "csv",
+		"-r --nameservers ns.example example.org": "is none", "--nameservers https://d.example?x example.org": "https://192.0.2.53/dns-query",
+		"--lsh=tlsh example.org": "not built in", "--useragent x\x7f example.org": "printable", "--screenshots /no example.org": "needs --phash", "-b -f list example.org": "csv",
 		"-r -f list example.org": "csv", "-d /no/file example.org": "/no/file",
 	} {
 		if got, code := twistRun(t, strings.Fields(args)...); code == 0 || !strings.Contains(got, say) {

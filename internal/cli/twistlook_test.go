@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,10 +20,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/miekg/dns"
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/app"
 	"github.com/impound/impound/internal/capture"
+	"github.com/impound/impound/internal/doh"
 	"github.com/impound/impound/internal/mmdbtest"
 	"github.com/impound/impound/internal/peertest"
 )
@@ -331,6 +336,104 @@ func TestTwistPictures(t *testing.T) {
 		if said := w.first["web "+n]; said != "dns: dns, web: picture" {
 			t.Errorf("when %s was asked the log said %q", n, said)
 		}
+	}
+}
+
+// --useragent is what every web server is told, the original's too, and it is on
+// record; without it they see a common browser.
+func TestTwistUserAgent(t *testing.T) {
+	t.Parallel()
+	w := newTwistWorld(t)
+	args := []string{"-b", "-s"}
+	if c, err := capture.New(capture.Config{}); err == nil {
+		if _, err := c.Browser(); err == nil {
+			args = append(args, "-p")
+		}
+	}
+	w.twist(args...)
+	w.mu.Lock()
+	if d := cmp.Diff(map[string]bool{capture.AgentDesktop: true}, w.agents); d != "" {
+		t.Errorf("without: %s", d)
+	}
+	clear(w.agents)
+	w.mu.Unlock()
+	const agent = "Example-Research/1.0 (+https://cert.example/about)"
+	w.twist(append(args, "--useragent", agent)...)
+	w.mu.Lock()
+	if d := cmp.Diff(map[string]bool{agent: true}, w.agents); d != "" {
+		t.Errorf("with: %s", d)
+	}
+	w.mu.Unlock()
+	es, err := w.entries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := map[string]int{}
+	for _, e := range es {
+		if e.Detail["level"] == "web" {
+			as[e.Detail["agent"]]++
+		}
+	}
+	if as[agent] == 0 || as[agent] != as[""] {
+		t.Errorf("entries by what servers are told: %v", as)
+	}
+}
+
+// Resolvers over HTTPS are asked for the names, and for what is looked at then.
+func TestTwistOverHTTPS(t *testing.T) {
+	t.Parallel()
+	w := newTwistWorld(t)
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, q *http.Request) {
+		b, err := io.ReadAll(q.Body)
+		m := new(dns.Msg)
+		if err == nil {
+			err = m.Unpack(b)
+		}
+		if err == nil {
+			m, err = dns.Exchange(m, w.dns)
+		}
+		if err == nil {
+			b, err = m.Pack()
+		}
+		if err != nil || q.URL.Path != "/dns-query" {
+			http.Error(rw, fmt.Sprint(err), http.StatusBadRequest)
+			return
+		}
+		rw.Header().Set("Content-Type", doh.Media)
+		rw.Write(b)
+	}))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	roots := filepath.Join(t.TempDir(), "roots.pem")
+	write(t, roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))
+	run := func(args ...string) (string, string, error) {
+		c := exec.CommandContext(t.Context(), os.Args[0], append([]string{"--state", w.state, "twist"}, args...)...)
+		c.Env = append(os.Environ(), "IMPOUND_TEST_CLI=1", "SSL_CERT_FILE="+roots)
+		var out, errs strings.Builder
+		c.Stdout, c.Stderr = &out, &errs
+		err := c.Run()
+		return out.String(), errs.String(), err
+	}
+	args := []string{"-r", "-s", "-f", "csv", "--fuzzers", "omission", "--nameservers", srv.URL + "/dns-query", "sample.org"}
+	got, errs, err := run(args...)
+	if err != nil {
+		t.Fatalf("%v: %s", err, errs)
+	}
+	for _, s := range []string{"omission,smple.org,127.0.0.75,127.0.0.75,ns1.host.example,0\n", "omission,sampl.org,127.0.0.74,127.0.0.74,ns1.host.example,"} {
+		if !strings.Contains(got, s) {
+			t.Errorf("%q lacks %q", got, s)
+		}
+	}
+	// One whose certificate nobody vouches for is not believed.
+	roots = "/dev/null"
+	if _, errs, err := run(args...); err == nil || !strings.Contains(errs, "no name server answers") || !strings.Contains(errs, "certificate") {
+		t.Errorf("%v: %s", err, errs)
+	}
+	// Through a proxy the resolver's own name would be asked for beside it.
+	write(t, filepath.Join(w.state, app.ConfigFile), []byte("capture: {proxy: \"socks5://127.0.0.1:9\", resolvers: [192.0.2.53]}\n"))
+	if _, errs, err := run("-r", "--nameservers", "https://dns.example/dns-query", "sample.org"); err == nil || !strings.Contains(errs, "can't be asked for through capture.proxy") {
+		t.Errorf("%v: %s", err, errs)
 	}
 }
 

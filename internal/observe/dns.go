@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/doh"
 	"github.com/miekg/dns"
 )
 
@@ -547,6 +548,9 @@ func (c *Observer) askMany(ctx context.Context, addr, qname string, recursive bo
 	if c.through != nil && !c.cfg.DirectDNS && !routed {
 		ways = []string{wayProxy, wayProxy}
 	}
+	if doh.Is(addr) {
+		ways = []string{wayHTTPS, wayHTTPS}
+	}
 	for round, network := range ways {
 		var open []int
 		for i, r := range out {
@@ -561,7 +565,11 @@ func (c *Observer) askMany(ctx context.Context, addr, qname string, recursive bo
 		for k, i := range open {
 			some[k] = qs[i]
 		}
-		c.exchange(ctx, network, to, some, got)
+		if network == wayHTTPS {
+			c.exchangeHTTPS(ctx, addr, some, got)
+		} else {
+			c.exchange(ctx, network, to, some, got)
+		}
 		for k, i := range open {
 			out[i] = got[k]
 		}
@@ -581,6 +589,33 @@ func (c *Observer) askMany(ctx context.Context, addr, qname string, recursive bo
 		}
 	}
 	return out
+}
+
+// wayHTTPS is the network of what is asked over HTTPS.
+const wayHTTPS = "https"
+
+// exchangeHTTPS asks a resolver over HTTPS, all questions at once.
+func (c *Observer) exchangeHTTPS(ctx context.Context, to string, qs []*dns.Msg, out []reply) {
+	var wg sync.WaitGroup
+	for i, q := range qs {
+		wg.Go(func() {
+			out[i] = func() (r reply) {
+				b, err := q.Pack()
+				if err != nil {
+					return reply{err: err}
+				}
+				if r.raw, r.err = c.https.Exchange(ctx, to, b); r.err != nil {
+					return reply{err: r.err}
+				}
+				r.at, r.m = c.now(), new(dns.Msg)
+				if err := r.m.Unpack(r.raw); err != nil {
+					return reply{err: fmt.Errorf("the answer can't be read: %w", err)}
+				}
+				return r
+			}()
+		})
+	}
+	wg.Wait()
 }
 
 // dial opens a way to a server. Of an address and UDP nothing has to be looked up

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/doh"
 	"github.com/impound/impound/internal/observe/wayout"
 	"github.com/miekg/dns"
 )
@@ -47,7 +48,9 @@ type Config struct {
 	// "co.uk"). Where a zone is missing, its servers are found through
 	// Resolvers.
 	Parents map[string][]string
-	// Resolvers are recursive resolvers, "ip:port" or "ip".
+	// Resolvers are recursive resolvers, "ip:port" or "ip", or over HTTPS
+	// "https://ip/dns-query". A host in such an address is looked up by the system,
+	// and can't be where Proxy is to carry DNS.
 	Resolvers []string
 	// RDAP gives the base URL per zone; see [LoadBootstrap].
 	RDAP map[string]string
@@ -85,7 +88,8 @@ type Observer struct {
 	through     *url.URL  // the proxy that everything leaves by; nil: none
 	quick       *Observer // with less patience: see Servers
 	rdapClients sync.Map  // *http.Client by the host:port that is trusted
-	silent      sync.Map  // time.Time by the address of a name's own server, or its host, that gave no answer
+	https       *doh.Client
+	silent      sync.Map // time.Time by the address of a name's own server, or its host, that gave no answer
 }
 
 // New makes an Observer. A zone or a resolver address that can't be read is an
@@ -104,7 +108,22 @@ func New(cfg Config) (*Observer, error) {
 		cfg.Now = time.Now
 	}
 	resolvers := make([]string, len(cfg.Resolvers))
+	through, err := wayout.Parse(cfg.Proxy, "proxy")
+	if err != nil {
+		return nil, err
+	}
+	overHTTPS := false
 	for i, r := range cfg.Resolvers {
+		if doh.Is(r) {
+			if _, err := doh.Parse(r); err != nil {
+				return nil, fmt.Errorf("resolvers[%d]: %w", i, err)
+			}
+			if through != nil && !cfg.DirectDNS && doh.Named(r) {
+				return nil, impound.Errorf(impound.KindInvalid, "the address of %s can't be asked for through the proxy", r).At(fmt.Sprintf("resolvers[%d]", i)).WithCure("write it by its address, as https://192.0.2.53/dns-query")
+			}
+			resolvers[i], overHTTPS = r, true
+			continue
+		}
 		ap, err := addrPort(r)
 		if err != nil {
 			return nil, impound.Errorf(impound.KindInvalid, "“%.80s” is no address of a resolver: %w", r, err).At(fmt.Sprintf("resolvers[%d]", i)).WithCure("write it as 192.0.2.1 or 192.0.2.1:53")
@@ -112,13 +131,14 @@ func New(cfg Config) (*Observer, error) {
 		resolvers[i] = ap
 	}
 	cfg.Resolvers = resolvers
-	through, err := wayout.Parse(cfg.Proxy, "proxy")
-	if err != nil {
-		return nil, err
-	}
 	quick := &Observer{cfg: cfg, through: through}
 	quick.cfg.Timeout = min(cfg.Timeout, ownTime/3) // an attempt, and a question is tried three times
-	return &Observer{cfg: cfg, through: through, quick: quick}, nil
+	c := &Observer{cfg: cfg, through: through, quick: quick}
+	if overHTTPS {
+		c.https = doh.New(c.dialHTTPS, cfg.Timeout, nil)
+		quick.https = c.https
+	}
+	return c, nil
 }
 
 // SystemResolvers gives the resolvers of /etc/resolv.conf, for whoever wants
@@ -232,6 +252,15 @@ const wayProxy = "proxy"
 // proxied opens a connection through the proxy.
 func (c *Observer) proxied(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	return wayout.Dial(ctx, c.through, c.cfg.Source, c.cfg.Timeout, to)
+}
+
+// dialHTTPS opens a connection to a resolver over HTTPS.
+func (c *Observer) dialHTTPS(ctx context.Context, addr string) (net.Conn, error) {
+	to, routed := c.route(addr)
+	if c.through != nil && !c.cfg.DirectDNS && !routed {
+		return c.DialProxy(ctx, addr)
+	}
+	return (&net.Dialer{Timeout: c.cfg.Timeout, LocalAddr: c.from("tcp")}).DialContext(ctx, "tcp", to)
 }
 
 // DialProxy opens a connection to addr, "ip:port", through the proxy; it is there
