@@ -20,7 +20,7 @@ import (
 // rankCmd ranks names by how much they are like an actor's.
 func (e *env) rankCmd() *cobra.Command {
 	var examples string
-	var scores bool
+	var scores, alone bool
 	var top int
 	var habits *profile.Habits
 	var observed map[impound.Name][]trait.Trait
@@ -65,7 +65,7 @@ func (e *env) rankCmd() *cobra.Command {
 			fmt.Fprintf(e.Err, "note: %s, %v: nothing is learnt from this line\n", examples, p)
 		}
 		if scores {
-			return profile.Scores(c.Context(), list, e.In, e.Out)
+			return profile.Scores(c.Context(), list, e.In, e.Out, alone)
 		}
 		actor := "examples"
 		if len(args) == 1 {
@@ -79,28 +79,53 @@ func (e *env) rankCmd() *cobra.Command {
 			Name    impound.Name     `json:"name"`
 			Score   float64          `json:"score"`
 			Reasons []impound.Reason `json:"reasons"`
+			x       profile.Ranked
 		}
 		var out []ranked
+		best := func() { // leaves what can still be shown
+			slices.SortStableFunc(out, func(a, b ranked) int { return cmp.Compare(b.x.Bits, a.x.Bits) })
+			out = out[:min(max(top, 0), len(out))]
+		}
 		bad := 0
-		err = eachLine(c.Context(), e.In, func(line string) error {
-			n, err := impound.ParseName(line)
+		parse := func(dst, line []byte) ([]byte, bool) {
+			n, err := impound.ParseName(string(bytes.TrimSpace(line)))
+			return append(dst, n.String()...), err == nil
+		}
+		more := func(name string) float64 {
+			n, err := impound.ParseName(name)
 			if err != nil {
-				bad++
+				return 0
+			}
+			bits, _ := habits.Bits(observed[n])
+			return bits
+		}
+		err = p.List(c.Context(), e.In, parse, more, func(x *profile.Ranked) error {
+			if len(x.Name) == 0 {
+				if len(bytes.TrimSpace(x.Line)) > 0 {
+					bad++
+				}
 				return nil
 			}
-			s, rs := p.ScoreObserved(n.String(), habits, observed[n])
-			out = append(out, ranked{n, s, rs})
-			if len(out) > 4*top && len(out) > 4096 { // keep what can still be shown
-				slices.SortStableFunc(out, func(a, b ranked) int { return cmp.Compare(b.Score, a.Score) })
-				out = out[:top]
+			if alone {
+				x.Bits, x.Host = x.Own, ""
+			}
+			n, err := impound.ParseName(string(x.Name))
+			if err != nil {
+				return err
+			}
+			if out = append(out, ranked{Name: n, Score: x.Score(), x: profile.Ranked{Bits: x.Bits, Own: x.Own, Host: x.Host}}); len(out) > 4*top && len(out) > 4096 {
+				best()
 			}
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		slices.SortStableFunc(out, func(a, b ranked) int { return cmp.Compare(b.Score, a.Score) })
-		out = out[:min(top, len(out))]
+		best()
+		for i := range out {
+			_, rs := p.ScoreObserved(out[i].Name.String(), habits, observed[out[i].Name])
+			out[i].Reasons = out[i].x.Reasons(p, rs)
+		}
 		if e.asJSON {
 			return e.json(out)
 		}
@@ -116,6 +141,7 @@ func (e *env) rankCmd() *cobra.Command {
 	})
 	c.Flags().StringVar(&examples, "examples", "", "file with the actor's names, oldest first, optionally with a tab and a date")
 	c.Flags().BoolVar(&scores, "scores", false, "print NAME<TAB>SCORE for every line, in order; 0 is nothing seen")
+	c.Flags().BoolVar(&alone, "alone", false, "rank each name by itself; else a host speaks for what it stands below too, and the list is read to its end first")
 	c.Flags().IntVar(&top, "top", 100, "how many to show")
 	return c
 }

@@ -94,7 +94,7 @@ func TestReadExamples(t *testing.T) {
 
 func TestScores(t *testing.T) {
 	var out bytes.Buffer
-	if err := Scores(context.Background(), []Example{{Name: "a-secure.top"}, {Name: "b-secure.top"}}, strings.NewReader("c-secure.top\t2026\n\nbad name\nGarden.com.\n c-secure[.]top \nhxxps://c-secure.top/x?y\n192.0.2.1\n"), &out); err != nil {
+	if err := Scores(context.Background(), []Example{{Name: "a-secure.top"}, {Name: "b-secure.top"}}, strings.NewReader("c-secure.top\t2026\n\nbad name\nGarden.com.\n c-secure[.]top \nhxxps://c-secure.top/x?y\n192.0.2.1\n"), &out, false); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")

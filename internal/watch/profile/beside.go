@@ -1,0 +1,91 @@
+package profile
+
+import (
+	"math"
+	"strings"
+
+	"golang.org/x/net/publicsuffix"
+)
+
+// Who has a host has what it stands below. Hosts are called by habit where the
+// name that was registered is called by chance, so a list that holds both says
+// more of the second than it says by itself: in reports of actors' names, and in
+// certificates, both stand beside each other.
+
+// Beside is what the hosts of a list say of the names that they stand below. It is
+// for one goroutine. The zero Beside has seen none.
+type Beside struct {
+	below map[string]*below
+}
+
+// below is what stands below a name.
+type below struct {
+	odds float64 // sum
+	n    float64
+	best float64 // bits
+	host string
+}
+
+// mostBelow is below how many names hosts are looked at; those that come later in
+// a list of more say nothing. That is some 200 MB.
+const mostBelow = 1 << 20
+
+// Add tells of a name of the list and how many bits it has by itself. What is no
+// host says nothing. Names are as streams have them.
+func (b *Beside) Add(name string, bits float64) {
+	for i := range standsBelow(name) {
+		up := name[i:]
+		x := b.below[up]
+		if x == nil {
+			if len(b.below) >= mostBelow {
+				continue
+			}
+			if b.below == nil {
+				b.below = map[string]*below{}
+			}
+			x = &below{best: math.Inf(-1)}
+			b.below[up] = x
+		}
+		x.odds += math.Exp2(bits)
+		x.n++
+		if bits > x.best {
+			x.best, x.host = bits, name
+		}
+	}
+}
+
+// standsBelow gives where the names begin that a host stands below and that are
+// somebody's: none of them is a public suffix, of registries or of others.
+func standsBelow(name string) func(func(int) bool) {
+	return func(yield func(int) bool) {
+		i := strings.IndexByte(name, '.')
+		if i < 0 {
+			return
+		}
+		suffix, _ := publicsuffix.PublicSuffix(name)
+		for i++; len(name)-i > len(suffix); {
+			if !yield(i) {
+				return
+			}
+			k := strings.IndexByte(name[i:], '.')
+			if k < 0 {
+				return
+			}
+			i += k + 1
+		}
+	}
+}
+
+// Bits gives how many bits a name has that has so many by itself, and the host
+// that speaks for it: the mean odds of the hosts below it, where these are more.
+// Below a provider of hosts there are many, and most are nobody's in particular.
+func (b *Beside) Bits(name string, bits float64) (float64, string) {
+	x := b.below[name]
+	if x == nil {
+		return bits, ""
+	}
+	if up := math.Log2(x.odds / x.n); up > bits {
+		return up, x.host
+	}
+	return bits, ""
+}
