@@ -114,7 +114,7 @@ func evalProfile(d folder) error {
 
 	type result struct {
 		actor          string
-		share, adapted []float64
+		share, adapted []found
 	}
 	var names []string
 	for a := range actors {
@@ -155,37 +155,43 @@ func evalProfile(d folder) error {
 	}
 	close(next)
 	wg.Wait()
-	mean, m, all, allN, ad, adN := 0.0, 0, 0.0, 0, 0.0, 0
-	for _, r := range results {
-		if os.Getenv("EVALWATCH_DUMP") != "" && len(r.share) > 0 {
-			fmt.Println("   ", r.actor, r.share)
+	// The mean over actors of a figure over their batches; over is how many those are.
+	mean := func(of func(result) []found, figure func(found) float64) (share float64, actors, over int, pooled float64) {
+		for _, r := range results {
+			fs := of(r)
+			sum := 0.0
+			for _, f := range fs {
+				sum += figure(f)
+				pooled += figure(f)
+				over++
+			}
+			if len(fs) > 0 {
+				share += sum / float64(len(fs))
+				actors++
+			}
 		}
-		if len(r.share) == 0 {
-			continue
-		}
-		s := 0.0
-		for _, x := range r.share {
-			s += x
-			all += x
-			allN++
-		}
-		mean += s / float64(len(r.share))
-		m++
-		s = 0
-		for _, x := range r.adapted {
-			s += x
-		}
-		if len(r.adapted) > 0 {
-			ad += s / float64(len(r.adapted))
-			adN++
+		return share / float64(max(1, actors)), actors, over, pooled / float64(max(1, over))
+	}
+	if os.Getenv("EVALWATCH_DUMP") != "" {
+		for _, r := range results {
+			if len(r.share) > 0 {
+				fmt.Println("   ", r.actor, r.share)
+			}
 		}
 	}
-	fmt.Printf("\nactors walking forward: share of the next batch above the 100th of 100,000 new registrations\n")
-	share, adapted := mean/float64(max(1, m)), ad/float64(max(1, adN))
+	next1 := func(r result) []found { return r.share }
+	after5 := func(r result) []found { return r.adapted }
+	fmt.Printf("\nactors walking forward: share of the next batch above the 100th of 100,000 new registrations, as impound actor rank has the list\n")
+	share, m, over, pooled := mean(next1, found.listed)
+	adapted, adN, _, _ := mean(after5, found.listed)
 	fmt.Printf("  mean over %d actors: %.3f; over %d batches: %.3f; after 5 names of the batch, rest of it, over %d actors: %.3f\n",
-		m, share, allN, all/float64(max(1, allN)), adN, adapted)
+		m, share, over, pooled, adN, adapted)
 	row("actor's next batch, walk-forward: above the 100th of 100,000, mean over actors", share, 0.45)
 	row("after 5 names of a new style: rest of that batch, mean over actors", adapted, 0.50)
+	share, _, _, _ = mean(next1, found.alone)
+	row("actor's next batch, each name by itself: no host speaks for what it stands below", share, 0)
+	adapted, _, _, _ = mean(after5, found.alone)
+	row("after 5 names of a new style, each name by itself", adapted, 0)
 
 	// Few examples of word-list algorithms: as the model of known algorithms knows
 	// them, and with one that has met none that puts words in a row.
@@ -232,7 +238,7 @@ func fewShot(what string, fams map[string][]string, neg []profile.Seen, k int) {
 			if len(rest) > 1000 {
 				rest = rest[:1000]
 			}
-			s := above(few, rest, neg, k)
+			s := above(few, rest, neg, k).inList
 			total += s
 			fmt.Printf(" %s %.2f", f, s)
 		}
@@ -257,25 +263,50 @@ func pick(in []string, n int) (few []profile.Example, rest []string) {
 	return few, rest
 }
 
-// above gives the share of names that score higher than the k-th of neg.
-func above(learn []profile.Example, names []string, neg []profile.Seen, k int) float64 {
+// found is the share of names that score higher than the k-th of others: by
+// themselves, and in one list with those, where hosts speak for what they stand
+// below.
+type found struct{ byItself, inList float64 }
+
+func (f found) alone() float64  { return f.byItself }
+func (f found) listed() float64 { return f.inList }
+
+// above learns and finds names among neg.
+func above(learn []profile.Example, names []string, neg []profile.Seen, k int) found {
 	p, err := profile.Learn("x", learn)
 	if err != nil {
-		return 0
+		return found{}
 	}
-	s := make([]float64, len(neg))
+	var list profile.Beside
+	bits, own := make([]float64, len(neg)), make([]float64, len(names))
 	for i, n := range neg {
-		s[i] = n.Bits(p)
+		bits[i] = n.Bits(p)
+		list.Add(n.Name(), bits[i])
 	}
-	slices.Sort(s)
-	t := s[len(s)-k]
-	n := 0
-	for _, name := range names {
-		if p.Bits([]byte(name)) > t {
-			n++
+	for i, n := range names {
+		own[i] = p.Bits([]byte(n))
+		list.Add(n, own[i])
+	}
+	share := func() float64 {
+		s := slices.Clone(bits)
+		slices.Sort(s)
+		n := 0
+		for _, x := range own {
+			if x > s[len(s)-k] {
+				n++
+			}
 		}
+		return float64(n) / float64(len(names))
 	}
-	return float64(n) / float64(len(names))
+	f := found{byItself: share()}
+	for i, n := range neg {
+		bits[i], _ = list.Bits(n.Name(), bits[i])
+	}
+	for i, n := range names {
+		own[i], _ = list.Bits(n, own[i])
+	}
+	f.inList = share()
+	return f
 }
 
 // actorSplit: reports before it teach what actors have in common.

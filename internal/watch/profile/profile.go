@@ -580,6 +580,9 @@ func Look(name string) Seen {
 	return Seen{v}
 }
 
+// Name is the name.
+func (s Seen) Name() string { return string(s.v.name) }
+
 // Bits is [Profile.Bits] of it.
 func (s Seen) Bits(p *Profile) float64 { return p.bits(s.v).total }
 
