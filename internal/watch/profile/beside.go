@@ -59,8 +59,8 @@ func (b *Beside) Add(name string, bits float64) {
 func standsBelow(name string) func(func(int) bool) {
 	return func(yield func(int) bool) {
 		i := strings.IndexByte(name, '.')
-		if i < 0 {
-			return
+		if i == strings.LastIndexByte(name, '.') {
+			return // most names: nothing but a suffix is below the first dot
 		}
 		suffix, _ := publicsuffix.PublicSuffix(name)
 		for i++; len(name)-i > len(suffix); {
