@@ -577,9 +577,9 @@ func (m *Matcher) lureOnly(s *scan) (Hit, bool) {
 	var words []string
 	rest := 0
 	for i := 0; i < len(label); {
-		if n := lureWord(label[i:]); n > 0 {
-			if w := string(label[i : i+n]); strongLures[w] {
-				words = append(words, w)
+		if pair, ok := lurePair(label[i:]); ok && strongBy[pair] {
+			if n := lureWord(label[i:]); strongLures[string(label[i:i+n])] {
+				words = append(words, string(label[i:i+n]))
 				i += n
 				continue
 			}

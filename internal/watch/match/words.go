@@ -63,6 +63,16 @@ var luresBy = func() (by [1 << 10][]string) {
 	return by
 }()
 
+// strongBy says with which two letters a strong lure word begins.
+var strongBy = func() (by [1 << 10]bool) {
+	for w := range strongLures {
+		if i, ok := lurePair([]byte(w)); ok {
+			by[i] = true
+		}
+	}
+	return by
+}()
+
 func lurePair(b []byte) (int, bool) {
 	if len(b) < 2 || b[0]-'a' > 25 || b[1]-'a' > 25 {
 		return 0, false
