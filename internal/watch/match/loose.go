@@ -14,7 +14,7 @@ import (
 // each token has one to spare less where it has no such letter near that place;
 // 64 tokens count down at once, in three words that hold a bit of each count.
 type looseBlock struct {
-	near [][32]uint64 // by place and letter of the word: who has it near there
+	far  [][32]uint64 // by place and letter of the word: who does not have it near there
 	left [3]uint64    // how many letters of the word they may lack: bits 0, 1 and 2
 	many uint64       // who may lack more than 7
 	tok  []int32
@@ -71,7 +71,7 @@ func newLoose(tokens []token) (ix looseIndex) {
 			for ids := range slices.Chunk(ids, 64) {
 				if at < 0 || len(ix.blocks[at].tok)+len(ids) > 64 {
 					at = len(ix.blocks)
-					ix.blocks = append(ix.blocks, looseBlock{near: make([][32]uint64, n), stride: looseTo(n)})
+					ix.blocks = append(ix.blocks, looseBlock{far: make([][32]uint64, n), stride: looseTo(n)})
 				}
 				b := &ix.blocks[at]
 				from := len(b.tok)
@@ -87,8 +87,13 @@ func newLoose(tokens []token) (ix looseIndex) {
 }
 
 func (b *looseBlock) add(id int32, codes []uint8) {
-	j, n, tn := len(b.tok), len(b.near), len(codes)
+	j, n, tn := len(b.tok), len(b.far), len(codes)
 	bit := uint64(1) << j
+	for p := range b.far {
+		for c := range b.far[p] {
+			b.far[p][c] |= bit
+		}
+	}
 	b.tok, b.n = append(b.tok, id), append(b.n, uint8(tn))
 	b.codes = append(append(b.codes, codes...), make([]uint8, b.stride-tn)...)
 	// What is left out and what is put in: so many more of the one as the word is
@@ -97,7 +102,7 @@ func (b *looseBlock) add(id int32, codes []uint8) {
 	more, less := (k+n-tn)/2, (k-n+tn)/2
 	for at, c := range codes {
 		for p := max(0, at-less); p <= min(at+more, n-1); p++ {
-			b.near[p][c&31] |= bit
+			b.far[p][c&31] &^= bit
 		}
 	}
 	left := k - max(0, tn-n) // what the token has more of harms no letter of the word
@@ -111,10 +116,17 @@ func (b *looseBlock) add(id int32, codes []uint8) {
 
 // among gives which of some tokens word may be a garbled form of.
 func (b *looseBlock) among(word []uint8, some uint64) uint64 {
+	if n := len(word); fastLoose && n <= 16 {
+		return some&^farAVX2(&b.far[0], &word[0], n, &b.left) | b.many&some
+	}
+	return b.amongPlain(word, some)
+}
+
+func (b *looseBlock) amongPlain(word []uint8, some uint64) uint64 {
 	may, a, c, d := some, b.left[0], b.left[1], b.left[2]
-	near := b.near[:len(word)]
+	far := b.far[:len(word)]
 	for p, x := range word {
-		less := ^near[p][x&31]
+		less := far[p][x&31]
 		may &^= less &^ (a | c | d)
 		a ^= less
 		less &= a // borrow

@@ -61,3 +61,39 @@ func TestLooseIsPlain(t *testing.T) {
 		}
 	}
 }
+
+// Vectors count down as the plain way does.
+func TestAmongIsPlain(t *testing.T) {
+	if !fastLoose {
+		t.Skip("this processor has no AVX2")
+	}
+	m, err := New(Builtin(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rnd := rand.New(rand.NewPCG(5, 5))
+	some, none := 0, 0
+	for range 40000 {
+		b := &m.ix.loose.blocks[rnd.IntN(len(m.ix.loose.blocks))]
+		var word [looseWord + 16]uint8
+		y := rnd.IntN(len(b.tok))
+		copy(word[:], b.codes[y*b.stride:(y+1)*b.stride])
+		for range rnd.IntN(9) {
+			word[rnd.IntN(len(b.far))] = uint8(rnd.IntN(32))
+		}
+		w := word[:len(b.far)]
+		all := ^uint64(0) >> (64 - len(b.tok))
+		got, want := b.among(w, all), b.amongPlain(w, all)
+		if got != want {
+			t.Fatalf("%v: %b, want %b", w, got, want)
+		}
+		if want == 0 {
+			none++
+		} else {
+			some++
+		}
+	}
+	if some == 0 || none == 0 {
+		t.Errorf("%d words of some tokens, %d of none", some, none)
+	}
+}

@@ -42,3 +42,13 @@ var fastFill = cpu.X86.HasAVX2 && cpu.X86.HasBMI2
 //
 //go:noescape
 func fillAVX2(s *scan, name *uint8, n int) bool
+
+// fastLoose says that garbled words are counted down in vectors.
+var fastLoose = cpu.X86.HasAVX2
+
+// farAVX2 gives which tokens of a block lack more letters of a word than they have
+// left: looseBlock.amongPlain for a word of n letters, 16 at most, and for tokens that
+// may lack no more than 7. 16 octets are read.
+//
+//go:noescape
+func farAVX2(far *[32]uint64, word *uint8, n int, left *[3]uint64) uint64

@@ -17,3 +17,7 @@ func surveyAVX2(*uint8, int, int, *int8, *uint8, *uint64, *uint32, *int32) uint6
 const fastFill = false
 
 func fillAVX2(*scan, *uint8, int) bool { return false }
+
+const fastLoose = false
+
+func farAVX2(*[32]uint64, *uint8, int, *[3]uint64) uint64 { return 0 }
