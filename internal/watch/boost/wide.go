@@ -13,13 +13,14 @@ import (
 // where its answer leads to the right; here the leaves are the bits from the highest
 // on, so that the first that is left is a count of leading zeros.
 type wide struct {
+	from   []int32   // the features, those with most edges first, then 0 to fill up 16
 	cuts   []float32 // by 16 features, by place: an edge of each of them, then infinity
 	places []int32   // by 16 features: how many edges the one with most has
 	asks   []ask     // by 64 trees, by question
 	value  []float32 // by tree and leaf, leaves of each
 	leaves int
-	each   int    // questions of a tree, at most
-	last   uint64 // which of the last 16 features there are
+	each   int // questions of a tree, at most
+	asked  int // features
 }
 
 // ask is one question of each of 64 trees.
@@ -52,7 +53,7 @@ func (m *Model) layWide() *wide {
 			cuts[d.feature] = append(cuts[d.feature], d.at)
 		}
 	}
-	w := &wide{last: 1<<(m.features-16*(groups-1)) - 1}
+	w := &wide{asked: m.features, from: make([]int32, 16*groups)}
 	for f := range cuts {
 		slices.Sort(cuts[f])
 		cuts[f] = slices.Compact(cuts[f])
@@ -60,16 +61,21 @@ func (m *Model) layWide() *wide {
 			return nil
 		}
 	}
+	for f := range m.features {
+		w.from[f] = int32(f)
+	}
+	slices.SortStableFunc(w.from[:m.features], func(a, b int32) int { return len(cuts[b]) - len(cuts[a]) })
+	place := make([]uint8, m.features) // of a feature, in from
+	for i, f := range w.from[:m.features] {
+		place[f] = uint8(i)
+	}
 	inf := float32(math.Inf(1))
 	for g := range groups {
-		n := 0
-		for _, c := range cuts[16*g : 16*g+16] {
-			n = max(n, len(c))
-		}
+		n := len(cuts[w.from[16*g]])
 		w.places = append(w.places, int32(n))
 		for k := range n {
-			for _, c := range cuts[16*g : 16*g+16] {
-				if k < len(c) {
+			for i := 16 * g; i < 16*g+16; i++ {
+				if c := cuts[w.from[i]]; k < len(c) && i < m.features {
 					w.cuts = append(w.cuts, c[k])
 				} else {
 					w.cuts = append(w.cuts, inf)
@@ -101,7 +107,7 @@ func (m *Model) layWide() *wide {
 			}
 			above, _ := slices.BinarySearch(cuts[d.feature], d.at)
 			left := uint32(1<<len(values[i]) - 1<<from)
-			trees[i] = append(trees[i], question{uint8(d.feature), uint8(above), bits.Reverse32(^left)})
+			trees[i] = append(trees[i], question{place[d.feature], uint8(above), bits.Reverse32(^left)})
 			return put(d.right)
 		}
 		if !put(r) {
@@ -136,7 +142,7 @@ func (m *Model) layWide() *wide {
 
 func (w *wide) logit(base float32, x []float32) float32 {
 	sums := [4]float32{base}
-	_ = x[16*(len(w.places)-1)+bits.Len64(w.last)-1]
-	wideAVX512(&w.cuts[0], &w.places[0], len(w.places), w.last, &x[0], &w.asks[0], len(w.value)/w.leaves/wideTrees, w.each, &w.value[0], w.leaves, &sums)
+	_ = x[w.asked-1]
+	wideAVX512(&w.from[0], &w.cuts[0], &w.places[0], len(w.places), &x[0], &w.asks[0], len(w.value)/w.leaves/wideTrees, w.each, &w.value[0], w.leaves, &sums)
 	return sums[0] + sums[1] + sums[2] + sums[3]
 }

@@ -9,4 +9,4 @@ var fastWide = cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512CD 
 // [Model.plain] does: tree i to sums[i&3]. There are 64*batches trees.
 //
 //go:noescape
-func wideAVX512(cuts *float32, places *int32, groups int, last uint64, x *float32, asks *ask, batches, each int, value *float32, leaves int, sums *[4]float32)
+func wideAVX512(from *int32, cuts *float32, places *int32, groups int, x *float32, asks *ask, batches, each int, value *float32, leaves int, sums *[4]float32)

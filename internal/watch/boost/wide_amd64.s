@@ -35,12 +35,12 @@ GLOBL lanes<>(SB), RODATA|NOPTR, $64
 	VEXTRACTF32X4 $3, Z4, X5 \
 	VADDPS   X5, X31, X31
 
-// func wideAVX512(cuts *float32, places *int32, groups int, last uint64, x *float32, asks *ask, batches, each int, value *float32, leaves int, sums *[4]float32)
+// func wideAVX512(from *int32, cuts *float32, places *int32, groups int, x *float32, asks *ask, batches, each int, value *float32, leaves int, sums *[4]float32)
 TEXT ·wideAVX512(SB), NOSPLIT, $128-88
-	MOVQ cuts+0(FP), SI
-	MOVQ places+8(FP), DI
-	MOVQ groups+16(FP), CX
-	MOVQ last+24(FP), BX
+	MOVQ from+0(FP), BX
+	MOVQ cuts+8(FP), SI
+	MOVQ places+16(FP), DI
+	MOVQ groups+24(FP), CX
 	MOVQ x+32(FP), DX
 	VPTERNLOGD $0xff, Z30, Z30, Z30 // -1
 	VPXORD Z0, Z0, Z0
@@ -50,13 +50,10 @@ TEXT ·wideAVX512(SB), NOSPLIT, $128-88
 
 	// Of each number, how many edges it is above.
 group:
+	VMOVDQU32 (BX), Z2
 	KXNORW K1, K1, K1
-	CMPQ CX, $1
-	JNE  load
-	KMOVW BX, K1
-
-load:
-	VMOVUPS.Z (DX), K1, Z1
+	VPXORD Z1, Z1, Z1
+	VGATHERDPS (DX)(Z2*4), K1, Z1
 	VPXORD Z0, Z0, Z0
 	MOVL (DI), AX
 	TESTL AX, AX
@@ -72,7 +69,7 @@ count:
 counted:
 	VPMOVDB Z0, (R8)
 	ADDQ $16, R8
-	ADDQ $64, DX
+	ADDQ $64, BX
 	ADDQ $4, DI
 	DECQ CX
 	JNZ  group
