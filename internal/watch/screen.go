@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 	"unsafe"
@@ -257,6 +258,14 @@ func Judge(name impound.Name, opt Options) (impound.Candidate, bool) {
 	if opt.Matcher != nil {
 		h, ok = opt.Matcher.Match(name.String())
 	}
+	c := judged(name, h, ok, opt)
+	return c, c.Score > 0
+}
+
+// Judged is [Judge] when it is known what opt.Matcher says of name: h, or nothing if ok
+// is false. The candidate may keep h's reasons, but does not write to them.
+func Judged(name impound.Name, h match.Hit, ok bool, opt Options) (impound.Candidate, bool) {
+	h.Reasons = slices.Clip(h.Reasons)
 	c := judged(name, h, ok, opt)
 	return c, c.Score > 0
 }

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"hash/maphash"
+	"sync"
 	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/watch"
+	"github.com/impound/impound/internal/watch/match"
 )
 
 // Findings is what a stretch of a source held.
@@ -48,6 +50,8 @@ type screener struct {
 	seed   maphash.Seed
 	brands *watch.Share // nil: no budget
 	habits atomic.Pointer[[]habit]
+
+	scorers sync.Pool // of *match.Scorer
 }
 
 // habit is an actor's profile with the share of the stream that it may flag.
@@ -108,6 +112,7 @@ func newScreener(opt watch.Options) (*screener, error) {
 	if s.least == 0 {
 		s.least = watch.DefaultThreshold
 	}
+	s.scorers.New = func() any { return opt.Matcher.Scorer() }
 	if opt.Budget > 0 {
 		s.brands = watch.NewShare(opt.Budget, s.least, s.least)
 	}
@@ -176,15 +181,22 @@ func (s *screener) name(f *Findings, buf, raw []byte, source string, at int64) {
 	f.Names++
 	n, plain := canonical(buf, raw)
 	var fits []habit
+	var by *match.Scorer // which saw the brand
 	brand := false
 	if plain {
 		if s.opt.Matcher != nil {
+			r := s.scorers.Get().(*match.Scorer)
+			defer s.scorers.Put(r)
+			var score float64
 			if s.brands != nil {
-				score, _ := s.opt.Matcher.Score(n)
+				score, _ = r.Score(n)
 				brand = s.brands.Pass(score)
 			} else {
-				score, _ := s.opt.Matcher.AtLeast(n, s.least)
+				score, _ = r.AtLeast(n, s.least)
 				brand = score >= s.least
+			}
+			if brand && score > 0 {
+				by = r
 			}
 		}
 		for _, h := range *s.habits.Load() {
@@ -222,12 +234,23 @@ func (s *screener) name(f *Findings, buf, raw []byte, source string, at int64) {
 			}
 		}
 	}
-	s.found(f, name, source, brand, fits)
+	if name.String() != string(n) { // it was spelt otherwise
+		by = nil
+	}
+	s.found(f, name, source, brand, by, fits)
 }
 
 // found makes candidates of a name: one for everybody, and one for each sealed
-// case whose habits it fits.
-func (s *screener) found(f *Findings, name impound.Name, source string, brand bool, fits []habit) {
+// case whose habits it fits. by, if it is not nil, scored the name last.
+func (s *screener) found(f *Findings, name impound.Name, source string, brand bool, by *match.Scorer, fits []habit) {
+	var hit match.Hit
+	ok := by != nil
+	switch {
+	case ok:
+		hit = by.Hit()
+	case s.opt.Matcher != nil:
+		hit, ok = s.opt.Matcher.Match(name.String())
+	}
 	opt := s.opt
 	opt.Source, opt.Profiles = source, nil
 	for _, h := range fits {
@@ -237,7 +260,7 @@ func (s *screener) found(f *Findings, name impound.Name, source string, brand bo
 		}
 		own := s.opt
 		own.Source, own.Profiles = source, []watch.Profile{h.Profile}
-		if c, ok := watch.Judge(name, own); ok {
+		if c, ok := watch.Judged(name, hit, ok, own); ok {
 			c.Scope = h.scope
 			f.Candidates = append(f.Candidates, c)
 		}
@@ -245,7 +268,7 @@ func (s *screener) found(f *Findings, name impound.Name, source string, brand bo
 	if !brand && len(opt.Profiles) == 0 {
 		return
 	}
-	if c, ok := watch.Judge(name, opt); ok {
+	if c, ok := watch.Judged(name, hit, ok, opt); ok {
 		f.Candidates = append(f.Candidates, c)
 	}
 }
