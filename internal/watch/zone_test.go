@@ -2,9 +2,15 @@ package watch_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"io"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/gzip"
@@ -72,5 +78,75 @@ func TestScreenZone(t *testing.T) {
 	}
 	if _, err := watch.ScreenZone(t.Context(), r, "test", watch.Options{Matcher: m}, emit); err == nil || len(got) < 100 || !cmp.Equal(want[:len(got)], got) {
 		t.Errorf("cut short: %v, %d names", err, len(got))
+	}
+}
+
+// counted counts what was read of it.
+type counted struct {
+	io.Reader
+	n atomic.Int64
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.Reader.Read(b)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// Blocks are unpacked ahead of whoever takes candidates, but only a few; it ends when it
+// is told to, wherever that is; and one core is enough.
+func TestScreenZoneAhead(t *testing.T) {
+	m, err := match.New(match.Builtin(), match.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const block, lines = 256 << 10, 1 << 17
+	line := func(i int) string { // of 40 octets
+		n := "ordinary"
+		if i%1000 == 1 {
+			n = "paypal-login"
+		}
+		return fmt.Sprintf("%[1]s-%07[2]d.test.%[3]*[4]s in ns a.\n", n, i, 40-len(n)-24, "1")
+	}
+	var b strings.Builder
+	for i := range lines {
+		b.WriteString(line(i))
+	}
+	for _, cores := range []int{1, 2, 4} {
+		was := runtime.GOMAXPROCS(cores)
+		opt := watch.Options{Matcher: m}
+		src := &counted{Reader: strings.NewReader(b.String())}
+		hits := 0
+		st, err := watch.ScreenZone(t.Context(), src, "test", opt, func(c impound.Candidate) error {
+			if hits++; hits == 1 {
+				for end := time.Now().Add(time.Minute); src.n.Load() < int64(2*cores*block) && time.Now().Before(end); {
+					runtime.Gosched()
+				}
+				if n := src.n.Load(); n < int64(2*cores*block) {
+					t.Errorf("%d cores: %d octets were read while nobody took candidates", cores, n)
+				}
+			}
+			var i int64
+			if _, err := fmt.Sscanf(c.Name.String(), "paypal-login-%d", &i); err != nil {
+				return err
+			}
+			if ahead := src.n.Load() - i*40; ahead > int64(5*cores+4)*block {
+				return fmt.Errorf("%d cores: read %d octets ahead", cores, ahead)
+			}
+			return nil
+		})
+		if err != nil || st.Names != lines || hits != lines/1000+1 {
+			t.Errorf("%d cores: %v, %+v, %d hits", cores, err, st, hits)
+		}
+		enough := errors.New("enough")
+		if _, err := watch.ScreenZone(t.Context(), strings.NewReader(b.String()), "test", opt, func(impound.Candidate) error { return enough }); !errors.Is(err, enough) {
+			t.Errorf("%d cores: %v", cores, err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		if _, err := watch.ScreenZone(ctx, strings.NewReader(b.String()), "test", opt, func(impound.Candidate) error { cancel(); return nil }); !errors.Is(err, context.Canceled) {
+			t.Errorf("%d cores: %v", cores, err)
+		}
+		cancel()
+		runtime.GOMAXPROCS(was)
 	}
 }
