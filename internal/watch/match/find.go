@@ -342,7 +342,13 @@ func (j *jobs) put(key, about uint32) {
 func (ix *index) work(s *scan, fs []found) []found {
 	j := &s.jobs
 	for j.job, j.entry = 0, 0; j.job < j.n; {
-		for _, h := range j.hits[:ix.sift(s)] {
+		hits := j.hits[:ix.sift(s)]
+		var touched uint64 // these lie far away too
+		for _, h := range hits {
+			touched |= ix.bodies[ix.entries[uint32(h)].tok()].head
+		}
+		j.touched |= uint32(touched)
+		for _, h := range hits {
 			e := &ix.entries[uint32(h)]
 			a := j.about[h>>32&(maxJobs-1)]
 			switch i := int(a >> aboutAt); a >> aboutKind & 3 {
@@ -377,7 +383,7 @@ func (ix *index) siftPlain(s *scan) (n int) {
 		for _, p := range b.product[:b.n] {
 			touched |= ix.entries[ix.slots[p>>ix.shift].from].tag
 		}
-		b.touched = touched
+		b.touched |= touched
 	}
 	for ; b.job < b.n; b.job++ {
 		p, about := b.product[b.job], b.about[b.job]
@@ -387,13 +393,11 @@ func (ix *index) siftPlain(s *scan) (n int) {
 			from = b.entry
 		}
 		b.entry = 0
-		i, kind, out := int(about>>aboutAt), about>>aboutKind&3, uint32(1<<tagBits)<<(about>>aboutOut&7)
+		i, kind, lane := int(about>>aboutAt), about>>aboutKind&3, about>>aboutOut&7
 		for at := from; at < to; at++ {
 			e := &ix.entries[at]
-			if (e.tag^p)&tagMask != 0 || e.tag&out != 0 && (e.tokN^about)&31 == 0 {
-				continue
-			}
-			if !mayBe(s, e, i, kind) {
+			six := e.tag>>tagBits>>lane&1 != 0 && (e.tokN^about)&31 == 0
+			if (e.tag^p)&tagMask != 0 || six && lane < 5 || !mayBe(s, e, i, kind, six) {
 				continue
 			}
 			if n == len(b.hits) {
@@ -409,8 +413,13 @@ func (ix *index) siftPlain(s *scan) (n int) {
 
 // mayBe says whether an entry may be found at letter i: a letter that is kept is
 // moved by as many as there are edits, at most, and each one that stands nowhere
-// near its place takes one.
-func mayBe(s *scan, e *entry, i int, kind uint32) bool {
+// near its place takes one. Where the first six letters are not the same, another
+// edit is among them: what is lacking behind them is nothing to do with that.
+func mayBe(s *scan, e *entry, i int, kind uint32, six bool) bool {
+	most := 1
+	if six {
+		most = 2
+	}
 	n := e.n()
 	long := n > 8
 	switch kind {
@@ -427,7 +436,7 @@ func mayBe(s *scan, e *entry, i int, kind uint32) bool {
 			return false
 		}
 		if long {
-			return lacking(s, i+6, e.letters, 2) <= 2
+			return lacking(s, i+6, e.letters, 2) <= most
 		}
 		return lacking(s, i, e.letters, 1) <= 1
 	}
@@ -435,7 +444,7 @@ func mayBe(s *scan, e *entry, i int, kind uint32) bool {
 		return false
 	}
 	if long {
-		return lacking(s, i-14, e.letters, 2) <= 2
+		return lacking(s, i-14, e.letters, 2) <= most
 	}
 	return lacking(s, i-8, e.letters, 1) <= 1
 }
@@ -486,7 +495,7 @@ func (ix *index) jobsAtEdges(s *scan, fs []found, from, to int) []found {
 		out, left := uint32(outNone), uint32(0)
 		if row < 4 {
 			left = x[side] >> (25 - 5*min(lane, 5)) & 31
-			if lane < 5 {
+			if lane < 6 {
 				out = uint32(lane)
 			}
 		}
@@ -565,10 +574,14 @@ func (ix *index) nearFrom(s *scan, fs []found, e *entry, i int) []found {
 		if i+n > s.n+2 {
 			break
 		}
-		if b := &ix.bodies[e.tok()]; lacking(s, i, b.head, 2)+lackingOf(s, i+n-8, b.tail, b.notHead) > 2 {
+		b := &ix.bodies[e.tok()]
+		if lacking(s, i, b.head, 2)+lackingOf(s, i+n-8, b.tail, b.notHead) > 2 {
 			break
 		}
-		if d, l := sideEdits(s, ix.codes(e.tok(), n), i, +1, 2); d <= 2 {
+		// What is the same to begin with need not be looked at again.
+		p := bits.TrailingZeros64(b.head^load8(&s.code, padLeft+i)) >> 3
+		if d, l := sideEdits(s, ix.codes(e.tok(), n)[p:], i+p, +1, 2); d <= 2 {
+			l += p
 			fs = add(fs, found{e.tok(), i, i + l, d, manyEdits(d, l-n)})
 		}
 	}
@@ -589,10 +602,13 @@ func (ix *index) nearTo(s *scan, fs []found, e *entry, i int) []found {
 		if i-n < -2 {
 			break
 		}
-		if b := &ix.bodies[e.tok()]; lacking(s, i-8, b.tail, 2)+lackingOf(s, i-n, b.head, b.notTail) > 2 {
+		b := &ix.bodies[e.tok()]
+		if lacking(s, i-8, b.tail, 2)+lackingOf(s, i-n, b.head, b.notTail) > 2 {
 			break
 		}
-		if d, l := sideEdits(s, ix.codes(e.tok(), n), i, -1, 2); d <= 2 {
+		p := bits.LeadingZeros64(b.tail^load8(&s.code, padLeft+i-8)) >> 3
+		if d, l := sideEdits(s, ix.codes(e.tok(), n)[:n-p], i-p, -1, 2); d <= 2 {
+			l += p
 			fs = add(fs, found{e.tok(), i - l, i, d, manyEdits(d, l-n)})
 		}
 	}

@@ -4,7 +4,8 @@
 // By kind of job, 64 octets each: where the letters of a short entry are laid, of
 // a long one; how far they may have moved, by one; how many letters more than the
 // name has from there on; whether it is what is in front of it; how many letters
-// may be lacking, of four short entries and of four long ones.
+// may be lacking, of four short entries and of four long ones, which lack one more
+// where the first six are the same.
 DATA sifted<>+0(SB)/8, $0
 DATA sifted<>+8(SB)/8, $6
 DATA sifted<>+16(SB)/8, $0
@@ -18,14 +19,14 @@ DATA sifted<>+80(SB)/8, $1
 DATA sifted<>+88(SB)/8, $2
 DATA sifted<>+96(SB)/8, $0
 DATA sifted<>+104(SB)/8, $0x0001000100010001
-DATA sifted<>+112(SB)/8, $0x0002000200020002
+DATA sifted<>+112(SB)/8, $0x0001000100010001
 DATA sifted<>+128(SB)/8, $-8
 DATA sifted<>+136(SB)/8, $-14
 DATA sifted<>+144(SB)/8, $1
 DATA sifted<>+152(SB)/8, $2
 DATA sifted<>+160(SB)/8, $1
 DATA sifted<>+168(SB)/8, $0x0001000100010001
-DATA sifted<>+176(SB)/8, $0x0002000200020002
+DATA sifted<>+176(SB)/8, $0x0001000100010001
 GLOBL sifted<>(SB), RODATA|NOPTR, $192
 
 DATA four<>+0(SB)/8, $0
@@ -66,6 +67,8 @@ ready:
 	VPBROADCASTD AX, Z21
 	MOVL $(8<<5), AX
 	VPBROADCASTD AX, Z22
+	MOVL $2, AX
+	VPBROADCASTW AX, X24
 	VMOVDQU64 four<>(SB), Y23
 
 job:
@@ -124,6 +127,12 @@ job:
 	VPBROADCASTQ (BX), Z7
 	SUBQ  DX, BX
 	VPBROADCASTQ (BX), Z8
+	MOVL  jobs_about(R10)(R12*4), BX
+	SHRL  $const_aboutOut, BX
+	ANDL  $7, BX
+	XORL  R14, R14
+	CMPL  BX, $5
+	SETCS R14                   // below 5: not those with the same six
 
 chunk: // of four entries
 	MOVQ R13, AX
@@ -148,6 +157,7 @@ chunk: // of four entries
 	VPSRLW $8, X9, X9           // of an entry's 16 octets the last 8
 	VPOPCNTW X9, X9
 	VPCMPUW $2, X14, X9, K4     // few enough: four bits for short ones, four for long
+	VPCMPUW $2, X24, X9, K2     // two
 
 	VPANDQ Z0, Z12, Z15
 	VPCMPEQQ Z11, Z15, K5       // the same six letters: bits 0, 2, 4, 6
@@ -168,10 +178,17 @@ chunk: // of four entries
 	PEXTL DX, CX, CX
 	KMOVB K5, BX
 	MOVL  $0x55, DX
-	PEXTL DX, BX, BX
+	PEXTL DX, BX, DX
+	MOVL  R14, BX
+	NEGL  BX
+	ANDL  DX, BX
 	ANDNL AX, BX, AX
+	KMOVB K2, BX
+	SHRL  $4, BX
+	ANDL  BX, DX
 	KMOVB K4, BX
-	MOVL  BX, DX
+	SHLL  $4, DX
+	ORL   BX, DX
 	SHRL  $4, DX
 	XORL  BX, DX
 	ANDL  CX, DX

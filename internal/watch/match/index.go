@@ -164,7 +164,7 @@ var probeKeys = func() (t probeTable) {
 			i := row&1<<3 | lane
 			t.low[i], t.back[i], t.left[i] = edgeKeys.low[lane], edgeKeys.back[lane], uint32(25-5*min(lane, 5))
 			out := uint32(outNone)
-			if row < 4 && lane < 5 {
+			if row < 4 && lane < 6 {
 				out = uint32(lane)
 			}
 			t.about[row>>1][i] = uint32(edgeOff[side])<<aboutAt + kind<<aboutKind + out<<aboutOut
@@ -384,7 +384,7 @@ type jobs struct {
 }
 
 // A job's about is the letter that its key leaves out; where that stands, or
-// outNone where it does not matter; what the key is one of; and the letter of the
+// outNone where it leaves none out of six; what the key is one of; and the letter of the
 // name that it is held against.
 const (
 	aboutOut  = 5
@@ -516,6 +516,9 @@ func sideEdits(s *scan, tok []uint8, i, dir, k int) (dist, length int) {
 	if m < n-k {
 		return k + 1, 0
 	}
+	if n <= 8 {
+		return sideEdits8(s, tok, from, dir, k, m)
+	}
 	var at [32]uint64 // where in tok each letter is
 	for j := range n {
 		at[tok[first+dir*j]&31] |= 1 << j
@@ -528,6 +531,35 @@ func sideEdits(s *scan, tok []uint8, i, dir, k int) (dist, length int) {
 	d := n
 	for j := 1; j <= m; j++ {
 		c := at[s.code[padLeft+from]&31]
+		from += dir
+		d0 = ((c & up) + up ^ up) | c | down | (^d0&c)<<1&before
+		before = c
+		right, left := down|^(d0|up), d0&up
+		d += int(right>>(n-1)&1) - int(left>>(n-1)&1)
+		right, left = right<<1|1, left<<1
+		up, down = left|^(d0|right), right&d0
+		if d < best && j >= n-k {
+			best, length = d, j
+		}
+	}
+	return best, length
+}
+
+// sideEdits8 is the same for 8 codes at most, the rest of what is compared mostly:
+// where a letter is among them is asked of all at once. The first letter of the
+// name is from, and m are looked at.
+func sideEdits8(s *scan, tok []uint8, from, dir, k, m int) (dist, length int) {
+	n := len(tok)
+	eight := pack(tok)
+	if dir < 0 {
+		eight = bits.ReverseBytes64(packRight(tok))
+	}
+	best := min(n, k+1)
+	up, down, d0, before := ^uint64(0), uint64(0), uint64(0), uint64(0)
+	d := n
+	for j := 1; j <= m; j++ {
+		c := ^((eight ^ ones*uint64(s.code[padLeft+from])) + lows) & tops
+		c = (c >> 7) * 0x0102040810204080 >> 56
 		from += dir
 		d0 = ((c & up) + up ^ up) | c | down | (^d0&c)<<1&before
 		before = c

@@ -318,6 +318,22 @@ func TestSideEdits(t *testing.T) {
 			if dp, lp := sideEditsPlain(s, tok, i, dir, k); d != dp || l != lp {
 				t.Errorf("direction %d: %d, %d; want %d, %d", dir, d, l, dp, lp)
 			}
+			// What is the same to begin with changes nothing.
+			same := 0
+			for same < len(tok) && i+dir*same < len(name) && i+dir*same >= 0 && same < 8 && len(tok)-same > 2 {
+				if dir > 0 && name[i+same] != tok[same] || dir < 0 && (i-1-same < 0 || name[i-1-same] != tok[len(tok)-1-same]) {
+					break
+				}
+				same++
+			}
+			rest := tok[same:]
+			if dir < 0 {
+				rest = tok[:len(tok)-same]
+			}
+			d, l = sideEdits(s, rest, i+dir*same, dir, k)
+			if dp, lp := sideEditsPlain(s, tok, i, dir, k); d != dp || d <= k && l+same != lp {
+				t.Errorf("direction %d without %d that are the same: %d, %d; want %d, %d", dir, same, d, l, dp, lp)
+			}
 		}
 	})
 }
