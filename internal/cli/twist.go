@@ -122,7 +122,7 @@ func (e *env) twist(c *cobra.Command, name string, f twistFlags) (err error) {
 	case f.threads < 1 || f.threads > 1000:
 		return usageError{fmt.Errorf("--threads takes 1 to 1000")}
 	case f.lsh != "" && f.lsh != "ssdeep":
-		return usageError{fmt.Errorf("--lsh takes ssdeep; %.20s is not built in", f.lsh)}
+		return usageError{fmt.Errorf("--lsh compares texts by ssdeep alone; %.20q is not built in: leave =%.20s out", f.lsh, f.lsh)}
 	case f.ssdeepURL != "" && !f.ssdeep:
 		return usageError{fmt.Errorf("--ssdeep-url needs --ssdeep")}
 	case f.phashURL != "" && !f.phash:
@@ -175,6 +175,7 @@ func (e *env) twist(c *cobra.Command, name string, f twistFlags) (err error) {
 			})
 		}
 	}
+	slices.SortFunc(answers, func(a, b answer) int { return strings.Compare(a.order(), b.order()) })
 	var text bytes.Buffer
 	if err := e.printTwist(&text, answers, f.format); err != nil {
 		return err
@@ -272,11 +273,15 @@ func (e *env) printTwist(w io.Writer, answers []answer, format string) error {
 							list[j] = defang(v[j])
 						}
 					}
-					inf = append(inf, label+strings.Join(list, ";"))
+					at := label + strings.Join(list, ";")
+					if g, ok := a.Seen["geoip"].(string); ok && k == "dns_a" {
+						at += "/" + strings.ReplaceAll(printable(g), " ", "")
+					}
+					inf = append(inf, at)
 				}
 			}
 			for _, x := range []struct{ key, label string }{
-				{"geoip", "IN:"}, {"banner_http", "HTTP:"}, {"banner_smtp", "SMTP:"}, {"whois_registrar", "REGISTRAR:"}, {"whois_created", "CREATED:"}, {"ssdeep", "SSDEEP:"}, {"phash", "PHASH:"},
+				{"banner_http", "HTTP:"}, {"banner_smtp", "SMTP:"}, {"whois_registrar", "REGISTRAR:"}, {"whois_created", "CREATED:"}, {"ssdeep", "SSDEEP:"}, {"phash", "PHASH:"},
 			} {
 				switch v := a.Seen[x.key].(type) {
 				case string:
@@ -298,6 +303,15 @@ func (e *env) printTwist(w io.Writer, answers []answer, format string) error {
 		e.Out = out
 	}
 	return nil
+}
+
+// order is what dnstwist sorts by.
+func (a answer) order() string {
+	first := ""
+	if v := a.DNS["dns_a"]; len(v) > 0 {
+		first = v[0]
+	}
+	return a.Fuzzer + first + a.Name
 }
 
 // registered says whether the DNS knows the name.

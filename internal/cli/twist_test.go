@@ -122,7 +122,7 @@ func TestTwistLooksNamesUp(t *testing.T) {
 	for args, say := range map[string]string{
 		"--fuzzers nonsense example.org": "no fuzzer", "-r -u example.org": "exclude", "-t 0 example.org": "--threads",
 		"-r --nameservers ns.example example.org": "is none", "--nameservers https://d.example?x example.org": "https://192.0.2.53/dns-query",
-		"--lsh=tlsh example.org": "not built in", "--useragent x\x7f example.org": "printable", "--screenshots /no example.org": "needs --phash", "-b -f list example.org": "csv",
+		"--lsh=tlsh example.org": "leave =tlsh out", "--useragent x\x7f example.org": "printable", "--screenshots /no example.org": "needs --phash", "-b -f list example.org": "csv",
 		"-r -f list example.org": "csv", "-d /no/file example.org": "/no/file",
 	} {
 		if got, code := twistRun(t, strings.Fields(args)...); code == 0 || !strings.Contains(got, say) {
@@ -202,12 +202,30 @@ func TestTwistLikeDnstwist(t *testing.T) {
 		t.Fatal(err)
 	}
 	ours, _ = twistRun(t, args...)
-	lines := func(s string) []string {
-		l := strings.Split(strings.TrimSpace(s), "\n")
-		slices.Sort(l)
-		return l
-	}
-	if d := cmp.Diff(lines(string(theirs)), lines(ours)); d != "" {
+	if d := cmp.Diff(string(theirs), ours); d != "" { // in the same order
 		t.Errorf("other than dnstwist's:\n%s", d)
+	}
+	// What people get is defanged, and on a terminal has headings.
+	args[3] = "cli"
+	if theirs, err = exec.CommandContext(t.Context(), bin, args...).Output(); err != nil {
+		t.Fatal(err)
+	}
+	ours, _ = twistRun(t, args...)
+	ours = strings.ReplaceAll(ours, "[.]", ".")
+	words := func(s string) (out []string) {
+		for line := range strings.Lines(s) {
+			out = append(out, strings.Join(strings.Fields(line), " "))
+		}
+		return out
+	}
+	if d := cmp.Diff(words(string(theirs)), words(ours)); d != "" {
+		t.Errorf("other than dnstwist's:\n%s", d)
+	}
+	args = []string{"-f", "list", "--fuzzers", "*original,omission,transposition", "example.org"}
+	if theirs, err = exec.CommandContext(t.Context(), bin, args...).Output(); err != nil {
+		t.Fatal(err)
+	}
+	if ours, _ = twistRun(t, args...); ours != string(theirs) {
+		t.Errorf("other than dnstwist's: %s", cmp.Diff(string(theirs), ours))
 	}
 }

@@ -455,6 +455,9 @@ func TestTwistCountry(t *testing.T) {
 	if d := cmp.Diff(want, w.twist("-g")); d != "" {
 		t.Error(d)
 	}
+	if code, out, errs := call(t, w.state, "twist", "-r", "-g", "--fuzzers", "omission", "--nameservers", w.dns, "sample.org"); code != 0 || !strings.Contains(out, "127.0.0.74/Netherlands NS:") {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for server := range w.first {
