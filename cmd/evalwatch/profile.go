@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"math"
@@ -9,8 +10,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"sync"
 
+	"github.com/impound/impound/internal/parallel"
 	"github.com/impound/impound/internal/watch/dga"
 	"github.com/impound/impound/internal/watch/dga/measure"
 	"github.com/impound/impound/internal/watch/dga/model"
@@ -29,16 +30,10 @@ func ordinary(in []string, n int) [][]byte {
 // seenAll looks at names, once for all profiles.
 func seenAll(names [][]byte) []profile.Seen {
 	out := make([]profile.Seen, len(names))
-	var wg sync.WaitGroup
-	n := runtime.GOMAXPROCS(0)
-	for w := range n {
-		wg.Go(func() {
-			for i := len(out) * w / n; i < len(out)*(w+1)/n; i++ {
-				out[i] = profile.Look(string(names[i]))
-			}
-		})
-	}
-	wg.Wait()
+	_ = parallel.Each(len(out), func(i int) error {
+		out[i] = profile.Look(string(names[i]))
+		return nil
+	})
 	return out
 }
 
@@ -122,39 +117,28 @@ func evalProfile(d folder) error {
 	}
 	slices.Sort(names)
 	results := make([]result, len(names))
-	next := make(chan int)
-	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		wg.Go(func() {
-			for i := range next {
-				results[i].actor = names[i]
-				var before []profile.Example
-				done := 0
-				for _, b := range actors[names[i]] {
-					if len(before) >= 10 && len(b.names) >= 5 && done < 6 && b.date >= actorSplit {
-						done++
-						results[i].share = append(results[i].share, above(before, b.names, neg, k))
-						if len(b.names) >= 15 {
-							five, rest := pick(b.names, 5)
-							with := append(slices.Clip(before), five...)
-							results[i].adapted = append(results[i].adapted, above(with, rest, neg, k))
-						}
-					}
-					for _, n := range b.names {
-						before = append(before, profile.Example{Name: n})
-					}
-					if len(before) > 3000 {
-						before = before[len(before)-3000:]
-					}
+	onAllCores(len(names), func(i int) {
+		results[i].actor = names[i]
+		var before []profile.Example
+		done := 0
+		for _, b := range actors[names[i]] {
+			if len(before) >= 10 && len(b.names) >= 5 && done < 6 && b.date >= actorSplit {
+				done++
+				results[i].share = append(results[i].share, above(before, b.names, neg, k))
+				if len(b.names) >= 15 {
+					five, rest := pick(b.names, 5)
+					with := append(slices.Clip(before), five...)
+					results[i].adapted = append(results[i].adapted, above(with, rest, neg, k))
 				}
 			}
-		})
-	}
-	for i := range names {
-		next <- i
-	}
-	close(next)
-	wg.Wait()
+			for _, n := range b.names {
+				before = append(before, profile.Example{Name: n})
+			}
+			if len(before) > 3000 {
+				before = before[len(before)-3000:]
+			}
+		}
+	})
 	// The mean over actors of a figure over their batches; over is how many those are.
 	mean := func(of func(result) []found, figure func(found) float64) (share float64, actors, over int, pooled float64) {
 		for _, r := range results {
@@ -406,4 +390,9 @@ func trainProfile(d folder, out string) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(out, "kinds.bin"), kinds, 0o644)
+}
+
+// onAllCores calls f for 0 to n-1 on all cores.
+func onAllCores(n int, f func(i int)) {
+	_ = parallel.Some(context.Background(), runtime.GOMAXPROCS(0), n, f) // which nothing ends
 }

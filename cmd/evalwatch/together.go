@@ -1,12 +1,13 @@
 package main
 
 import (
+	"context"
 	"hash/fnv"
 	"maps"
 	"math"
 	"slices"
-	"sync"
 
+	"github.com/impound/impound/internal/parallel"
 	"github.com/impound/impound/internal/watch/dga"
 	"github.com/impound/impound/internal/watch/profile"
 )
@@ -79,20 +80,9 @@ func trainTogether(actors map[string][]batch, nrd [][]string, all bool) (togethe
 			}
 		}
 		went := make([]*profile.Went, len(turns))
-		next := make(chan int)
-		var wg sync.WaitGroup
-		for range 2 {
-			wg.Go(func() {
-				for i := range next {
-					went[i] = profile.Gather(turns[i].actor, turns[i].before, turns[i].names, neg)
-				}
-			})
-		}
-		for i := range turns {
-			next <- i
-		}
-		close(next)
-		wg.Wait()
+		_ = parallel.Some(context.Background(), 2, len(turns), func(i int) {
+			went[i] = profile.Gather(turns[i].actor, turns[i].before, turns[i].names, neg)
+		})
 		for _, w := range went {
 			if w != nil {
 				ws = append(ws, w)

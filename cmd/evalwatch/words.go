@@ -2,9 +2,7 @@ package main
 
 import (
 	"fmt"
-	"runtime"
 	"slices"
-	"sync"
 
 	"github.com/impound/impound/internal/watch/profile"
 )
@@ -48,24 +46,6 @@ func (t *wordTask) found(w *parts, neg []parts, ks ...int) float64 {
 	return float64(n) / float64(len(ks)*len(t.names))
 }
 
-// parallel calls f for 0 to n-1 on all cores.
-func parallel(n int, f func(i int)) {
-	next := make(chan int)
-	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		wg.Go(func() {
-			for i := range next {
-				f(i)
-			}
-		})
-	}
-	for i := range n {
-		next <- i
-	}
-	close(next)
-	wg.Wait()
-}
-
 // neutral are the weights that a choice starts from: no part is worth more than
 // another, but for two that come to many bits a name.
 func neutral(n int) (w parts) {
@@ -104,8 +84,8 @@ func leaveOneOut(fams map[string][]string, neg []profile.Seen, k int) error {
 				return err
 			}
 			t := &wordTask{family: f, shots: shots, names: make([]parts, len(rest)), ordinary: make([]parts, len(neg))}
-			parallel(len(rest), func(i int) { t.names[i] = take(p, profile.Look(rest[i])) })
-			parallel(len(neg), func(i int) { t.ordinary[i] = take(p, neg[i]) })
+			onAllCores(len(rest), func(i int) { t.names[i] = take(p, profile.Look(rest[i])) })
+			onAllCores(len(neg), func(i int) { t.ordinary[i] = take(p, neg[i]) })
 			near := map[int]bool{}
 			for _, w := range []*parts{&start, &now} {
 				order := make([]int, len(neg))
@@ -131,7 +111,7 @@ func leaveOneOut(fams map[string][]string, neg []profile.Seen, k int) error {
 	}
 	mean := func(w *parts, without string) float64 {
 		got := make([]float64, len(tasks))
-		parallel(len(tasks), func(i int) {
+		onAllCores(len(tasks), func(i int) {
 			if tasks[i].family != without {
 				got[i] = tasks[i].found(w, tasks[i].near, k/2, k, 2*k)
 			}

@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/oschwald/maxminddb-golang/v2"
@@ -22,6 +21,7 @@ import (
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/capture"
 	"github.com/impound/impound/internal/observe"
+	"github.com/impound/impound/internal/parallel"
 	"github.com/impound/impound/internal/watch/enrich"
 	"github.com/impound/impound/internal/watch/likeness"
 )
@@ -197,24 +197,7 @@ func (s *System) Twist(ctx context.Context, original string, names []TwistName, 
 	if names, err = t.noteNames(ctx, names); err != nil {
 		return err
 	}
-	next := make(chan int)
-	var wg sync.WaitGroup
-	for range min(max(opt.Threads, 1), max(len(names), 1)) {
-		wg.Go(func() {
-			for i := range next {
-				done(i, t.look(ctx, names[i]))
-			}
-		})
-	}
-	for i := range names {
-		if ctx.Err() != nil {
-			break
-		}
-		next <- i
-	}
-	close(next)
-	wg.Wait()
-	return ctx.Err()
+	return parallel.Some(ctx, opt.Threads, len(names), func(i int) { done(i, t.look(ctx, names[i])) })
 }
 
 // aim reads which pages are compared with. It asks nobody.

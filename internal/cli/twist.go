@@ -13,7 +13,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -23,6 +22,7 @@ import (
 	"github.com/impound/impound/internal/app"
 	"github.com/impound/impound/internal/capture"
 	"github.com/impound/impound/internal/doh"
+	"github.com/impound/impound/internal/parallel"
 	"github.com/impound/impound/internal/watch/match"
 )
 
@@ -453,24 +453,7 @@ func resolverOf(ctx context.Context, cfg *app.Config, f twistFlags) (*twistResol
 // all looks the names up. Of single names that fail, the answer says !ServFail, as
 // dnstwist does.
 func (r *twistResolver) all(ctx context.Context, answers []answer, threads int) error {
-	next := make(chan int)
-	var wg sync.WaitGroup
-	for range min(threads, len(answers)) {
-		wg.Go(func() {
-			for i := range next {
-				answers[i].DNS = r.look(ctx, answers[i].Name)
-			}
-		})
-	}
-	for i := range answers {
-		if ctx.Err() != nil {
-			break
-		}
-		next <- i
-	}
-	close(next)
-	wg.Wait()
-	return ctx.Err()
+	return parallel.Some(ctx, threads, len(answers), func(i int) { answers[i].DNS = r.look(ctx, answers[i].Name) })
 }
 
 // twistServers gives whom to ask: those of list, else usual, else the machine's.

@@ -1,13 +1,15 @@
-// Package parallel does a loop by every processor.
+// Package parallel does a loop several steps at a time: by every processor what
+// computes, by as many goroutines as whoever asks says what waits for others.
 //
-// What lives here: the loop. What must not: anything that waits for others, for
-// which a goroutine for each processor is the wrong number.
+// What lives here: the loops. What must not: what is done in them.
 package parallel
 
 import (
 	"cmp"
+	"context"
 	"runtime"
 	"sync"
+	"sync/atomic"
 )
 
 // Few is up to how many steps are done by one goroutine: fewer are done sooner
@@ -35,4 +37,26 @@ func Each(n int, do func(i int) error) error {
 	}
 	wg.Wait()
 	return cmp.Or(errs...)
+}
+
+// Some calls do for 0 to n-1, begun in this order by so many goroutines, at least
+// one: for steps that wait for others, or that take unlike long. When ctx ends no
+// other step begins, and its error is given once those under way are done. do must
+// be good for concurrent use.
+func Some(ctx context.Context, goroutines, n int, do func(i int)) error {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(max(goroutines, 1), n) {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				do(i)
+			}
+		})
+	}
+	wg.Wait()
+	return ctx.Err()
 }

@@ -6,13 +6,14 @@
 package boost
 
 import (
+	"context"
 	"encoding/binary"
 	"math"
 	"math/rand/v2"
 	"slices"
-	"sync"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/parallel"
 )
 
 // Model is a sum of trees. It never changes after [Train] or [Decode] and is
@@ -296,20 +297,7 @@ func Train(rows []Row, opt Options) *Model {
 
 // each runs f for 0 to n-1, several at once.
 func each(n int, f func(i int)) {
-	var wg sync.WaitGroup
-	next := make(chan int)
-	for range 2 {
-		wg.Go(func() {
-			for i := range next {
-				f(i)
-			}
-		})
-	}
-	for i := range n {
-		next <- i
-	}
-	close(next)
-	wg.Wait()
+	_ = parallel.Some(context.Background(), 2, n, f) // which nothing ends
 }
 
 type trainer struct {
