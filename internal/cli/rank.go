@@ -113,7 +113,7 @@ func (e *env) rankCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if out = append(out, ranked{Name: n, Score: x.Score(), x: profile.Ranked{Bits: x.Bits, Own: x.Own, Host: x.Host}}); len(out) > 4*top && len(out) > 4096 {
+			if out = append(out, ranked{Name: n, Score: x.Score(), x: profile.Ranked{Name: slices.Clone(x.Name), Bits: x.Bits, Own: x.Own, Host: x.Host}}); len(out) > 4*top && len(out) > 4096 {
 				best()
 			}
 			return nil

@@ -77,15 +77,21 @@ func standsBelow(name string) func(func(int) bool) {
 }
 
 // Bits gives how many bits a name has that has so many by itself, and the host
-// that speaks for it: the mean odds of the hosts below it, where these are more.
-// Below a provider of hosts there are many, and most are nobody's in particular.
-func (b *Beside) Bits(name string, bits float64) (float64, string) {
-	x := b.below[name]
-	if x == nil {
-		return bits, ""
+// that speaks for it: the mean odds of the hosts below it, or of those that stand
+// below the same name as it does, where these are more. Below a provider of hosts
+// there are many, and most are nobody's in particular.
+func (b *Beside) Bits(name string, bits float64) (up float64, host string) {
+	up = bits
+	take := func(name string) {
+		if x := b.below[name]; x != nil {
+			if m := math.Log2(x.odds / x.n); m > up {
+				up, host = m, x.host
+			}
+		}
 	}
-	if up := math.Log2(x.odds / x.n); up > bits {
-		return up, x.host
+	take(name)
+	for i := range standsBelow(name) {
+		take(name[i:])
 	}
-	return bits, ""
+	return up, host
 }

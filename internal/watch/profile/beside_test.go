@@ -43,6 +43,9 @@ func TestBeside(t *testing.T) {
 		{"top", 0, 0, ""},
 		{"provider.net", -6, 8.0002, "a.provider.net"}, // of four hosts one fits
 		{"m.verify.top", 10, 10, ""},
+		{"b.provider.net", -5, 8.0002, "a.provider.net"}, // beside it
+		{"login.verify.top", -9, 10, "m.verify.top"},     // so is what was not in the list
+		{"other.duckdns.org", -9, -9, ""},                // a neighbour at a provider is somebody else
 	} {
 		got, host := b.Bits(x.name, x.own)
 		if math.Abs(got-x.want) > .001 || host != x.host {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"strings"
 
 	"github.com/impound/impound"
 	"github.com/impound/impound/internal/watch/stream"
@@ -21,7 +22,7 @@ type Ranked struct {
 	Name []byte  // what it is as a name; empty for none
 	Bits float64 // see [Profile.Bits]; with what hosts of the list say
 	Own  float64 // the same by the name alone
-	Host string  // the host of the list that speaks for the name; empty for none
+	Host string  // the host of the list that speaks for the name, see [Beside.Bits]; empty for none
 }
 
 // Score is Bits as a share between 0 and 1, as [Profile.Score] gives it; 0 for
@@ -47,7 +48,11 @@ func (x *Ranked) Reasons(p *Profile, own []impound.Reason) []impound.Reason {
 	if len(own) > 0 && own[0].Code == "actor-known" {
 		first = 1
 	}
-	r := impound.Reason{Code: "actor-host", Text: fmt.Sprintf("%s: %s, which stands below it in the same list, fits better", p.actor, host.Defanged()), Weight: math.Round((x.Bits-x.Own)*100) / 100}
+	where := "below it"
+	if !strings.HasSuffix(x.Host, "."+string(x.Name)) {
+		where = "beside it, below the same name"
+	}
+	r := impound.Reason{Code: "actor-host", Text: fmt.Sprintf("%s: %s, which stands %s, is in the same list and fits better", p.actor, host.Defanged(), where), Weight: math.Round((x.Bits-x.Own)*100) / 100}
 	out := append([]impound.Reason{}, own[:first]...)
 	return append(append(out, r), own[first:]...)
 }
