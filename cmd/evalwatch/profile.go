@@ -261,7 +261,7 @@ func above(learn []profile.Example, names []string, neg []profile.Seen, k int) f
 	if err != nil {
 		return found{}
 	}
-	var list profile.Beside
+	list := p.Beside()
 	bits, own := make([]float64, len(neg)), make([]float64, len(names))
 	for i, n := range neg {
 		bits[i] = n.Bits(p)

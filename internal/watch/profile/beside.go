@@ -16,7 +16,12 @@ import (
 // for one goroutine. The zero Beside has seen none.
 type Beside struct {
 	below map[string]*below
+	mute  bool
 }
+
+// Beside makes one for names that the profile ranks. It says nothing where a
+// program puts words in a row: that makes no hosts.
+func (p *Profile) Beside() *Beside { return &Beside{mute: p.apply < .5} }
 
 // below is what stands below a name.
 type below struct {
@@ -33,6 +38,9 @@ const mostBelow = 1 << 20
 // Add tells of a name of the list and how many bits it has by itself. What is no
 // host says nothing. Names are as streams have them.
 func (b *Beside) Add(name string, bits float64) {
+	if b.mute {
+		return
+	}
 	for i := range standsBelow(name) {
 		up := name[i:]
 		x := b.below[up]

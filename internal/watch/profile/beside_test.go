@@ -136,6 +136,21 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
+// Whom a program names has no hosts.
+func TestBesideLeavesWordListsAlone(t *testing.T) {
+	p := &Profile{apply: .2}
+	b := p.Beside()
+	b.Add("m.verify.top", 10)
+	if bits, host := b.Bits("verify.top", -6); bits != -6 || host != "" {
+		t.Errorf("%v bits by %q", bits, host)
+	}
+	b = (&Profile{apply: 1}).Beside()
+	b.Add("m.verify.top", 10)
+	if bits, _ := b.Bits("verify.top", -6); bits != 10 {
+		t.Errorf("%v bits", bits)
+	}
+}
+
 // Alone, a name is what it is by itself, and is written at once.
 func TestScoresAlone(t *testing.T) {
 	ex := []Example{{Name: "mail1.drive-a.duckdns.org"}, {Name: "mail2.drive-b.duckdns.org"}, {Name: "mail3.kd.top"}, {Name: "mail4.ks.top"}}

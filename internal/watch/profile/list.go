@@ -65,7 +65,7 @@ func (x *Ranked) Reasons(p *Profile, own []impound.Reason) []impound.Reason {
 //
 // A list of more than 32 MiB waits in a temporary file.
 func (p *Profile) List(ctx context.Context, r io.Reader, parse func(dst, line []byte) ([]byte, bool), more func(name string) float64, f func(*Ranked) error) error {
-	var hosts Beside
+	hosts := p.Beside()
 	var s spool
 	defer s.close()
 	keeping := true
