@@ -247,10 +247,10 @@ func (m *Matcher) second(s *scan, f found, x *firstLook, fs []found, out *[nSeco
 	put(share(runWhole, raw[to:w1]))
 	put(share(runStart, raw[w0:from]))
 	put(share(runEnd, raw[to:w1]))
-	put(m.perLetter(raw[w0:from]))
-	put(m.perLetter(raw[to:w1]))
-	put(m.perLetter(raw[w0:w1]))
-	put(m.perLetter(raw[lab0:lab1]))
+	put(m.perLetter(s, w0, from))
+	put(m.perLetter(s, to, w1))
+	put(m.perLetter(s, w0, w1))
+	put(m.perLetter(s, lab0, lab1))
 	// Two letters before the token, and behind: as they stand with its first.
 	put(ix.bg.edge(raw, from, w0, w1))
 	put(ix.bg.edge(raw, to, w0, w1))
@@ -621,6 +621,9 @@ func (m *Matcher) WithSecond(b []byte) (*Matcher, error) {
 // registered gives where the registered label lies in raw, as [index.features]
 // takes it.
 func (s *scan) registered() (from, to int) {
+	if s.near.ready {
+		return s.near.lastFrom, s.near.lastTo
+	}
 	to = s.rawN
 	from = bytes.LastIndexByte(s.raw[:to], '.') + 1
 	if from > 0 && s.allN-s.rawN == 3 && secondLevel(s.raw[from:to]) {
@@ -640,19 +643,28 @@ func (s *scan) suffix() int {
 	return int(h >> 23)
 }
 
-// perLetter gives how surprising a letter of run is, in bits; 0 for none.
-func (m *Matcher) perLetter(run []byte) float32 {
-	if len(run) == 0 {
+// perLetter gives how surprising a letter of octets from to to is, in bits; 0 for
+// none.
+func (m *Matcher) perLetter(s *scan, from, to int) float32 {
+	if from >= to {
 		return 0
+	}
+	if a := &s.near; a.ready && a.dots&(1<<to-1<<from) == 0 {
+		y := a.sym[4+from]
+		n := int32(m.ix.bg.tri[y])
+		if from+1 < to {
+			n += int32(m.ix.bg.tri[y*bgLetters+a.sym[4+from+1]]) + surpriseIn(a.sum[to]-a.sum[from+2])
+		}
+		return float32(n) / 8 / float32(to-from)
 	}
 	var sum float32
 	var a, b uint8
-	for _, c := range run {
+	for _, c := range s.raw[from:to] {
 		d := bgCode[c]
 		sum += m.ix.bg.surprise(a, b, d)
 		a, b = b, d
 	}
-	return sum / float32(len(run))
+	return sum / float32(to-from)
 }
 
 // edge gives how surprising the letters on both sides of i are beside each
