@@ -484,7 +484,7 @@ func (ix *index) jobsAtEdges(s *scan, fs []found, from, to int) []found {
 	if s.jobs.n > maxJobs-64 {
 		fs = ix.work(s, fs)
 	}
-	for m := ix.edges(&x); m != 0; m &= m - 1 {
+	for m := ix.edges(&x) & edgeReal; m != 0; m &= m - 1 {
 		b := bits.TrailingZeros64(m)
 		row, lane := b>>3, b&7
 		side := keyRow[row] & 3 // as in x
@@ -503,6 +503,10 @@ func (ix *index) jobsAtEdges(s *scan, fs []found, from, to int) []found {
 	}
 	return fs
 }
+
+// edgeReal are the keys of edgeKeys that a token may have: to the others the bits of
+// one may say yes too.
+const edgeReal = 1<<37 - 1&^(3<<14|3<<30)
 
 // edgeOff says how far from the edge the letters are, as in jobsAtEdges.
 var edgeOff = [4]int{0, 1, 0, -1}
