@@ -616,7 +616,7 @@ func (m *Matcher) explain(s *scan, v verdict) Hit {
 	var x features
 	m.ix.features(s, f, &x, m.opt.NoTLD)
 	how := howOf(s, t, f, &x)
-	h := Hit{Brand: m.brandOf(f.tok), How: how, Token: t.text, Distance: f.dist, Score: squash(v.logit), Reasons: make([]impound.Reason, 0, 10)}
+	h := Hit{Brand: m.brandOf(f.tok), How: how, Token: t.text, Distance: f.dist, Score: squash(v.logit), Reasons: make([]impound.Reason, 0, 12)}
 	from, to := int(s.pos[f.at]), s.rawEnd(f.end)
 	span := string(s.raw[from:to])
 	w := m.model
