@@ -506,7 +506,7 @@ func (ix *index) jobsAtEdges(s *scan, fs []found, from, to int) []found {
 
 // edgeReal are the keys of edgeKeys that a token may have: to the others the bits of
 // one may say yes too.
-const edgeReal = 1<<37 - 1&^(3<<14|3<<30)
+const edgeReal = (1<<37 - 1) &^ (3<<14 | 3<<30)
 
 // edgeOff says how far from the edge the letters are, as in jobsAtEdges.
 var edgeOff = [4]int{0, 1, 0, -1}
