@@ -494,11 +494,14 @@ func (s *Session) Idle(ctx context.Context) error {
 	now := s.r.cfg.Now().UTC()
 	st := s.State
 	st.LastOK, st.InARow = now, 0
+	if st.Target < 0 { // what has no number of its own has nothing more for now
+		st.Target, st.TargetAt = st.Position, now
+	}
 	if d := now.Sub(s.rateAt); d >= time.Second {
 		st.Rate *= 1 - min(d.Seconds()/30, 1)
 		s.rateAt, s.rateN = now, st.Items
 	}
-	if now.Sub(s.lastPut) < 10*time.Second && s.State.InARow == 0 && s.rev > 0 {
+	if now.Sub(s.lastPut) < 10*time.Second && s.State.InARow == 0 && s.rev > 0 && s.State.Target == st.Target {
 		s.State = st
 		s.r.show(st)
 		return nil

@@ -712,7 +712,7 @@ func oneIn(bits float64) string {
 	case n < 1e9:
 		return fmt.Sprintf("%.0f million", n/1e6)
 	}
-	return "many millions"
+	return "many millions of"
 }
 
 func luresIn(s *scan, from, to int) []string {
