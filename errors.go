@@ -40,7 +40,8 @@ func (e *Error) Error() string {
 	}
 	b.WriteString(e.Msg)
 	if e.Err != nil {
-		if e.Msg != "" { // it only says where
+		// Without words of its own it only says where; what ends its line leads to a list.
+		if e.Msg != "" && !strings.HasSuffix(e.Msg, "\n") {
 			b.WriteString(": ")
 		}
 		b.WriteString(e.Err.Error())

@@ -92,7 +92,10 @@ func printError(w io.Writer, err error) {
 func printOne(w io.Writer, e *impound.Error) {
 	msg := e.Msg
 	if e.Err != nil {
-		msg += ": " + e.Err.Error()
+		if msg != "" { // else it only says where
+			msg += ": "
+		}
+		msg += e.Err.Error()
 	}
 	if e.Where != "" {
 		msg = e.Where + ": " + msg

@@ -54,3 +54,17 @@ func TestObvious(t *testing.T) {
 		}
 	}
 }
+
+// What is said of a name has to be true of it: "paypal-x" is not "paypal".
+func TestWordsOfExact(t *testing.T) {
+	m := builtin(t)
+	for name, say := range map[string]string{
+		"paypal-x.com": `holds the word "paypal", and is not one of the brand's own domains`,
+		"paypal.info":  `is "paypal" under another suffix, and not one of the brand's own domains`,
+	} {
+		h, ok := m.Match(name)
+		if !ok || len(h.Reasons) == 0 || h.Reasons[0].Text != say {
+			t.Errorf("%s: %v %+v", name, ok, h.Reasons)
+		}
+	}
+}

@@ -805,8 +805,10 @@ func howText(how How, span, token, brand string) string {
 		of = " (" + brand + ")"
 	}
 	switch how {
-	case HowExact, HowTLD:
-		return fmt.Sprintf("is %q%s, and not one of the brand's own domains", span, of)
+	case HowExact:
+		return fmt.Sprintf("holds the word %q%s, and is not one of the brand's own domains", span, of)
+	case HowTLD:
+		return fmt.Sprintf("is %q%s under another suffix, and not one of the brand's own domains", span, of)
 	case HowCombo, HowInside:
 		return fmt.Sprintf("contains %q%s", span, of)
 	case HowSubdomain:
