@@ -1,11 +1,14 @@
 package match
 
+import "slices"
+
 // Some names anybody would look at first: a brand's own name, or one letter off,
 // and nothing beside it but words such as "login". Most that are like this were
 // not seen in a campaign and belong to somebody by chance, so what was learnt
 // ranks many of them low; but nobody would understand that "rnicrosoft.com" is not a hit.
 const (
 	obviousLetters = 6     // of the token, at least
+	obviousOther   = 4     // of one that is spelt with another script's letters
 	obviousLong    = 8     // of a misspelt one that the second look did not see, or where brands are many
 	obviousRare    = 12    // in how few names it is to stand, in bits, where brands are many
 	obviousFrom    = -2.19 // the logit of a score just above 0.1
@@ -37,13 +40,15 @@ func (m *Matcher) liftObvious(s *scan, fs []found, idn bool, v *verdict) {
 
 func (m *Matcher) obvious(s *scan, f *found) bool {
 	t := &m.ix.tokens[f.tok]
-	if len(t.text) < obviousLetters {
-		return false
-	}
-	if m.chance > 0 && (t.common[runAny] < obviousRare || f.dist > 0 && len(t.text) < obviousLong) {
-		return false
-	}
 	from, to := int(s.pos[f.at]), s.rawEnd(f.end)
+	// A brand in another script's letters is no chance, however short or common.
+	other := f.dist == 0 && len(t.text) >= obviousOther && s.idn && slices.Contains(s.looks[from:to], true)
+	if len(t.text) < obviousLetters && !other {
+		return false
+	}
+	if m.chance > 0 && !other && (t.common[runAny] < obviousRare || f.dist > 0 && len(t.text) < obviousLong) {
+		return false
+	}
 	lo, hi := s.registered()
 	if from < lo || to > hi {
 		return false
@@ -98,10 +103,40 @@ func luresAlone(b []byte) bool {
 		n := 1
 		if class[b[0]] == clsLetter {
 			if n = lureWord(b); n == 0 {
+				n = digitLure(b)
+			}
+			if n == 0 {
 				return false
 			}
 		}
 		b = b[n:]
 	}
 	return true
+}
+
+// digitLure is lureWord for words such as "l0gin" and "s1gnin".
+func digitLure(b []byte) int {
+	var folded [24]byte
+	n := copy(folded[:], b)
+	for _, one := range []byte("li") {
+		for i, c := range b[:n] {
+			switch c {
+			case '0':
+				c = 'o'
+			case '1':
+				c = one
+			case '3':
+				c = 'e'
+			case '4':
+				c = 'a'
+			case '5':
+				c = 's'
+			}
+			folded[i] = c
+		}
+		if k := lureWord(folded[:n]); k > 0 {
+			return k
+		}
+	}
+	return 0
 }

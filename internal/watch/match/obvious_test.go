@@ -10,11 +10,12 @@ func TestObvious(t *testing.T) {
 		{ID: "paypal", Tokens: []string{"paypal"}, Domains: []string{"paypal.com"}},
 		{ID: "facebook", Tokens: []string{"facebook", "instagram"}, Domains: []string{"facebook.com"}},
 		{ID: "chase", Tokens: []string{"chase"}, Domains: []string{"chase.com"}},
+		{ID: "apple", Tokens: []string{"apple"}, Domains: []string{"apple.com"}},
 	}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, n := range []string{"rnicrosoft.com", "mircosoft.com", "microsoft.net", "micros0ft-support.net", "microsofft.com", "instagrarn.com", "microsof.com", "faceboook-support.net", "paypa1.co.uk"} {
+	for _, n := range []string{"rnicrosoft.com", "mircosoft.com", "microsoft.net", "micros0ft-support.net", "microsofft.com", "instagrarn.com", "microsof.com", "faceboook-support.net", "paypa1.co.uk", "xn--80ak6aa92e.com", "xn--pple-login-yqi.com", "microsoft-l0gin.com", "faceb00k-s1gnin.com"} {
 		p, brand := m.Score([]byte(n))
 		if p < 0.1 {
 			t.Errorf("%s: %v", n, p)
@@ -30,7 +31,7 @@ func TestObvious(t *testing.T) {
 	}
 	for n, want := range map[string]bool{
 		"rnicrosoft.com": true, "microsofft.net": true, "my-microsoft-login2.com": true, "microsoftgarden.com": false, "microsoft.garden.com": false,
-		"paypal.com": false, "chase.net": false, "outlooks.com": true, "outlookk.com": true, "outloooks.com": false,
+		"paypal.com": false, "chase.net": false, "apple.net": false, "xn--80ak6aa92e.com": true, "microsoft-g4rden.com": false, "outlooks.com": true, "outlookk.com": true, "outloooks.com": false,
 	} {
 		var s scan
 		if !s.fill([]byte(n)) {
