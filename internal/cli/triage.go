@@ -34,6 +34,9 @@ func (e *env) watchListCmd() *cobra.Command {
 		if format != "" && !asCSV {
 			return usageError{fmt.Errorf("--format takes csv; --json is a flag of its own")}
 		}
+		if f.MinScore < 0 || f.MinScore > 1 {
+			return usageError{fmt.Errorf("--min is the least rank, from 0 to 1, such as 0.5")}
+		}
 		if f.Status == "all" {
 			f.Status = ""
 		}
