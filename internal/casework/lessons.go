@@ -95,7 +95,7 @@ type feature struct {
 
 // plainHow are the ways in which most phishing imitates: that one name of that
 // kind was harmless must not speak against all others, but against its words.
-var plainHow = []string{"exact", "combo", "sub-domain", "tld-swap", "homoglyph", "idn"}
+var plainHow = []string{"exact", "combo", "inside", "sub-domain", "tld-swap", "homoglyph", "idn"}
 
 // taughtBy says whether a dismissal for reason teaches of f.
 func (f feature) taughtBy(reason string) bool {
