@@ -23,9 +23,9 @@ func TestErrorThatOnlySaysWhere(t *testing.T) {
 // Words that stand before a list of faults end their line; what only says where has
 // no words. Neither leaves a colon behind.
 func TestErrorJoins(t *testing.T) {
-	in := Errorf(KindNotFound, "b is no candidate")
-	ps := Problems{Errorf(KindOf(in), "%w", in).At("b")}
-	if got, want := Errorf(KindPartial, "1 of 2 names failed:\n%w", ps.Err()).Error(), "1 of 2 names failed:\nb: b is no candidate"; got != want {
+	in := impound.Errorf(impound.KindNotFound, "b is no candidate")
+	ps := impound.Problems{impound.Errorf(impound.KindOf(in), "%w", in).At("b")}
+	if got, want := impound.Errorf(impound.KindPartial, "1 of 2 names failed:\n%w", ps.Err()).Error(), "1 of 2 names failed:\nb: b is no candidate"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
