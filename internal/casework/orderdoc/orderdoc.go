@@ -23,6 +23,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/impound/impound"
+	"github.com/impound/impound/internal/edits"
 )
 
 // MaxSize is how long a document may be (octets). 100,000 names take about 6 MB.
@@ -435,30 +436,9 @@ func nearest(w string, keys []string) string {
 	fold := func(s string) string { return strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(s)) }
 	best, at := "", 1+max(1, len(w)/3)
 	for _, k := range keys {
-		if e := distance(fold(w), k); e < at {
+		if e := edits.Distance(fold(w), k, 1); e < at {
 			best, at = k, e
 		}
 	}
 	return best
-}
-
-// distance is the Levenshtein distance in octets.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diag := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diag
-			if a[i] != b[j] {
-				cost++
-			}
-			diag = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -16,6 +16,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/impound/impound/internal/edits"
 )
 
 // What dnstwist leaves out of a page before it hashes it: where links lead, and
@@ -166,24 +168,7 @@ func score(a, b string, block uint64) int {
 	if !common {
 		return 0
 	}
-	// Edits: to put in and to leave out cost 1, to replace 2.
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diag := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diag
-			if a[i] != b[j] {
-				cost += 2
-			}
-			diag = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diag+1)
-		}
-	}
-	s := row[len(b)] * maxLength / (len(a) + len(b))
+	s := edits.Distance(a, b, 2) * maxLength / (len(a) + len(b))
 	s = 100 - 100*s/maxLength
 	// Of short blocks little can be said.
 	if most := int(block) / minBlock * min(len(a), len(b)); block < (99+window)/window*minBlock && s > most { //nolint:gosec // a block has 32 bits
