@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,11 +14,8 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/impound/impound"
-	"github.com/impound/impound/internal/evidence"
-	"github.com/impound/impound/internal/observe"
 	"github.com/impound/impound/internal/seizure"
 	"github.com/impound/impound/internal/seizure/conntest"
-	"github.com/impound/impound/internal/store/sqlite"
 	"github.com/impound/impound/internal/testregistry"
 )
 
@@ -305,50 +301,9 @@ func dsBackInOurZone(t *testing.T, kind string) {
 	}
 	primary := conntest.Serve(t, kind, conntest.Zone{Name: "example", Text: text, Signed: true})
 	u := startUnbound(t, primary, names, own)
-	tsig, err := seizure.ReadTSIGKey(primary.KeyFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := seizure.NewDNSUpdate("ours", seizure.DNSUpdateConfig{Zone: n("example"), Server: primary.Addr, Key: tsig})
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	st, err := sqlite.Open(t.Context(), filepath.Join(dir, "impound.db"), sqlite.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { st.Close() })
-	log, err := evidence.Open(filepath.Join(dir, "evidence"), evidence.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { log.Close() })
-	keys, people := people()
-	o := testOrder(names, time.Now().UTC().Add(-time.Hour).Truncate(time.Second))
-	o.Acts.Nameservers, o.Acts.Lock = sink, nil
-	for _, id := range []string{"anna", "bert"} {
-		o.Signatures = append(o.Signatures, impound.Sign(people[id], impound.SignOrder, o.Hash(), id, o.From))
-	}
-	m, err := o.Authorize(keys, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	obs, err := observe.New(observe.Config{Parents: map[string][]string{"example": {primary.Addr}}, Resolvers: []string{u.addr}, Routes: map[string]string{"127.53.0.1:53": own, "127.53.0.2:53": own}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := seizure.New(seizure.Config{
-		Store: st, Evidence: log, Keys: keys, Observe: obs, By: "op", Connectors: map[string]seizure.Connector{"ours": conn}, Unlisted: map[string]bool{"ours": true},
-		Mandate: func(context.Context, string) (*impound.Mandate, error) { return m, nil },
-		Gates: func(context.Context, *impound.Mandate, impound.Name) ([]impound.GateVerdict, error) {
-			return []impound.GateVerdict{{Gate: "G1", Outcome: impound.GatePass}}, nil
-		},
-		Backoff: 20 * time.Millisecond,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	z := newOwnZone(t, primary, u, map[string]string{"127.53.0.1:53": own, "127.53.0.2:53": own}, names)
+	conn, m := z.conn, z.authorize(sink, nil)
+	e := z.engine(m, primary.Addr)
 	if a := u.ask(t, keeps, dns.TypeA); a.Rcode != dns.RcodeSuccess || !a.AuthenticatedData {
 		t.Fatalf("before: %s", a)
 	}

@@ -18,12 +18,10 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/impound/impound"
-	"github.com/impound/impound/internal/evidence"
 	"github.com/impound/impound/internal/observe"
 	"github.com/impound/impound/internal/peertest"
 	"github.com/impound/impound/internal/seizure"
 	"github.com/impound/impound/internal/seizure/conntest"
-	"github.com/impound/impound/internal/store/sqlite"
 )
 
 // unbound is a validating resolver that knows a parent zone's key.
@@ -177,59 +175,10 @@ func realParents(t *testing.T, kind string) {
 	lame := conntest.Serve(t, other, conntest.Zone{Name: "elsewhere.test", Text: "$ORIGIN elsewhere.test.\n$TTL 60\n@ IN SOA a b 1 2 3 4 5\n@ IN NS a\na IN A 127.0.0.1\n", Frozen: true})
 	routes := map[string]string{"127.53.0.1:53": pc.LocalAddr().String(), "127.53.0.2:53": lame.Addr}
 
-	key, err := seizure.ReadTSIGKey(primary.KeyFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := seizure.NewDNSUpdate("ours", seizure.DNSUpdateConfig{Zone: n("example"), Server: primary.Addr, Key: key})
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	st, err := sqlite.Open(t.Context(), filepath.Join(dir, "impound.db"), sqlite.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { st.Close() })
-	log, err := evidence.Open(filepath.Join(dir, "evidence"), evidence.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { log.Close() })
-	keys, priv := people()
-	authorize := func(lock []string) *impound.Mandate {
-		t.Helper()
-		o := testOrder(names, time.Now().UTC().Add(-time.Hour).Truncate(time.Second))
-		o.Acts.Nameservers, o.Acts.Lock = sinkNS, lock
-		for _, id := range []string{"anna", "bert"} {
-			o.Signatures = append(o.Signatures, impound.Sign(priv[id], impound.SignOrder, o.Hash(), id, o.From))
-		}
-		m, err := o.Authorize(keys, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return m
-	}
+	z := newOwnZone(t, primary, u, routes, names)
+	conn, engine := z.conn, z.engine
+	authorize := func(lock []string) *impound.Mandate { return z.authorize(sinkNS, lock) }
 	m := authorize(nil)
-	engine := func(m *impound.Mandate, parents ...string) *seizure.Engine {
-		t.Helper()
-		obs, err := observe.New(observe.Config{Parents: map[string][]string{"example": parents}, Resolvers: []string{u.addr}, Timeout: 3 * time.Second, Routes: routes})
-		if err != nil {
-			t.Fatal(err)
-		}
-		e, err := seizure.New(seizure.Config{
-			Store: st, Evidence: log, Keys: keys, Observe: obs, By: "op", Connectors: map[string]seizure.Connector{"ours": conn}, Unlisted: map[string]bool{"ours": true},
-			Mandate: func(context.Context, string) (*impound.Mandate, error) { return m, nil },
-			Gates: func(context.Context, *impound.Mandate, impound.Name) ([]impound.GateVerdict, error) {
-				return []impound.GateVerdict{{Gate: "G1", Outcome: impound.GatePass}}, nil
-			},
-			Backoff: 20 * time.Millisecond,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return e
-	}
 	e := engine(m, primary.Addr)
 	views := func(e *seizure.Engine, x impound.Name) (parent, rdap, resolver seizure.ViewStatus, done bool) {
 		t.Helper()
@@ -323,7 +272,7 @@ func realParents(t *testing.T, kind string) {
 		if bad.Authoritative || !bad.Lame || bad.RCode != "REFUSED" {
 			t.Errorf("%s: the lame one: %+v", st.Name, bad)
 		}
-		body, err := log.Read(st.Artefact)
+		body, err := z.log.Read(st.Artefact)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -349,12 +298,12 @@ func realParents(t *testing.T, kind string) {
 		}
 	}
 	frames := 0
-	err = log.Entries(t.Context(), 0, func(_ int64, en impound.Entry) error {
+	err = z.log.Entries(t.Context(), 0, func(_ int64, en impound.Entry) error {
 		if en.Type != impound.EntryResult {
 			return nil
 		}
 		for _, h := range strings.Fields(en.Detail["frames"]) {
-			b, err := log.Read(h)
+			b, err := z.log.Read(h)
 			if err != nil || new(dns.Msg).Unpack(b) != nil {
 				t.Errorf("frame %s is no DNS message: %v", h, err)
 			}
