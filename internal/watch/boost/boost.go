@@ -140,6 +140,7 @@ func Decode(b []byte, features int) (*Model, error) {
 	if n > len(b)/4 {
 		return bad()
 	}
+	m.roots = make([]int32, 0, n)
 	for range n {
 		m.roots = append(m.roots, int32(binary.LittleEndian.Uint32(b)))
 		b = b[4:]
@@ -152,6 +153,7 @@ func Decode(b []byte, features int) (*Model, error) {
 	if n > maxNodes || len(b) != 9*n {
 		return bad()
 	}
+	m.nodes = make([]node, 0, n)
 	for i := range n {
 		d := node{at: math.Float32frombits(binary.LittleEndian.Uint32(b)), feature: int32(b[4]),
 			left: int32(binary.LittleEndian.Uint16(b[5:])), right: int32(binary.LittleEndian.Uint16(b[7:]))}

@@ -99,9 +99,10 @@ func New(brands []Brand, opt Options) (*Matcher, error) {
 	if opt.Background == nil {
 		opt.Background = builtinBackground
 	}
-	m := &Matcher{opt: opt, own: map[string]bool{}, model: withTLD, again: secondWith}
+	with, without := secondLooks()
+	m := &Matcher{opt: opt, own: map[string]bool{}, model: withTLD, again: with}
 	if opt.NoTLD {
-		m.model, m.again = withoutTLD, secondWithout
+		m.model, m.again = withoutTLD, without
 	}
 	m.weights = m.model.weights()
 	m.chance = chanceOf(len(brands))

@@ -75,7 +75,8 @@ func (l *secondLook) logit(v []float32) float32 {
 	return float32(above(z/(1+moreLooks), moreFrom))
 }
 
-var secondWith, secondWithout = func() (*secondLook, *secondLook) {
+// secondLooks reads them when they are asked for: few commands match names.
+var secondLooks = sync.OnceValues(func() (with, without *secondLook) {
 	a, rest, err := readSecond(secondBin)
 	if err != nil {
 		return nil, nil // before the first training; a test reads it
@@ -85,7 +86,7 @@ var secondWith, secondWithout = func() (*secondLook, *secondLook) {
 		return nil, nil
 	}
 	return a, b
-}()
+})
 
 func readSecond(b []byte) (*secondLook, []byte, error) {
 	l := &secondLook{}

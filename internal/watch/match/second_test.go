@@ -9,7 +9,7 @@ import (
 )
 
 func TestSecondLookIsBuiltIn(t *testing.T) {
-	if secondWith == nil || secondWithout == nil || secondWith.trees.Features() != nSecond {
+	if with, without := secondLooks(); with == nil || without == nil || with.trees.Features() != nSecond {
 		t.Fatal("second.bin can't be read: evalwatch -train match makes it")
 	}
 	for _, b := range [][]byte{nil, {1, 2}, {255, 255, 255, 255, 0}, secondBin[:100]} {
