@@ -35,7 +35,8 @@ func Budget(ctx context.Context, src io.Reader, share float64, opt Options, emit
 	if err != nil {
 		return st, 0, impound.Errorf(impound.KindUnavailable, "couldn't make a temporary file: %w", err).WithCure("set TMPDIR to a folder with room")
 	}
-	defer func() { _ = tmp.Close(); _ = os.Remove(tmp.Name()) }()
+	defer func() { _ = tmp.Close() }()
+	_ = os.Remove(tmp.Name()) // who is killed leaves nothing
 	w := bufio.NewWriterSize(tmp, 64<<10)
 	var bins [scoreBins + 1]int64
 	bin := func(score float64) int { return int(min(max(score, 0), 1) * scoreBins) }

@@ -146,6 +146,7 @@ func (s *spool) write(b []byte) error {
 		if err != nil {
 			return impound.Errorf(impound.KindUnavailable, "couldn't make a temporary file: %w", err).WithCure("set TMPDIR to a folder with room")
 		}
+		_ = os.Remove(f.Name()) // who is killed leaves nothing
 		s.file, s.w = f, bufio.NewWriterSize(f, 64<<10)
 		b = append(s.mem, b...)
 		s.mem = nil
@@ -159,7 +160,6 @@ func (s *spool) write(b []byte) error {
 func (s *spool) close() {
 	if s.file != nil {
 		_ = s.file.Close()
-		_ = os.Remove(s.file.Name())
 	}
 }
 
