@@ -48,6 +48,9 @@ func isMaster(text []byte, origin string) bool {
 			return true
 		}
 		f := strings.Fields(strings.ToLower(string(body[:min(len(body), 1024)])))
+		if len(f) == 0 {
+			continue // it begins with white space that zone files don't have
+		}
 		switch f[0] {
 		case "$generate", "$include":
 			return true

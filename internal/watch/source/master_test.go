@@ -58,6 +58,7 @@ func TestZoneText(t *testing.T) {
 		"a.example.\t86400\tin\tns\tns1.x.\nbroken\nb.example.\t86400\tin\tns\tns1.x.\n",
 		"a.example 86400 in ns ns1.x\n",
 		"$ORIGIN example.\n; comment\n\na.example. 86400 in ns ns1.x.\n",
+		strings.Repeat("\v", 2000) + "a NS b.\n",
 	} {
 		b, err := io.ReadAll(ZoneText(strings.NewReader(czds), "example"))
 		if err != nil || string(b) != czds {
@@ -90,6 +91,7 @@ func TestZoneText(t *testing.T) {
 func FuzzZoneText(f *testing.F) {
 	f.Add([]byte(masterZone))
 	f.Add([]byte("a NS b\n\x00\n(\n"))
+	f.Add([]byte(strings.Repeat("\f", 1100) + "a"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if bytes.Contains(bytes.ToUpper(b), []byte("$GENERATE")) {
 			return // may make 65,536 records of a line
