@@ -46,12 +46,16 @@ func (r *Scorer) aim(least float64) {
 	if r.least == least && r.cutOf == r.m {
 		return
 	}
-	r.least, r.cutOf, r.cut = least, r.m, math.Inf(1)
+	r.least, r.cutOf, r.cut, r.from = least, r.m, math.Inf(1), math.Inf(-1)
 	switch {
 	case least <= 0:
 		r.cut = math.Inf(-1)
 	case least < 1:
 		// What is looked at again may score more by it.
-		r.cut = min(math.Log(least/(1-least))-boundSlip, secondFrom)
+		from := math.Log(least/(1-least)) - boundSlip
+		r.cut = min(from, secondFrom)
+		if from > -squashMost { // below, all logits have one score
+			r.from = from
+		}
 	}
 }

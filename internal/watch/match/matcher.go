@@ -88,6 +88,8 @@ type Matcher struct {
 	chance     float64 // what is taken from each logit: the more brands, the more is chance
 
 	ownEnds [9][]uint64 // by length and ownEnd: what own may hold
+
+	mayObvious []uint8 // by token: 1 as it is, 2 misspelt; see liftObvious
 }
 
 // New builds a Matcher. Brands are cleaned as [LoadBrands] does; a brand that
@@ -176,6 +178,7 @@ func New(brands []Brand, opt Options) (*Matcher, error) {
 		return nil, impound.Errorf(impound.KindInvalid, "%d tokens of brands are more than the %d that can be told apart", len(tokens), maxTokens).WithCure("split the brands into several files")
 	}
 	m.ix = newIndex(tokens, opt.Background)
+	m.mayObvious = m.obviousTokens()
 	m.looker = newLooker(m.brands)
 	for i := range tokens {
 		m.ix.names = append(m.ix.names, m.brands[tokens[i].brands[0]].ID)
@@ -247,6 +250,7 @@ type Scorer struct {
 	fs, ft [maxFound]found
 
 	least, cut float64 // of AtLeast
+	from       float64 // below this logit nothing scores least
 	cutOf      *Matcher
 	idn        *Scorer // for what A-labels look like; nil until there is one
 
@@ -274,7 +278,7 @@ func (r *Scorer) AtLeast(name []byte, least float64) (float64, string) {
 	}
 	r.aim(least)
 	v, in := r.look(name, r.cut)
-	if v.ok {
+	if v.ok && v.logit >= r.from {
 		if p := squash(v.logit); p >= least {
 			r.carried = carried{v, in}
 			return p, r.m.brandOf(v.found.tok)
@@ -292,8 +296,11 @@ func (m *Matcher) brandOf(tok int32) string {
 
 // squash maps a logit to 0..1, never quite reaching either.
 func squash(x float64) float64 {
-	return 1 / (1 + math.Exp(-min(max(x, -20), 20)))
+	return 1 / (1 + math.Exp(-min(max(x, -squashMost), squashMost)))
 }
+
+// squashMost is the logit up to which scores differ.
+const squashMost = 20
 
 // look gives the occurrence with the highest score, and in what it is. What is
 // below cut need not be weighed: its logit may be given as any below it. Nothing

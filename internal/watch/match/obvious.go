@@ -29,7 +29,11 @@ func (m *Matcher) atLeastObvious(s *scan, f *found, l float64) float64 {
 // "cloud" is not meant to be "icloud".
 func (m *Matcher) liftObvious(s *scan, fs []found, idn bool, v *verdict) {
 	for i := range fs {
-		if f := &fs[i]; (f.dist == 0 || len(m.ix.tokens[f.tok].text) >= obviousLong) && m.obvious(s, f) {
+		f := &fs[i]
+		if !s.idn && m.mayObvious[f.tok]>>min(f.dist, 1)&1 == 0 {
+			continue
+		}
+		if (f.dist == 0 || len(m.ix.tokens[f.tok].text) >= obviousLong) && m.obvious(s, f) {
 			if idn || !m.isOwn(s) {
 				v.logit, v.found = obviousLeast, *f
 			}
@@ -38,15 +42,34 @@ func (m *Matcher) liftObvious(s *scan, fs []found, idn bool, v *verdict) {
 	}
 }
 
+// obviousTokens says of which tokens liftObvious may be true in names that are in one
+// script: 1 as they are, 2 misspelt. Most names hold none that it may be true of.
+func (m *Matcher) obviousTokens() []uint8 {
+	may := make([]uint8, len(m.ix.tokens))
+	for i := range m.ix.tokens {
+		t := &m.ix.tokens[i]
+		if m.obviousToken(t, 0) {
+			may[i] |= 1
+		}
+		if len(t.text) >= obviousLong && m.obviousToken(t, 1) {
+			may[i] |= 2
+		}
+	}
+	return may
+}
+
+// obviousToken is what obvious asks of a token in one script.
+func (m *Matcher) obviousToken(t *token, dist int) bool {
+	return len(t.text) >= obviousLetters &&
+		(m.chance == 0 || t.common[runAny] >= obviousRare && (dist == 0 || len(t.text) >= obviousLong))
+}
+
 func (m *Matcher) obvious(s *scan, f *found) bool {
 	t := &m.ix.tokens[f.tok]
 	from, to := int(s.pos[f.at]), s.rawEnd(f.end)
 	// A brand in another script's letters is no chance, however short or common.
 	other := f.dist == 0 && len(t.text) >= obviousOther && s.idn && slices.Contains(s.looks[from:to], true)
-	if len(t.text) < obviousLetters && !other {
-		return false
-	}
-	if m.chance > 0 && !other && (t.common[runAny] < obviousRare || f.dist > 0 && len(t.text) < obviousLong) {
+	if !other && !m.obviousToken(t, f.dist) {
 		return false
 	}
 	lo, hi := s.registered()
