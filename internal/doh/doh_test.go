@@ -96,7 +96,7 @@ func TestExchange(t *testing.T) {
 	for say, bad := range map[string]http.HandlerFunc{
 		"HTTP status 503": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) },
 		"HTTP status 302": func(w http.ResponseWriter, q *http.Request) {
-			http.Redirect(w, q, "https://127.0.0.1:9/elsewhere", 302)
+			http.Redirect(w, q, "https://127.0.0.1:9/elsewhere", http.StatusFound)
 		},
 		"no DNS message": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>log in to the hotel's network") },
 		"11 octets": func(w http.ResponseWriter, _ *http.Request) {

@@ -18,3 +18,6 @@ func probeAVX512(ix *index, s *scan, spelt, at, to int)
 //
 //go:noescape
 func siftAVX512(ix *index, s *scan) (n int)
+
+// The assembly reads it.
+var _ = &probeKeys
