@@ -103,19 +103,32 @@ func (c *Config) checkWatch() impound.Problems {
 			if !isURL(u) {
 				continue
 			}
-			p, err := url.Parse(u)
-			switch {
-			case err != nil || p.Host == "":
+			if p, err := url.Parse(u); err != nil || p.Host == "" {
 				bad(at, "write an https address", "%q is no address", u)
-			case loopback(p.Hostname()):
-			case p.Scheme != "https":
-				bad(at, "write https", "%q would be read unprotected", p.Host)
-			case w.Contact == "":
-				bad("watch.contact", "write a mailbox, such as soc@unit.example", "whoever runs %s wants to know whom to write to", p.Host)
+			} else if err := w.allow(p); err != nil {
+				where := at
+				if p.Scheme == "https" {
+					where = "watch.contact"
+				}
+				bad(where, err.Cure, "%s", err.Msg)
 			}
 		}
 	}
 	return ps
+}
+
+// allow says whether a server may be asked: this machine's; others only protected,
+// and by somebody who says who he is.
+func (w WatchConfig) allow(u *url.URL) *impound.Error {
+	switch {
+	case loopback(u.Hostname()):
+		return nil
+	case u.Scheme != "https":
+		return impound.Errorf(impound.KindRefused, "%q would be read unprotected", u.Host).WithCure("write https")
+	case w.Contact == "":
+		return impound.Errorf(impound.KindRefused, "whoever runs %s wants to know whom to write to", u.Host).At("watch.contact").WithCure("write a mailbox, such as soc@unit.example")
+	}
+	return nil
 }
 
 func (w WatchSource) mark() impound.Marking {
@@ -144,7 +157,12 @@ func (s *System) polite() *polite.Client {
 			return r
 		}, c) + ")"
 	}
-	return polite.New(polite.Config{UserAgent: ua, Rate: s.cfg.Watch.Rate})
+	return polite.New(polite.Config{UserAgent: ua, Rate: s.cfg.Watch.Rate, Allow: func(u *url.URL) error {
+		if err := s.cfg.Watch.allow(u); err != nil {
+			return err
+		}
+		return nil
+	}})
 }
 
 // sources makes those of the configuration. dynamic says that the list of them
@@ -455,18 +473,18 @@ func (s *System) WatchStatus(ctx context.Context, events int) ([]WatchSourceStat
 }
 
 // WatchRelease lets a held source be read on; it is noted who decided so.
-func (s *System) WatchRelease(ctx context.Context, id string, again bool) error {
+func (s *System) WatchRelease(ctx context.Context, id string, from live.Resume) error {
 	if err := s.may(ctx, "WatchRelease", ""); err != nil {
 		return err
 	}
-	if err := live.Release(ctx, s.Store, id, again); err != nil {
+	if err := live.Release(ctx, s.Store, id, from); err != nil {
 		return err
 	}
 	by := impound.PrincipalOf(ctx).ID
 	if by == "" {
 		by = "system"
 	}
-	_, err := s.Evidence.Append(ctx, impound.Entry{Type: impound.EntrySystem, By: by, What: "watch.release", Detail: map[string]string{"source": id, "again": strconv.FormatBool(again)}})
+	_, err := s.Evidence.Append(ctx, impound.Entry{Type: impound.EntrySystem, By: by, What: "watch.release", Detail: map[string]string{"source": id, "again": strconv.FormatBool(from == live.ResumeStart), "skipped": strconv.FormatBool(from == live.ResumeNow)}})
 	return err
 }
 

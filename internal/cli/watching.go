@@ -192,14 +192,23 @@ func (e *env) watchStatusCmd() *cobra.Command {
 }
 
 func (e *env) watchReleaseCmd() *cobra.Command {
-	var again bool
+	var again, skip bool
 	c := verb("release SOURCE", "read a held source on, after somebody has looked at why", `  impound watch status                 # says why it is held
   impound watch release czds           # take the shorter zone as it is
   impound watch release log.example/2026 --from-start --as ada`, cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
 		return e.with(c, func(ctx context.Context, s *app.System) error {
-			return s.WatchRelease(ctx, args[0], again)
+			from := live.ResumeHere
+			switch {
+			case again:
+				from = live.ResumeStart
+			case skip:
+				from = live.ResumeNow
+			}
+			return s.WatchRelease(ctx, args[0], from)
 		})
 	})
-	c.Flags().BoolVar(&again, "from-start", false, "read a log again from its first entry; else it goes on with what is new from now on")
+	c.Flags().BoolVar(&again, "from-start", false, "read a log again from its first entry; else it goes on where it was left, and a million entries before")
+	c.Flags().BoolVar(&skip, "skip", false, "leave out what a log holds by now, when its entries can't be had: what is new from now on is read")
+	c.MarkFlagsMutuallyExclusive("from-start", "skip")
 	return c
 }

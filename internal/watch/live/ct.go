@@ -59,6 +59,11 @@ func (c *CT) Where() string {
 	return c.log.Info().URL
 }
 
+// overlap is how many entries of a log that was held are read again when it is
+// released: those of the tree that it shows now may be others. Names that are in
+// the queue already open nothing there.
+const overlap = 1 << 20
+
 // ctCursor is the place in a log. Everything before Next is in the queue;
 // everything before Verified is proven to be in the tree that Head signs, which
 // is proven to begin with every tree that was signed before.
@@ -94,6 +99,9 @@ func (c *CT) Pass(ctx context.Context, s *Session) error {
 		start := int64(c.start)
 		if cur.Again {
 			start = cur.Next
+			if start > 0 {
+				start = max(min(start, head.Size)-overlap, 0)
+			}
 		}
 		if start < 0 || start > head.Size {
 			start = head.Size

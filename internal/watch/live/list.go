@@ -62,10 +62,11 @@ func (l *List) Where() string {
 type mark struct {
 	Size   int64     `json:"size"` // of the file as it was read
 	Mod    time.Time `json:"mod"`
-	Offset int64     `json:"offset"` // in the unpacked content: what stands before it is in the queue
-	Line   int64     `json:"line"`   // of what stands at Offset, from 1
-	Tail   []byte    `json:"tail"`   // hash of the octets before Offset: is it the same file?
-	Done   bool      `json:"done"`   // read to its end, or to where it is cut short
+	Offset int64     `json:"offset"`         // in the unpacked content: what stands before it is in the queue
+	Line   int64     `json:"line"`           // of what stands at Offset, from 1
+	Tail   []byte    `json:"tail"`           // hash of the octets before Offset: is it the same file?
+	Done   bool      `json:"done"`           // read to its end, or to where it is cut short
+	Open   int64     `json:"open,omitempty"` // octets of a last line without a line feed that stand before Offset
 }
 
 type listCursor struct {
@@ -184,6 +185,9 @@ func (l *List) file(ctx context.Context, s *Session, cur *listCursor, path strin
 	if m.Offset > 0 {
 		var same bool
 		from.tail, same, err = skipTo(r, m)
+		if same && err == nil {
+			r, from = l.again(r, from, m)
+		}
 		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return false, fmt.Errorf("couldn't read %s: %w", path, err)
 		}
@@ -198,12 +202,15 @@ func (l *List) file(ctx context.Context, s *Session, cur *listCursor, path strin
 			}
 		}
 	}
-	final := packed || s.r.cfg.Now().Sub(fi.ModTime()) > quietTime || l.url != ""
+	final := packed || s.r.cfg.Once || s.r.cfg.Now().Sub(fi.ModTime()) > quietTime || l.url != ""
 	here := from
 	commit := func(done bool) func(spot, *Findings) error {
 		return func(p spot, f *Findings) error {
 			h := sha256.Sum256(p.tail)
 			*m = mark{Size: fi.Size(), Mod: fi.ModTime(), Offset: p.at, Line: p.line, Tail: h[:], Done: done}
+			if i := bytes.LastIndexByte(p.tail, '\n'); !packed && i+1 < len(p.tail) && (i >= 0 || int64(len(p.tail)) == p.at) {
+				m.Open = int64(len(p.tail) - i - 1)
+			}
 			cur.Files[path] = m
 			cur.Names += f.Names
 			here = p
@@ -254,9 +261,10 @@ func unpack(f *os.File) (r io.Reader, packed bool, err error) {
 	return source.UnpackList(f)
 }
 
-// skipTo passes over what was read before, and says whether it is the same.
+// skipTo passes over what was read before, and says whether it is the same. What
+// it gives is up to twice what a mark is known by.
 func skipTo(r io.Reader, m *mark) (tail []byte, same bool, err error) {
-	n := min(m.Offset, tailSize)
+	n := min(m.Offset, 2*tailSize)
 	if _, err := io.CopyN(io.Discard, r, m.Offset-n); err != nil {
 		return nil, false, noEOF(err)
 	}
@@ -264,8 +272,27 @@ func skipTo(r io.Reader, m *mark) (tail []byte, same bool, err error) {
 	if _, err := io.ReadFull(r, b); err != nil {
 		return nil, false, noEOF(err)
 	}
-	h := sha256.Sum256(b)
+	h := sha256.Sum256(b[max(0, n-tailSize):])
 	return b, bytes.Equal(h[:], m.Tail), nil
+}
+
+// again begins at the last line once more, when it was taken without a line feed
+// and more of it came: it was half a name. from is behind it.
+func (l *List) again(r io.Reader, from spot, m *mark) (io.Reader, spot) {
+	tail, next := from.tail, make([]byte, 1)
+	cutTail := func(b []byte) []byte { return b[max(0, len(b)-tailSize):] }
+	from.tail = cutTail(tail)
+	if m.Open == 0 || m.Open > int64(len(tail)) {
+		return r, from
+	}
+	if n, _ := io.ReadFull(r, next); n == 0 {
+		return r, from
+	}
+	if next[0] == '\n' { // it was whole
+		return r, spot{from.at + 1, from.line, cutTail(append(slices.Clone(tail), '\n'))}
+	}
+	i := len(tail) - int(m.Open)
+	return io.MultiReader(bytes.NewReader(append(slices.Clone(tail[i:]), next...)), r), spot{from.at - m.Open, from.line - 1, cutTail(tail[:i])}
 }
 
 // noEOF takes the end for what it is here: another, shorter file.

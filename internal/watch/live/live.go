@@ -548,11 +548,23 @@ func Events(ctx context.Context, st store.Store, id string) ([]Event, error) {
 	return out, err
 }
 
-// Release lets a held source be read on: somebody has looked at why. A log then
-// begins anew at its newest head, or, with again, at its first entry; a zone
-// takes the list that it held. A process that reads the source must be ended
-// first, or ends itself.
-func Release(ctx context.Context, st store.Store, id string, again bool) error {
+// Resume says where a held log is read on.
+type Resume int
+
+const (
+	// ResumeHere is where it was left, and [overlap] entries before: of a tree that
+	// is another one nobody knows from which entry on.
+	ResumeHere Resume = iota
+	// ResumeStart is its first entry.
+	ResumeStart
+	// ResumeNow leaves out what the log holds by then.
+	ResumeNow
+)
+
+// Release lets a held source be read on: somebody has looked at why. A log goes
+// on where from says; a zone takes the list that it held. A process that reads
+// the source must be ended first, or ends itself.
+func Release(ctx context.Context, st store.Store, id string, from Resume) error {
 	return st.Update(ctx, func(tx store.Tx) error {
 		s, rev, err := store.Get[State](tx, kindState, id)
 		if impound.KindOf(err) == impound.KindNotFound {
@@ -567,10 +579,15 @@ func Release(ctx context.Context, st store.Store, id string, again bool) error {
 		s.Held, s.HeldAt = "", time.Time{}
 		switch s.Kind {
 		case KindCT:
+			var was ctCursor
+			if err := json.Unmarshal(s.Cursor, &was); err != nil {
+				return impound.Errorf(impound.KindInternal, "couldn't read where %s was left: %w", id, err)
+			}
 			c := ctCursor{Again: true}
-			if again {
-				c.Next = 0
-			} else {
+			switch from {
+			case ResumeHere:
+				c.Next = was.Next
+			case ResumeNow:
 				c.Next = -1
 			}
 			if s.Cursor, err = json.Marshal(c); err != nil {

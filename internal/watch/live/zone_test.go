@@ -95,7 +95,7 @@ func TestZoneDifferences(t *testing.T) {
 			if err := b.run(src); err == nil {
 				t.Fatal("not held")
 			}
-			if err := live.Release(t.Context(), b.st, "z", false); err != nil {
+			if err := live.Release(t.Context(), b.st, "z", live.ResumeHere); err != nil {
 				t.Fatal(err)
 			}
 			b.ok(src)

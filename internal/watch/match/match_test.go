@@ -50,6 +50,9 @@ func TestMatch(t *testing.T) {
 		{"yehoo-login.com", "yahoo", HowVowel, 1},
 		{"outmook.com", "microsoft", HowBitflip, 1},
 		{"outwook.com", "microsoft", HowReplacement, 1},
+		{"microsofft-login.com", "microsoft", HowRepetition, 1},
+		{"microsof-t.com", "microsoft", HowHyphen, 0},
+		{"microsof-login.com", "microsoft", HowOmission, 1},
 		{"miccrosofft.com", "microsoft", HowEdits, 2},
 	} {
 		h, ok := m.Match(tc.name)

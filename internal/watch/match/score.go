@@ -619,6 +619,10 @@ func (m *Matcher) explain(s *scan, v verdict) Hit {
 	h := Hit{Brand: m.brandOf(f.tok), How: how, Token: t.text, Distance: f.dist, Score: squash(v.logit), Reasons: make([]impound.Reason, 0, 12)}
 	from, to := int(s.pos[f.at]), s.rawEnd(f.end)
 	span := string(s.raw[from:to])
+	if how == HowOmission {
+		how, span = onwards(s, t, f, span)
+		h.How = how
+	}
 	w := m.model
 	var group [nCross]bool
 	add := func(code, text string, dense []int, ranges ...[2]int) {
@@ -783,6 +787,25 @@ func howOf(s *scan, t *token, f found, x *features) How {
 		return HowInside
 	}
 	return HowExact
+}
+
+// onwards says what a token without its last letter is when that letter stands
+// one further on: "microsofft" is a letter too many, not one too few.
+func onwards(s *scan, t *token, f found, span string) (How, string) {
+	n := len(t.codes)
+	if f.end-f.at != n-1 || f.end+1 >= s.n || s.code[padLeft+f.end+1] != t.codes[n-1] {
+		return HowOmission, span
+	}
+	for i := range n - 1 {
+		if s.code[padLeft+f.at+i] != t.codes[i] {
+			return HowOmission, span // another letter is the one that is missing
+		}
+	}
+	span = string(s.raw[s.pos[f.at]:s.rawEnd(f.end+2)])
+	if s.code[padLeft+f.end] == s.code[padLeft+f.end-1] {
+		return HowRepetition, span
+	}
+	return HowInsertion, span
 }
 
 func subKind(t *token, i int, got byte) How {

@@ -37,8 +37,11 @@ type Config struct {
 	// Patience is the longest wait that a server can ask for within a request; a
 	// longer one ends it with a [WaitError]. 0 means 30 s.
 	Patience time.Duration
-	Now      func() time.Time                                 // nil: time.Now
-	Sleep    func(ctx context.Context, d time.Duration) error // nil: a timer
+	// Allow says whether a server may be asked at all; it is called for each URL,
+	// also those that a redirect leads to. nil: all may.
+	Allow func(*url.URL) error
+	Now   func() time.Time                                 // nil: time.Now
+	Sleep func(ctx context.Context, d time.Duration) error // nil: a timer
 }
 
 // Client is safe for concurrent use.
@@ -68,6 +71,11 @@ func (e *WaitError) Error() string {
 
 // Unwrap gives what the server answered.
 func (e *WaitError) Unwrap() error { return e.Err }
+
+// notAllowed is an error of [Config.Allow]: to ask again is no use.
+type notAllowed struct{ error }
+
+func (e *notAllowed) Unwrap() error { return e.error }
 
 // StatusError is an answer other than 200 and 304.
 type StatusError struct {
@@ -131,6 +139,11 @@ func New(cfg Config) *Client {
 			if via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
 				return errors.New("a redirect from https to " + req.URL.Scheme + " is not followed")
 			}
+			if cfg.Allow != nil {
+				if err := cfg.Allow(req.URL); err != nil {
+					return &notAllowed{fmt.Errorf("it redirects to %s: %w", req.URL.Host, err)}
+				}
+			}
 			return nil
 		},
 	}}
@@ -178,7 +191,7 @@ func (c *Client) Get(ctx context.Context, r Request) (Response, error) {
 		if errors.As(err, &se) && se.Code != http.StatusTooManyRequests && se.Code != http.StatusRequestTimeout && se.Code < 500 {
 			return res, err
 		}
-		if errors.Is(err, ErrTooLong) {
+		if errors.Is(err, ErrTooLong) || errors.As(err, new(*notAllowed)) {
 			return res, err
 		}
 		if after > c.cfg.Patience {
@@ -239,6 +252,11 @@ func (c *Client) once(ctx context.Context, r Request) (res Response, after time.
 	u, err := url.Parse(r.URL)
 	if err != nil {
 		return res, 0, impound.Errorf(impound.KindInvalid, "couldn't read the URL: %w", err)
+	}
+	if c.cfg.Allow != nil {
+		if err := c.cfg.Allow(u); err != nil {
+			return res, 0, &notAllowed{fmt.Errorf("couldn't fetch %s: %w", bare(r.URL), err)}
+		}
 	}
 	if err := c.turn(ctx, u.Host); err != nil {
 		return res, 0, err

@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/impound/impound"
 )
 
 // clock is a time that passes when somebody sleeps.
@@ -166,5 +169,29 @@ func TestRedirectTellsNoQuery(t *testing.T) {
 	}
 	if h := fmt.Sprint(<-heard); strings.Contains(h, "secret") {
 		t.Errorf("the other server was told %s", h)
+	}
+}
+
+// A server that may be asked can't send us to one that may not, nor is one asked
+// that may not.
+func TestAllow(t *testing.T) {
+	asked := 0
+	other := server(t, func(w http.ResponseWriter, r *http.Request) { asked++ })
+	first := server(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other+"/y?k=1", http.StatusFound) })
+	no := impound.Errorf(impound.KindRefused, "nobody says who asks").WithCure("say it")
+	c := New(Config{Allow: func(u *url.URL) error {
+		if "http://"+u.Host == other {
+			return no
+		}
+		return nil
+	}})
+	for _, u := range []string{first, other} {
+		_, err := c.Get(context.Background(), Request{URL: u + "/list?key=secret", Max: 100})
+		if !errors.Is(err, no) || strings.Contains(err.Error(), "secret") || impound.KindOf(err) != impound.KindRefused {
+			t.Errorf("%v", err)
+		}
+	}
+	if asked > 0 {
+		t.Errorf("it was asked %d times", asked)
 	}
 }
