@@ -57,10 +57,7 @@ func pathNames(brands []Brand) (names []string) {
 		}
 		names = append(names, name)
 	}
-	for _, n := range []string{"", ".", "xn--pypal-4ve.com", "xn--80ak6aa92e.com", strings.Repeat("paypal", 40) + ".com", strings.Repeat("rnvv-", 12) + "google.com", "*.paypal-login.top"} {
-		names = append(names, n)
-	}
-	return names
+	return append(names, "", ".", "xn--pypal-4ve.com", "xn--80ak6aa92e.com", strings.Repeat("paypal", 40)+".com", strings.Repeat("rnvv-", 12)+"google.com", "*.paypal-login.top")
 }
 
 // pathScores gives a line for each name: its score to the bit, that of a hit,
