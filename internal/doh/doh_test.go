@@ -133,6 +133,41 @@ func TestExchange(t *testing.T) {
 	}
 }
 
+// A resolver may answer anything: what is given has a header, and the question's id.
+func FuzzExchange(f *testing.F) {
+	m := new(dns.Msg)
+	m.SetQuestion("outlook-verify.net.", dns.TypeA)
+	msg, err := m.Pack()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(doh.Media, msg)
+	f.Add("application/DNS-message; x=y", append(bytes.Clone(msg), 0xc0, 0x0c, 0, 1, 0, 1))
+	f.Add("text/html", []byte("<html>"))
+	f.Add(doh.Media, msg[:11])
+	f.Add(";;=", msg)
+	var media string
+	var body []byte
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", media)
+		_, _ = w.Write(body)
+	}))
+	f.Cleanup(srv.Close)
+	c := doh.New(nil, time.Minute, srv.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs)
+	f.Cleanup(c.Close)
+	f.Fuzz(func(t *testing.T, as string, b []byte) {
+		media, body = as, b
+		got, err := c.Exchange(t.Context(), srv.URL+"/dns-query", msg)
+		if err != nil {
+			return
+		}
+		if len(got) < 12 || len(got) > 65535 || len(got) != len(b) || !bytes.Equal(got[:2], msg[:2]) || !bytes.Equal(got[2:], b[2:]) {
+			t.Fatalf("%q became %q", b, got)
+		}
+		_ = new(dns.Msg).Unpack(got)
+	})
+}
+
 // Unbound, asked over HTTPS, answers what it is told to.
 func TestUnboundOverHTTPS(t *testing.T) {
 	bin := peertest.Need(t, "unbound", "unbound")

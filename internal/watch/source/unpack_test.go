@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"testing/iotest"
 
 	"github.com/klauspost/compress/gzip"
@@ -105,6 +106,48 @@ func FuzzWide(f *testing.F) {
 		out, err := io.ReadAll(r)
 		if err != nil || len(out) > 3*len(b) || strings.ToValidUTF8(string(out), "") != string(out) {
 			t.Fatalf("%q, %v", out, err)
+		}
+	})
+}
+
+// Whatever a list is packed with, or says that it is: an error at most.
+func FuzzUnpackList(f *testing.F) {
+	var gz, zs, zp bytes.Buffer
+	w := gzip.NewWriter(&gz)
+	_, _ = io.WriteString(w, twoNames)
+	_ = w.Close()
+	e, _ := zstd.NewWriter(&zs)
+	_, _ = io.WriteString(e, twoNames)
+	_ = e.Close()
+	z := zip.NewWriter(&zp)
+	for _, name := range []string{"folder/", "folder/x.txt", "../y"} {
+		if m, _ := z.Create(name); !strings.HasSuffix(name, "/") {
+			_, _ = io.WriteString(m, twoNames)
+		}
+	}
+	_ = z.Close()
+	bz, err := base64.StdEncoding.DecodeString(twoBzip2)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range [][]byte{gz.Bytes(), zs.Bytes(), zp.Bytes(), bz, []byte(twoNames), []byte("\xff\xfea\x00"), zp.Bytes()[:zp.Len()-9]} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		in, err := fstest.MapFS{"list": {Data: b}}.Open("list")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, packed, err := UnpackList(in)
+		if err != nil {
+			if impound.KindOf(err) != impound.KindInvalid || !packed {
+				t.Fatalf("packed %v: %v", packed, err)
+			}
+			return
+		}
+		out, err := io.ReadAll(io.LimitReader(r, 1<<20)) // more than that says nothing new
+		if !packed && err != nil {
+			t.Fatalf("of what is not packed: %q, %v", out, err)
 		}
 	})
 }
