@@ -115,7 +115,7 @@ func (m *Matcher) atMost(s *scan, f *found) (float64, bool) {
 	}
 	way := wExact
 	switch {
-	case f.edit == editMany && f.dist > int(t.edits):
+	case f.edit == editMany && f.dist > t.edits():
 		way = wFar
 	case f.edit != editNone:
 		way = wayOf[f.edit]
@@ -173,7 +173,7 @@ func (m *Matcher) atMost(s *scan, f *found) (float64, bool) {
 		val[k], at[k] = r/32, rowSpan
 		k++
 		if way == wFar {
-			val[k], at[k] = float32(f.dist)/float32(t.codes), fFar
+			val[k], at[k] = float32(f.dist)/float32(t.codes()), fFar
 			k++
 		}
 	}
@@ -201,8 +201,8 @@ func (m *Matcher) atMost(s *scan, f *found) (float64, bool) {
 	}
 	i := k
 	one := func(row int) { at[i&31] = uint16(row); i++ }
-	one(rowWay + (way*8+min(int(t.text), 9)-2)*4 + sub*2 + whole)
-	one(wCross + gPlace + place*4 + int(lengthClass[min(t.text, 9)&15]))
+	one(rowWay + (way*8+min(t.text(), 9)-2)*4 + sub*2 + whole)
+	one(wCross + gPlace + place*4 + int(lengthClass[min(t.text(), 9)&15]))
 	one(wCross + gCommon + min(int(t.common[kind]/2), 9))
 	one(rowRest + min(rest-covered, 20))
 	one(rowLures + min(lureN, 4)*2 + all)

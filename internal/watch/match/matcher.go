@@ -88,8 +88,6 @@ type Matcher struct {
 	chance     float64 // what is taken from each logit: the more brands, the more is chance
 
 	ownEnds [9][]uint64 // by length and ownEnd: what own may hold
-
-	mayObvious []uint8 // by token: 1 as it is, 2 misspelt; see liftObvious
 }
 
 // New builds a Matcher. Brands are cleaned as [LoadBrands] does; a brand that
@@ -178,7 +176,7 @@ func New(brands []Brand, opt Options) (*Matcher, error) {
 		return nil, impound.Errorf(impound.KindInvalid, "%d tokens of brands are more than the %d that can be told apart", len(tokens), maxTokens).WithCure("split the brands into several files")
 	}
 	m.ix = newIndex(tokens, opt.Background)
-	m.mayObvious = m.obviousTokens()
+	m.obviousTokens()
 	m.looker = newLooker(m.brands)
 	for i := range tokens {
 		m.ix.names = append(m.ix.names, m.brands[tokens[i].brands[0]].ID)
@@ -377,6 +375,9 @@ func (r *Scorer) best(idn bool, cut float64) (verdict, *scan) {
 func (m *Matcher) weigh(s *scan, fs []found, idn bool, cut float64) verdict {
 	best := verdict{logit: math.Inf(-1)}
 	cut += m.chance
+	if fastFetch && len(fs) > 0 { // with many brands they are far
+		fetchHot(&m.ix.hot[0], &fs[0], len(fs))
+	}
 	for i := range fs {
 		f := &fs[i]
 		need := max(cut, best.logit)

@@ -30,8 +30,11 @@ func (m *Matcher) atLeastObvious(s *scan, f *found, l float64) float64 {
 func (m *Matcher) liftObvious(s *scan, fs []found, idn bool, v *verdict) {
 	for i := range fs {
 		f := &fs[i]
-		if !s.idn && m.mayObvious[f.tok]>>min(f.dist, 1)&1 == 0 {
-			continue
+		if !s.idn {
+			t := &m.ix.hot[f.tok]
+			if t.may()>>min(f.dist, 1)&1 == 0 || s.plain && !s.mayStandAlone(f, t.codes()) {
+				continue
+			}
 		}
 		if (f.dist == 0 || len(m.ix.tokens[f.tok].text) >= obviousLong) && m.obvious(s, f) {
 			if idn || !m.isOwn(s) {
@@ -42,20 +45,28 @@ func (m *Matcher) liftObvious(s *scan, fs []found, idn bool, v *verdict) {
 	}
 }
 
-// obviousTokens says of which tokens liftObvious may be true in names that are in one
+// obviousTokens notes of which tokens liftObvious may be true in names that are in one
 // script: 1 as they are, 2 misspelt. Most names hold none that it may be true of.
-func (m *Matcher) obviousTokens() []uint8 {
-	may := make([]uint8, len(m.ix.tokens))
+func (m *Matcher) obviousTokens() {
 	for i := range m.ix.tokens {
-		t := &m.ix.tokens[i]
+		t, h := &m.ix.tokens[i], &m.ix.hot[i]
 		if m.obviousToken(t, 0) {
-			may[i] |= 1
+			h.textMay |= 1 << 6
 		}
 		if len(t.text) >= obviousLong && m.obviousToken(t, 1) {
-			may[i] |= 2
+			h.textMay |= 2 << 6
 		}
 	}
-	return may
+}
+
+// mayStandAlone says of a name of letters whether its label may be token and lure words
+// alone, or a letter off a token of so many letters.
+func (s *scan) mayStandAlone(f *found, codes int) bool {
+	a, n := &s.near, s.rawN
+	if s.merged || !a.ready || uint(n-codes+1) <= 2 {
+		return true
+	}
+	return (f.at == 0 || (a.lures|a.luresTo(f.at))&1 != 0) && (f.end == n || (a.lures|a.luresTo(n))>>f.end&1 != 0)
 }
 
 // obviousToken is what obvious asks of a token in one script.

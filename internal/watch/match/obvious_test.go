@@ -1,6 +1,10 @@
 package match
 
-import "testing"
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
 
 // What an analyst tries first is a hit, and what holds the token by chance isn't
 // lifted.
@@ -66,6 +70,72 @@ func TestWordsOfExact(t *testing.T) {
 		h, ok := m.Match(name)
 		if !ok || len(h.Reasons) == 0 || h.Reasons[0].Text != say {
 			t.Errorf("%s: %v %+v", name, ok, h.Reasons)
+		}
+	}
+}
+
+// What is asked before it is looked whether a token is the obvious one rules out nothing
+// that is.
+func TestObviousFirst(t *testing.T) {
+	few := builtin(t)
+	brands := Builtin()
+	for i := range 200 {
+		w := "brand" + strings.Repeat(string(rune('a'+i%26)), 1+i/26)
+		brands = append(brands, Brand{ID: w, Tokens: []string{w}})
+	}
+	many, err := New(brands, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if few.chance > 0 || many.chance == 0 {
+		t.Fatal("not the one kind and the other")
+	}
+	rnd := rand.New(rand.NewPCG(8, 8))
+	for _, m := range []*Matcher{few, many} {
+		yes, ruled := 0, 0
+		for range 60000 {
+			tok := []byte(m.ix.tokens[rnd.IntN(len(m.ix.tokens))].text)
+			if i := rnd.IntN(len(tok)); rnd.IntN(2) == 0 {
+				tok[i] = "aeioust01"[rnd.IntN(9)]
+			} else if rnd.IntN(3) == 0 {
+				tok = append(tok[:i], tok[min(i+1, len(tok)):]...)
+			}
+			name := string(tok)
+			for range rnd.IntN(3) {
+				w := lureList[rnd.IntN(len(lureList))]
+				if rnd.IntN(3) == 0 {
+					w = []string{"garden", "x", "er"}[rnd.IntN(3)]
+				}
+				if dash := strings.Repeat("-", rnd.IntN(2)); rnd.IntN(2) == 0 {
+					name = w + dash + name
+				} else {
+					name += dash + w
+				}
+			}
+			var s scan
+			if !s.fill([]byte(name+".com")) || s.rawN > maxAround {
+				continue
+			}
+			m.survey(&s)
+			var room [maxFound]found
+			for _, f := range m.ix.find(&s, room[:0]) {
+				h, tk := &m.ix.hot[f.tok], &m.ix.tokens[f.tok]
+				if h.text() != len(tk.text) || h.codes() != len(tk.codes) || h.edits() != int(tk.edits) {
+					t.Fatalf("%q is packed as %+v", tk.text, h)
+				}
+				may := h.may()>>min(f.dist, 1)&1 != 0 && (!s.plain || s.mayStandAlone(&f, h.codes()))
+				if !may {
+					ruled++
+				}
+				if (f.dist == 0 || len(tk.text) >= obviousLong) && m.obvious(&s, &f) {
+					if yes++; !may {
+						t.Fatalf("%s: %q at %d is obvious, and ruled out", name, tk.text, f.at)
+					}
+				}
+			}
+		}
+		if yes < 1000 || ruled < 1000 {
+			t.Errorf("%d obvious, %d ruled out: the test says little", yes, ruled)
 		}
 	}
 }

@@ -52,3 +52,11 @@ var fastLoose = cpu.X86.HasAVX2
 //
 //go:noescape
 func farAVX2(far *[32]uint64, word *uint8, n int, left *[3]uint64) uint64
+
+const fastFetch = true
+
+// fetchHot has what weighing asks of the tokens of fs, n of them and one at least,
+// brought near while something else is done.
+//
+//go:noescape
+func fetchHot(hot *hot, fs *found, n int)

@@ -1,3 +1,4 @@
+#include "go_asm.h"
 #include "textflag.h"
 
 // func sumsAVX2(h *units, sum *float32, hidden *units, at *uint16, val *float32, nVal, nAt int) float32
@@ -354,4 +355,19 @@ next:
 
 	VZEROUPPER
 	MOVQ AX, ret+64(FP)
+	RET
+
+// func fetchHot(hot *hot, fs *found, n int)
+TEXT ·fetchHot(SB), NOSPLIT, $0-24
+	MOVQ hot+0(FP), SI
+	MOVQ fs+8(FP), DI
+	MOVQ n+16(FP), CX
+
+next:
+	MOVLQSX (DI), AX
+	SHLQ $5, AX
+	PREFETCHT0 (SI)(AX*1)
+	ADDQ $found__size, DI
+	DECQ CX
+	JNZ  next
 	RET

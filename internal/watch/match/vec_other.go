@@ -21,3 +21,7 @@ func fillAVX2(*scan, *uint8, int) bool { return false }
 const fastLoose = false
 
 func farAVX2(*[32]uint64, *uint8, int, *[3]uint64) uint64 { return 0 }
+
+const fastFetch = false
+
+func fetchHot(*hot, *found, int) {}

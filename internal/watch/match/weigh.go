@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"slices"
+	"unsafe"
 )
 
 // weights is a model laid out for its use: of each thing that may be so, what it
@@ -77,19 +78,28 @@ func (w *weights) sumsPlain(h *units, at []uint16, val []float32) (sum float32) 
 	return sum
 }
 
-// hot is what weighing an occurrence asks of its token, together.
+// hot is what weighing an occurrence asks of its token, together: half a line of the
+// cache.
 type hot struct {
-	rarity float32
-	common [runKinds]float32
-	first  uint64 // octets of its text
-	hash   uint16
-	text   uint8 // how long
-	codes  uint8
-	edits  uint8
+	first      uint64 // octets of its text
+	rarity     float32
+	common     [runKinds]float32
+	hash       uint16
+	textMay    uint8 // how long its text is, and what obviousTokens says
+	codesEdits uint8 // how many letters, and how many edits it may have
 }
 
+func (t *hot) text() int  { return int(t.textMay & 63) }
+func (t *hot) may() uint8 { return t.textMay >> 6 }
+func (t *hot) codes() int { return int(t.codesEdits & 63) }
+func (t *hot) edits() int { return int(t.codesEdits >> 6) }
+
+var _ [0]struct{} = [unsafe.Sizeof(hot{}) - 32]struct{}{} // as fetchHot takes it
+var _ [63 - maxToken]struct{}
+
 func hotOf(t *token) hot {
-	return hot{rarity: t.rarity, common: t.common, first: pack([]uint8(t.text)), hash: t.hash, text: uint8(len(t.text)), codes: uint8(len(t.codes)), edits: uint8(t.edits)}
+	return hot{rarity: t.rarity, common: t.common, first: pack([]uint8(t.text)), hash: t.hash,
+		textMay: uint8(len(t.text)), codesEdits: uint8(len(t.codes)) | uint8(t.edits)<<6}
 }
 
 // maxAround is how many octets a name may have in front of its suffix for
@@ -268,7 +278,7 @@ func (m *Matcher) firstOf(s *scan, f *found, first *firstLook) (float64, bool) {
 	in := uint64(1)<<to - 1<<from
 	dots := bits.OnesCount64(a.dots & in)
 	hyphens := bits.OnesCount64((a.hyphens | a.others) & in)
-	if dots > 0 && (f.dist > 0 || t.codes < 5 || dots > 2) || hyphens > 0 && t.codes < 4 || from >= a.lastTo {
+	if dots > 0 && (f.dist > 0 || t.codes() < 5 || dots > 2) || hyphens > 0 && t.codes() < 4 || from >= a.lastTo {
 		return 0, false
 	}
 	var val [32]float32
@@ -276,14 +286,14 @@ func (m *Matcher) firstOf(s *scan, f *found, first *firstLook) (float64, bool) {
 	nv := 0
 	add := func(i int, v float32) { at[nv&31], val[nv&31] = uint16(i), v; nv++ }
 	way := wExact
-	switch far := f.edit == editMany && f.dist > int(t.edits); {
+	switch far := f.edit == editMany && f.dist > t.edits(); {
 	case far:
 		way = wFar
 	case f.edit != editNone:
 		way = wayOf[f.edit]
 	case s.idn && slices.Contains(s.looks[from:to], true):
 		way = wIDN
-	case s.merged && to-from-hyphens-dots != int(t.text):
+	case s.merged && to-from-hyphens-dots != t.text():
 		way = wMerged
 	case !m.plainIs(s, f, t, from, to, hyphens+dots):
 		way = wGlyph
@@ -294,8 +304,8 @@ func (m *Matcher) firstOf(s *scan, f *found, first *firstLook) (float64, bool) {
 	}
 	l, r := a.edge(s, from-1), a.edge(s, to)
 	kind := runKind[l*4+r]
-	tl := min(int(t.text), 9) - 2
-	lc := lengthClass[min(t.text, 9)&15]
+	tl := min(t.text(), 9) - 2
+	lc := lengthClass[min(t.text(), 9)&15]
 	whole, sub := 0, 0
 	if l|r == 0 {
 		whole = 1
@@ -357,7 +367,7 @@ func (m *Matcher) firstOf(s *scan, f *found, first *firstLook) (float64, bool) {
 		spanRarity, win = m.ix.bg.rarity(span), m.ix.bg.commonness(int(kind), span)
 		add(fWindow, (spanRarity-t.rarity)/16)
 		if way == wFar {
-			add(fFar, float32(f.dist)/float32(t.codes))
+			add(fFar, float32(f.dist)/float32(t.codes()))
 		}
 	}
 	add(fLures, float32(min(lureN, 4)))
@@ -492,7 +502,7 @@ var edgeBy = func() (t [256]uint8) {
 // plainIs is plainEqual for an occurrence.
 func (m *Matcher) plainIs(s *scan, f *found, t *hot, from, to, seps int) bool {
 	if seps == 0 && to-from <= 8 {
-		return to-from == int(t.text) && (binary.LittleEndian.Uint64(s.raw[from:])^t.first)<<(64-8*uint(t.text)) == 0
+		return to-from == t.text() && (binary.LittleEndian.Uint64(s.raw[from:])^t.first)<<(64-8*uint(t.text())) == 0
 	}
 	return plainEqual(s.raw[from:to], m.ix.tokens[f.tok].text)
 }
