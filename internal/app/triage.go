@@ -115,7 +115,7 @@ func (s *System) supplementTerms(ctx context.Context, ask SupplementAsk) (order,
 		}
 	}
 	if clause == "" {
-		return "", "", "", impound.Errorf(impound.KindInvalid, "which clause of %s allows supplements? It has none yet that would tell", order).WithCure("give its number: --clause 7")
+		return "", "", "", impound.Errorf(impound.KindInvalid, "which clause of %s allows supplements? It has none yet that would tell", order).WithCure("give its number, such as 7 (--clause on the command line)")
 	}
 	id = ask.ID
 	for i := n + 1; id == "" || ask.ID == "" && taken[id]; i++ {

@@ -46,7 +46,7 @@ func (s *Service) Supplement(ctx context.Context, parentID, clause, caseID, id s
 		return out, err
 	}
 	if clause = strings.TrimSpace(clause); clause == "" {
-		return out, impound.Errorf(impound.KindInvalid, "which clause of %s allows supplements?", parentID).WithCure("give its number: --clause 7")
+		return out, impound.Errorf(impound.KindInvalid, "which clause of %s allows supplements?", parentID).WithCure("give its number, such as 7 (--clause on the command line)")
 	}
 	view, err := s.ledger.sync(ctx)
 	if err != nil {

@@ -306,7 +306,7 @@ func (s *server) makeWatch(ctx context.Context, r *http.Request, f QueueQuery, d
 	if f.MinRank > 0 {
 		minRank = strconv.FormatFloat(f.MinRank, 'f', -1, 64)
 	}
-	d.Filters = []filter{{"status", "status", f.Status, append([]string{"all"}, queueStatuses...)}, {"name", "name", f.Name.Defanged(), nil}, {"brand", "imitates", f.Brand, nil}, {"actor", "actor", f.Actor, nil}, {"source", "seen by", f.Source, names}, {"min", "least rank", minRank, nil}}
+	d.Filters = []filter{{"status", "status", f.Status, append([]string{"all"}, queueStatuses...)}, {"name", "whole name", f.Name.Defanged(), nil}, {"brand", "imitates", f.Brand, nil}, {"actor", "actor", f.Actor, nil}, {"source", "seen by", f.Source, names}, {"min", "least rank", minRank, nil}}
 	d.Status = f.Status
 	d.On, d.May, d.CSRF = s.cfg.Triage != nil && v.Guarded, v.Person != "", v.CSRF
 	if s.cfg.Triage != nil {

@@ -261,6 +261,9 @@ func TestQueuePage(t *testing.T) {
 			t.Errorf("%s: %d", bad, w.Code)
 		}
 	}
+	if b := get(t, h, "/watch").Body.String(); !strings.Contains(b, "whole name") || strings.Contains(b, "their first 10,000") {
+		t.Error("what the filter and the files hold is not said")
+	}
 	csv := get(t, h, "/watch?format=csv").Body.String()
 	if !strings.HasPrefix(csv, "name,rank,score,brand,") || !strings.Contains(csv, "were dismissed (-0.21)") {
 		t.Errorf("%.200s", csv)

@@ -88,6 +88,16 @@ func TestMatchTheExample(t *testing.T) {
 	}
 }
 
+// A word that stands in a name often is said once.
+func TestLureWordsAreSaidOnce(t *testing.T) {
+	h, _ := builtin(t).Match("paypal-login-verify-verify-verify.top")
+	for _, r := range h.Reasons {
+		if n := strings.Count(r.Text, `"verify"`); n > 1 || r.Code == "lures" && n != 1 {
+			t.Errorf("%q", r.Text)
+		}
+	}
+}
+
 func TestMatchNothing(t *testing.T) {
 	m := builtin(t)
 	for _, name := range []string{

@@ -602,9 +602,11 @@ func (m *Matcher) lureOnly(s *scan) (Hit, bool) {
 }
 
 func quoteAll(words []string) string {
-	q := make([]string, len(words))
-	for i, w := range words {
-		q[i] = `"` + w + `"`
+	var q []string
+	for _, w := range words {
+		if w = `"` + w + `"`; !slices.Contains(q, w) {
+			q = append(q, w)
+		}
 	}
 	return strings.Join(q, " and ")
 }
