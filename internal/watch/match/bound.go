@@ -27,9 +27,9 @@ const (
 // fillRows makes the rows from the weights in front of them.
 func (w *weights) fillRows() {
 	add := func(row, of int, v float32) {
-		w.sum[row] += v * w.sum[of]
+		w.sum[row] += float32(v * w.sum[of])
 		for k := range w.hidden[row] {
-			w.hidden[row][k] += v * w.hidden[of][k]
+			w.hidden[row][k] += float32(v * w.hidden[of][k])
 		}
 	}
 	one := func(row int, of ...int) {
@@ -222,7 +222,7 @@ func (m *Matcher) atMost(s *scan, f *found) (float64, bool) {
 		one(wCross + gTail + a.tail(to))
 	}
 	h := w.hBias
-	sum := w.sums(&h, at[:i], val[:k]) + w.tok[t.hash] + float32(g)*w.scale
+	sum := w.sums(&h, at[:i], val[:k]) + w.tok[t.hash] + float32(float32(g)*w.scale)
 	if a.tld >= 0 {
 		sum += w.tld[a.tld]
 	}
@@ -230,11 +230,11 @@ func (m *Matcher) atMost(s *scan, f *found) (float64, bool) {
 	if fuzzy != 0 {
 		sum += max(w.sum[fCommonWin], 0)
 		for i, v := range h {
-			up += max(v+w.winMost[i], 0) * w.hOut[i]
+			up += float32(max(v+w.winMost[i], 0) * w.hOut[i])
 		}
 	} else {
 		for i, v := range h {
-			up += max(v, 0) * w.hOut[i]
+			up += float32(max(v, 0) * w.hOut[i])
 		}
 	}
 	return float64(sum+up) + boundSlip, true

@@ -210,7 +210,7 @@ func (m *model) logit(x *features) float64 {
 	for _, i := range x.gram[:x.nG] {
 		g += int32(m.gram[i])
 	}
-	return float64(sum + float32(g)*m.scale + m.hidden(x))
+	return float64(sum + float32(float32(g)*m.scale) + m.hidden(x))
 }
 
 // hidden gives what the hidden units add.
@@ -220,7 +220,7 @@ func (m *model) hidden(x *features) float32 {
 		if v != 0 {
 			w := &m.hDense[i]
 			for k := range h {
-				h[k] += v * w[k]
+				h[k] += float32(v * w[k])
 			}
 		}
 	}
@@ -238,7 +238,7 @@ func (m *model) hidden(x *features) float32 {
 	}
 	var sum float32
 	for k := range h {
-		sum += max(h[k], 0) * m.hOut[k]
+		sum += float32(max(h[k], 0) * m.hOut[k])
 	}
 	return sum
 }
@@ -246,16 +246,16 @@ func (m *model) hidden(x *features) float32 {
 func (m *model) base(x *features) float32 {
 	var sum float32
 	for i := range x.v {
-		sum += x.v[i] * m.dense[i]
+		sum += float32(x.v[i] * m.dense[i])
 	}
 	for _, i := range x.cross[:x.nC] {
 		sum += m.cross[i]
 	}
 	if x.tld >= 0 {
-		sum += float32(m.tld[x.tld]) * m.scale
+		sum += float32(float32(m.tld[x.tld]) * m.scale)
 	}
 	if x.tok >= 0 {
-		sum += float32(m.tok[x.tok]) * m.scale
+		sum += float32(float32(m.tok[x.tok]) * m.scale)
 	}
 	return sum
 }

@@ -496,7 +496,7 @@ func (m *model) first(x *features) firstLook {
 	for _, i := range x.gram[:x.nG] {
 		g += int32(m.gram[i])
 	}
-	gram, hidden := float32(g)*m.scale, m.hidden(x)
+	gram, hidden := float32(float32(g)*m.scale), m.hidden(x)
 	return firstLook{x.v, x.how, x.tld, [3]float32{m.base(x) + gram + hidden, gram, hidden}}
 }
 

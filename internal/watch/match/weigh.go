@@ -52,7 +52,9 @@ func (m *model) weights() *weights {
 }
 
 // sums adds up what things give: each of at times its val, those beyond val
-// once. It adds in that order: the result is that of [model.logit] to the bit.
+// once. It adds in that order: the result is that of [model.logit] to the bit, on
+// every processor: a product turned into a float32 is rounded before it is added,
+// where Go might do both at once (arm64, GOAMD64=v3).
 func (w *weights) sums(h *units, at []uint16, val []float32) float32 {
 	if fastSums {
 		return sumsAVX2(h, &w.sum[0], &w.hidden[0], &at[0], &val[0], len(val), len(at))
@@ -62,10 +64,10 @@ func (w *weights) sums(h *units, at []uint16, val []float32) float32 {
 
 func (w *weights) sumsPlain(h *units, at []uint16, val []float32) (sum float32) {
 	for i, v := range val {
-		sum += v * w.sum[at[i]]
+		sum += float32(v * w.sum[at[i]])
 		u := &w.hidden[at[i]]
 		for k := range h {
-			h[k] += v * u[k]
+			h[k] += float32(v * u[k])
 		}
 	}
 	for _, i := range at[len(val):] {
@@ -445,9 +447,9 @@ func (m *Matcher) firstOf(s *scan, f *found, first *firstLook) (float64, bool) {
 	}
 	var up float32
 	for i := range h {
-		up += max(h[i], 0) * w.hOut[i]
+		up += float32(max(h[i], 0) * w.hOut[i])
 	}
-	gram := float32(g) * w.scale
+	gram := float32(float32(g) * w.scale)
 	if first != nil {
 		*first = firstLook{how: way, tld: a.tld, parts: [3]float32{sum + gram + up, gram, up}}
 		for i, j := range at[:nv] {
