@@ -51,11 +51,14 @@ TEXT ·siftAVX512(SB), NOSPLIT, $0-24
 	JNE  ready
 	XORL BX, BX
 
-touch:
+touch: // the first of a slot and the last, mostly all of it
 	SHRXL R9, jobs_product(R10)(BX*4), AX
-	MOVL  4(SI)(AX*8), AX
+	MOVL  4(SI)(AX*8), CX
+	MOVL  12(SI)(AX*8), AX
+	SHLQ  $4, CX
 	SHLQ  $4, AX
-	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(CX*1)
+	PREFETCHT0 -16(DI)(AX*1)
 	INCQ  BX
 	CMPQ  BX, jobs_n(R10)
 	JLT   touch
