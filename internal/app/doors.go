@@ -634,6 +634,7 @@ var Needs = func() map[string]casework.Need {
 	reads("ActorHabits", "ForTwist", "Observed", "Seen", "WatchGraph", "WatchShared")
 	unnamed("Enrich", impound.RoleAnalyst, impound.RoleOperator)
 	unnamed("Twist", impound.RoleAnalyst, impound.RoleOperator)
+	unnamed("NoteTwist", impound.RoleAnalyst, impound.RoleOperator)
 	unnamed("Watch", impound.RoleAnalyst, impound.RoleOperator)
 	unnamed("WatchRelease", impound.RoleAnalyst, impound.RoleOperator)
 	unnamed("Verify", impound.Roles...) // to look is everybody's; it notes an outcome in the house's name

@@ -85,6 +85,9 @@ func HasStore(state string) bool {
 // thousands are names that nobody holds, so an entry, of the original's name, lists
 // many.
 func (s *System) NoteTwist(ctx context.Context, original string, names []impound.Name, registration bool) error {
+	if err := s.may(ctx, "NoteTwist", ""); err != nil {
+		return err
+	}
 	at, err := pageURL(original)
 	if err != nil {
 		return err
