@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -472,20 +473,27 @@ func (s *System) WatchStatus(ctx context.Context, events int) ([]WatchSourceStat
 	return out, nil
 }
 
-// WatchRelease lets a held source be read on; it is noted who decided so.
+// WatchRelease lets a held source be read on. Who decided so stands in the evidence
+// log before, and what came of it after.
 func (s *System) WatchRelease(ctx context.Context, id string, from live.Resume) error {
 	if err := s.may(ctx, "WatchRelease", ""); err != nil {
 		return err
 	}
-	if err := live.Release(ctx, s.Store, id, from); err != nil {
-		return err
+	by := cmp.Or(impound.PrincipalOf(ctx).ID, "system")
+	e := impound.Entry{
+		ID: fmt.Sprintf("watch.release:%s:%d", id, s.now().UnixNano()), Type: impound.EntryIntent, By: by, What: "watch.release",
+		Detail: map[string]string{"source": id, "again": strconv.FormatBool(from == live.ResumeStart), "skipped": strconv.FormatBool(from == live.ResumeNow)},
 	}
-	by := impound.PrincipalOf(ctx).ID
-	if by == "" {
-		by = "system"
+	if _, err := s.Evidence.Append(ctx, e); err != nil {
+		return fmt.Errorf("couldn't record the release, so nothing was released: %w", err)
 	}
-	_, err := s.Evidence.Append(ctx, impound.Entry{Type: impound.EntrySystem, By: by, What: "watch.release", Detail: map[string]string{"source": id, "again": strconv.FormatBool(from == live.ResumeStart), "skipped": strconv.FormatBool(from == live.ResumeNow)}})
-	return err
+	released := live.Release(ctx, s.Store, id, from)
+	text := "released"
+	if released != nil {
+		text = "failed: " + clipText(released.Error())
+	}
+	_, err := s.Evidence.Append(context.WithoutCancel(ctx), impound.Entry{ID: e.ID + ":result", Type: impound.EntryResult, By: by, What: e.What, Intent: e.ID, Detail: map[string]string{"source": id, "text": text}})
+	return cmp.Or(released, err)
 }
 
 // AlarmWatch is the kind of an alarm about a source that is held.
