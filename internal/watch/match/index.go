@@ -147,37 +147,6 @@ var edgeKeys = func() (t keyTable) {
 	return t
 }()
 
-// probeTable is edgeKeys two rows at once, and about is of jobs, but for the letter
-// that is left out, which is shifted by left, and where the edge is.
-type probeTable struct {
-	low, back, left, low5 [16]uint32
-	kind, about           [3][16]uint32
-}
-
-var probeKeys = func() (t probeTable) {
-	for row := range 5 {
-		side, kind := keyRow[row]&3, uint32(kindFrom)
-		if side >= 2 {
-			kind = kindTo
-		}
-		for lane := range 8 {
-			i := row&1<<3 | lane
-			t.low[i], t.back[i], t.left[i] = edgeKeys.low[lane], edgeKeys.back[lane], uint32(25-5*min(lane, 5))
-			out := uint32(outNone)
-			if row < 4 && lane < 6 {
-				out = uint32(lane)
-			}
-			t.about[row>>1][i] = uint32(edgeOff[side])<<aboutAt + kind<<aboutKind + out<<aboutOut
-			if row < 4 {
-				t.kind[row>>1][i] = edgeKeys.kind[row][lane]
-			} else {
-				t.low5[i], t.kind[2][i] = edgeKeys.low5[lane], edgeKeys.kind5[lane]
-			}
-		}
-	}
-	return t
-}()
-
 func (t *keyTable) key(row, lane int, x uint32) uint32 {
 	if row < 4 {
 		return x>>t.back[lane]&^t.low[lane] | x&t.low[lane] | t.kind[row][lane]
